@@ -1,0 +1,88 @@
+// core/shape.h -- sizes and strides of up to eight dimensions, held inline, and their arithmetic
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+
+#include "export.h"
+
+namespace flash {
+
+inline constexpr int kMaxRank = 8;
+
+/// A short list of int64: the sizes, strides or axes of a tensor. Rank 0 … 8, never allocates.
+class FLASH_API Shape {
+ public:
+  Shape() = default;
+  Shape(std::initializer_list<std::int64_t> dims)
+      : Shape(std::span<const std::int64_t>(dims.begin(), dims.size())) {}
+  Shape(std::span<const std::int64_t> dims) {  // throws ShapeError above rank 8
+    if (dims.size() > kMaxRank) throw_rank(dims.size());
+    rank_ = static_cast<std::uint8_t>(dims.size());
+    for (int i = 0; i < rank_; ++i) dims_[i] = dims[static_cast<std::size_t>(i)];
+  }
+
+  int rank() const { return rank_; }
+  int size() const { return rank_; }
+  bool empty() const { return rank_ == 0; }
+  std::int64_t operator[](int i) const { return dims_[i]; }
+  std::int64_t& operator[](int i) { return dims_[i]; }
+  const std::int64_t* begin() const { return dims_; }
+  const std::int64_t* end() const { return dims_ + rank_; }
+  const std::int64_t* data() const { return dims_; }
+  operator std::span<const std::int64_t>() const { return {dims_, static_cast<std::size_t>(rank_)}; }
+  std::int64_t back() const { return dims_[rank_ - 1]; }
+
+  void push_back(std::int64_t d) {
+    if (rank_ == kMaxRank) throw_rank(kMaxRank + 1);
+    dims_[rank_++] = d;
+  }
+  void insert(int at, std::int64_t d);
+  void erase(int at);
+
+  /// Product of all sizes; 1 for rank 0.
+  std::int64_t numel() const {
+    std::int64_t n = 1;
+    for (int i = 0; i < rank_; ++i) n *= dims_[i];
+    return n;
+  }
+
+  friend bool operator==(const Shape& a, const Shape& b) {
+    if (a.rank_ != b.rank_) return false;
+    for (int i = 0; i < a.rank_; ++i)
+      if (a.dims_[i] != b.dims_[i]) return false;
+    return true;
+  }
+
+  /// "[2, 3]", as in PyTorch's messages.
+  std::string str() const;
+
+ private:
+  [[noreturn]] static void throw_rank(std::size_t rank);
+  std::int64_t dims_[kMaxRank];
+  std::uint8_t rank_ = 0;
+};
+
+using Strides = Shape;  ///< in elements, may be 0 or negative
+
+/// Row-major strides of a contiguous tensor.
+FLASH_API Strides contiguous_strides(const Shape& shape);
+
+/// True when (shape, strides) walks memory row-major without gaps (dims of size 1 don't count).
+FLASH_API bool is_contiguous(const Shape& shape, const Strides& strides);
+
+/// Checks `dim` against `rank` (at least 1, as PyTorch does for scalars) and makes it non-negative.
+/// Throws IndexError naming `op`.
+FLASH_API int normalize_dim(int dim, int rank, const char* op);
+
+/// The shape both operands broadcast to (NumPy's rule). Throws ShapeError naming `op`, both shapes
+/// and the dimension that does not fit.
+FLASH_API Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op);
+
+/// Checks that `numel()` of `shape` fits into int64 and no size is negative; throws ShapeError.
+FLASH_API void check_shape(const Shape& shape, const char* op);
+
+}  // namespace flash
