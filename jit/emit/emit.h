@@ -1,0 +1,35 @@
+// jit/emit/emit.h -- the emitters: verified kernel IR in, callable code out
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "jit/ir/kernel.h"
+
+namespace flash::emit {
+
+using Function = void (*)(const ir::Word* args, std::int64_t tile_begin, std::int64_t tile_end);
+
+/// Code that lives as long as this object. `run` may be called from many threads at once.
+class Code {
+ public:
+  virtual ~Code() = default;
+  virtual void run(const ir::Word* args, std::int64_t tile_begin, std::int64_t tile_end) const = 0;
+  virtual Function function() const { return nullptr; }  ///< the machine code's entry, when there is one
+  virtual std::size_t size() const = 0;                  ///< bytes of code
+  virtual std::string listing() const = 0;               ///< assembly or source, for FLASH_DEBUG=4
+};
+
+/// Instruction sets of the x86 emitter, best last.
+enum class Isa : std::uint8_t { kNone, kAvx2, kAvx512 };
+Isa detect_isa();  ///< what the CPU and OS support, lowered by FLASH_ISA
+std::string_view name(Isa isa);
+
+/// x86-64 through Asmjit. Throws InternalError if the IR does not verify.
+std::unique_ptr<Code> compile_x86(const ir::Kernel& k, Isa isa, bool keep_listing = false);
+
+/// The portable reference: walks the IR one element at a time.
+std::unique_ptr<Code> compile_interpreter(const ir::Kernel& k);
+
+}  // namespace flash::emit
