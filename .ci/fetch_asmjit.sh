@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# .ci/fetch_asmjit.sh -- AsmJit's sources at subprojects/asmjit.wrap's revision, from Debian's source
-# package (650 kB), through a private apt configuration that leaves the system's lists alone
+# .ci/fetch_asmjit.sh -- AsmJit's sources, at the wrap's revision, from Debian's source package
+# (650 kB), through a private apt configuration that leaves the system's lists alone
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 target=subprojects/asmjit
@@ -20,7 +20,8 @@ mkdir -p "$work"/{etc,lists/partial,cache/archives/partial,source}
 # The machine's own sources, mirror, options and keys included, turned into deb-src entries.
 shopt -s nullglob
 for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-  [[ -f $file ]] && sed -n 's/^[[:space:]]*deb[[:space:]]/deb-src /p' "$file" >>"$work/etc/flash.list"
+  [[ -f $file ]] || continue
+  sed -n 's/^[[:space:]]*deb[[:space:]]/deb-src /p' "$file" >>"$work/etc/flash.list"
 done
 for file in /etc/apt/sources.list.d/*.sources; do
   sed 's/^Types:.*/Types: deb-src/I' "$file" >"$work/etc/$(basename "$file")"
@@ -34,11 +35,14 @@ echo "setup: getting AsmJit's sources (Debian's source package asmjit, 650 kB)"
 apt-get "${apt_options[@]}" -qq update
 (cd "$work/source" && apt-get "${apt_options[@]}" -qq source --download-only asmjit)
 tarball=$(find "$work/source" -name 'asmjit_*.orig.tar.*' | head -n 1)
-[[ -n $tarball ]] || { echo "setup: Debian's asmjit has no .orig.tar" >&2; exit 1; }
+if [[ -z $tarball ]]; then
+  echo "setup: the source package asmjit has no .orig.tar" >&2
+  exit 1
+fi
 mkdir "$work/tree"
 tar -xf "$tarball" -C "$work/tree" --strip-components=1
 
-# Debian's version ends in the short revision (0.0~git20221210.5b5b0b3-1): build what the wrap names.
+# Debian's version ends in the short revision (0.0~git20221210.5b5b0b3): build what the wrap names.
 short=$(basename "$tarball" | sed -n 's/.*\.\([0-9a-f]\{7,\}\)\.orig.*/\1/p')
 if [[ -z $short || $revision != "$short"* ]]; then
   echo "setup: this release's asmjit is revision '${short:-unknown}', but Flash builds $revision;" >&2
