@@ -1,0 +1,101 @@
+// core/env.cpp -- the table of environment variables, and its parsers
+#include "core/env.h"
+
+#include <charconv>
+#include <cstdlib>
+
+#include "core/error.h"
+
+namespace flash::env {
+namespace {
+
+constexpr std::int64_t kMax = INT64_MAX;
+
+constexpr Info kTable[kNumEnv] = {
+    {Env::kLog, "FLASH_LOG", Kind::kChoice, "warn", 0, 0, "off|error|warn|info|debug",
+     "Least important log messages that go to stderr.", "core/log.cpp"},
+    {Env::kDebug, "FLASH_DEBUG", Kind::kInt, "0", 0, 4, "",
+     "1: a line per flush; 2: a line per kernel; 3: kernel IR; 4: assembly.", "jit"},
+    {Env::kEvaluator, "FLASH_EVALUATOR", Kind::kChoice, "fuse", 0, 0, "fuse|eager|interpret",
+     "How traces become values: fused kernels, one kernel an op, or the reference interpreter.",
+     "flash.cpp"},
+    {Env::kIsa, "FLASH_ISA", Kind::kChoice, "", 0, 0, "avx512|avx2",
+     "Instruction set of compiled kernels; the best one found when unset.", "jit/emit"},
+    {Env::kNumThreads, "FLASH_NUM_THREADS", Kind::kInt, "", 1, 1024, "",
+     "Threads of the CPU pool, the caller included; all CPUs of the affinity mask when unset.",
+     "kernels/cpu/thread_pool.cpp"},
+    {Env::kTraceLimit, "FLASH_TRACE_LIMIT", Kind::kInt, "4096", 1, 1 << 24, "",
+     "Recorded operations after which a trace is flushed.", "core/trace.cpp"},
+    {Env::kPendingBytes, "FLASH_PENDING_BYTES", Kind::kBytes, "1G", 1 << 20, kMax, "",
+     "Bytes of pending results after which a trace is flushed.", "core/trace.cpp"},
+    {Env::kCacheBytes, "FLASH_CACHE_BYTES", Kind::kBytes, "4G", 0, kMax, "",
+     "Freed memory that is kept for reuse, at most, on each device.", "core/allocator.cpp"},
+};
+
+constexpr bool in_order() {
+  for (int i = 0; i < kNumEnv; ++i) {
+    if (static_cast<int>(kTable[i].id) != i) return false;
+  }
+  return true;
+}
+static_assert(in_order(), "the table must follow the order of Env");
+
+const Info& row(Env variable) { return kTable[static_cast<std::size_t>(variable)]; }
+
+std::string_view text_of(const Info& row) {
+  const char* text = std::getenv(row.name);
+  return text && *text ? std::string_view(text) : std::string_view(row.default_value);
+}
+
+[[noreturn]] void refuse(const Info& row, std::string_view text, const std::string& want) {
+  throw ValueError(std::string(row.name) + ": \"" + std::string(text.substr(0, 60)) +
+                   "\" is not valid; want " + want + ". Fix the environment variable or unset it.");
+}
+
+}  // namespace
+
+std::span<const Info> table() { return kTable; }
+
+bool is_set(Env variable) {
+  const char* text = std::getenv(row(variable).name);
+  return text && *text;
+}
+
+std::int64_t get_int(Env variable) {
+  const Info& r = row(variable);
+  if (r.kind == Kind::kChoice) throw InternalError(std::string(r.name) + " is not a number");
+  const std::string_view text = text_of(r);
+  if (text.empty()) return 0;
+  std::int64_t value = 0;
+  const char* const end = text.data() + text.size();
+  auto [at, error] = std::from_chars(text.data(), end, value);
+  bool ok = error == std::errc();
+  if (ok && r.kind == Kind::kBytes && at + 1 == end) {
+    const int shift = *at == 'K' ? 10 : *at == 'M' ? 20 : *at == 'G' ? 30 : 0;
+    if (shift) ++at;
+    ok = !__builtin_mul_overflow(value, std::int64_t{1} << shift, &value);
+  }
+  if (!ok || at != end || value < r.low || value > r.high) {
+    std::string want = "an integer of " + std::to_string(r.low);
+    want += r.high == kMax ? " or more" : " to " + std::to_string(r.high);
+    if (r.kind == Kind::kBytes) want += ", with K, M or G behind it if you like";
+    refuse(r, text, want);
+  }
+  return value;
+}
+
+std::string get_choice(Env variable) {
+  const Info& r = row(variable);
+  if (r.kind != Kind::kChoice) throw InternalError(std::string(r.name) + " is not a choice");
+  const std::string_view text = text_of(r);
+  if (text.empty()) return "";
+  std::string_view rest = r.choices;
+  while (!rest.empty()) {
+    const std::size_t bar = rest.find('|');
+    if (rest.substr(0, bar) == text) return std::string(text);
+    rest = bar == std::string_view::npos ? std::string_view() : rest.substr(bar + 1);
+  }
+  refuse(r, text, std::string("one of ") + r.choices);
+}
+
+}  // namespace flash::env

@@ -1,0 +1,108 @@
+// core/shape.cpp -- arithmetic on sizes and strides, and the errors that shapes give
+#include "core/shape.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace flash {
+
+void Shape::throw_rank(std::size_t rank) {
+  throw ShapeError("shape: rank " + std::to_string(rank) + " is more than the " +
+                   std::to_string(kMaxRank) + " dimensions a tensor can have");
+}
+
+void Shape::insert(int at, std::int64_t d) {
+  if (at < 0 || at > rank_) {
+    throw IndexError("shape: cannot insert at " + std::to_string(at) + " in " + str());
+  }
+  push_back(d);
+  for (int i = rank_ - 1; i > at; --i) dims_[i] = dims_[i - 1];
+  dims_[at] = d;
+}
+
+void Shape::erase(int at) {
+  if (at < 0 || at >= rank_) {
+    throw IndexError("shape: cannot erase at " + std::to_string(at) + " in " + str());
+  }
+  for (int i = at; i + 1 < rank_; ++i) dims_[i] = dims_[i + 1];
+  --rank_;
+}
+
+std::string Shape::str() const {
+  std::string out = "[";
+  for (int i = 0; i < rank_; ++i) {
+    if (i) out += ", ";
+    out += std::to_string(dims_[i]);
+  }
+  return out + "]";
+}
+
+Strides contiguous_strides(const Shape& shape) {
+  Strides strides = shape;
+  std::int64_t step = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    strides[i] = step;
+    step *= std::max<std::int64_t>(shape[i], 1);  // as PyTorch: an empty dim counts as one
+  }
+  return strides;
+}
+
+bool is_contiguous(const Shape& shape, const Strides& strides) {
+  std::int64_t step = 1;
+  bool dense = true;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    if (shape[i] == 0) return true;  // nothing to walk
+    if (shape[i] == 1) continue;
+    dense = dense && strides[i] == step;
+    step *= shape[i];
+  }
+  return dense;
+}
+
+int normalize_dim(int dim, int rank, const char* op) {
+  const int n = std::max(rank, 1);
+  if (dim < -n || dim >= n) {
+    throw IndexError(std::string(op) + ": dim " + std::to_string(dim) +
+                     " is out of range for a tensor of rank " + std::to_string(rank) + " (want " +
+                     std::to_string(-n) + " to " + std::to_string(n - 1) + ")");
+  }
+  return dim < 0 ? dim + n : dim;
+}
+
+Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
+  Shape out = a.rank() >= b.rank() ? a : b;
+  const Shape& other = a.rank() >= b.rank() ? b : a;
+  const int lead = out.rank() - other.rank();
+  for (int i = out.rank() - 1; i >= lead; --i) {
+    const std::int64_t x = out[i], y = other[i - lead];
+    if (x == y || y == 1) continue;
+    if (x != 1) {
+      const bool swapped = a.rank() < b.rank();
+      throw ShapeError(std::string(op) + ": shapes " + a.str() + " and " + b.str() +
+                       " do not broadcast (dim " + std::to_string(i) + ": " +
+                       std::to_string(swapped ? y : x) + " vs " + std::to_string(swapped ? x : y) +
+                       ")");
+    }
+    out[i] = y;
+  }
+  return out;
+}
+
+void check_shape(const Shape& shape, const char* op) {
+  std::int64_t n = 1;
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (shape[i] < 0) {
+      throw ShapeError(std::string(op) + ": shape " + shape.str() + " has the negative size " +
+                       std::to_string(shape[i]) + " in dim " + std::to_string(i) +
+                       " (want sizes of 0 or more)");
+    }
+    // An empty dim counts as one, so that strides cannot overflow either.
+    if (__builtin_mul_overflow(n, std::max<std::int64_t>(shape[i], 1), &n)) {
+      throw ShapeError(std::string(op) + ": shape " + shape.str() +
+                       " has more elements than a 64-bit count holds");
+    }
+  }
+}
+
+}  // namespace flash

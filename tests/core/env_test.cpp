@@ -1,0 +1,93 @@
+// tests/core/env_test.cpp -- environment variables: defaults, values, and clear refusals
+#include "core/env.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "core/error.h"
+#include "core/log.h"
+
+using namespace flash;
+
+namespace {
+/// Sets a variable for one scope, then puts the old state back.
+class ScopedEnv {
+ public:
+  ScopedEnv(const char* name, const char* value) : name_(name) {
+    if (const char* old = std::getenv(name)) old_ = old, had_ = true;
+    value ? setenv(name, value, 1) : unsetenv(name);
+  }
+  ~ScopedEnv() { had_ ? setenv(name_, old_.c_str(), 1) : unsetenv(name_); }
+
+ private:
+  const char* name_;
+  std::string old_;
+  bool had_ = false;
+};
+}  // namespace
+
+TEST_CASE("an unset or empty variable has the table's default") {
+  for (const char* value : {static_cast<const char*>(nullptr), ""}) {
+    ScopedEnv limit("FLASH_TRACE_LIMIT", value), evaluator("FLASH_EVALUATOR", value),
+        isa("FLASH_ISA", value), bytes("FLASH_PENDING_BYTES", value);
+    CHECK(env::get_int(Env::kTraceLimit) == 4096);
+    CHECK(env::get_choice(Env::kEvaluator) == "fuse");
+    CHECK(env::get_choice(Env::kIsa) == "");
+    CHECK(env::get_int(Env::kPendingBytes) == std::int64_t{1} << 30);
+    CHECK_FALSE(env::is_set(Env::kIsa));
+  }
+}
+
+TEST_CASE("numbers, sizes and choices are read") {
+  ScopedEnv threads("FLASH_NUM_THREADS", "3"), bytes("FLASH_PENDING_BYTES", "64M"),
+      evaluator("FLASH_EVALUATOR", "interpret");
+  CHECK(env::get_int(Env::kNumThreads) == 3);
+  CHECK(env::get_int(Env::kPendingBytes) == 64 << 20);
+  CHECK(env::get_choice(Env::kEvaluator) == "interpret");
+  CHECK(env::is_set(Env::kEvaluator));
+}
+
+TEST_CASE("an invalid value gives one error that names the variable and what is wanted") {
+  ScopedEnv evaluator("FLASH_EVALUATOR", "lazy"), threads("FLASH_NUM_THREADS", "0");
+  CHECK_THROWS_WITH_AS(env::get_choice(Env::kEvaluator),
+                       "FLASH_EVALUATOR: \"lazy\" is not valid; want one of fuse|eager|interpret. "
+                       "Fix the environment variable or unset it.",
+                       ValueError);
+  CHECK_THROWS_WITH_AS(env::get_int(Env::kNumThreads),
+                       "FLASH_NUM_THREADS: \"0\" is not valid; want an integer of 1 to 1024. "
+                       "Fix the environment variable or unset it.",
+                       ValueError);
+  for (const char* bad : {"x", "12x", "1.5", " 4", "99999999999999999999", "-1", "4G"}) {
+    ScopedEnv limit("FLASH_TRACE_LIMIT", bad);
+    CHECK_THROWS_AS(env::get_int(Env::kTraceLimit), ValueError);
+  }
+  for (const char* bad : {"G", "1GG", "9999999999999G", "1T"}) {
+    ScopedEnv bytes("FLASH_PENDING_BYTES", bad);
+    CHECK_THROWS_AS(env::get_int(Env::kPendingBytes), ValueError);
+  }
+}
+
+TEST_CASE("every default in the table is itself valid") {
+  for (const env::Info& row : env::table()) {
+    ScopedEnv unset(row.name, nullptr);
+    CAPTURE(row.name);
+    if (row.kind == env::Kind::kChoice) {
+      CHECK(env::get_choice(row.id) == row.default_value);
+    } else {
+      CHECK_NOTHROW(env::get_int(row.id));
+    }
+    CHECK(std::string(row.doc).size() > 10);
+  }
+}
+
+TEST_CASE("the log level decides what is enabled") {
+  const log::Level before = log::level();
+  log::set_level(log::Level::kError);
+  CHECK(log::level() == log::Level::kError);
+  CHECK_FALSE(log::enabled(log::Level::kWarn));
+  CHECK(log::enabled(log::Level::kError));
+  log::warn("this line must not be seen");
+  log::set_level(before);
+}
