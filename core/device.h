@@ -1,0 +1,129 @@
+// core/device.h -- seam 2: what a device must do: hold memory, load kernels, launch, run leaf kernels
+//
+// `Device` names a device; `DeviceRuntime` is the small class that a new kind of hardware implements.
+// Every call that does work takes a stream; the CPU has one, and its calls return when they are done.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "dtype.h"
+#include "export.h"
+#include "primitive.h"
+#include "shape.h"
+
+namespace flash {
+
+namespace ir {
+struct Kernel;
+}
+class Allocator;
+
+enum class DeviceType : std::uint8_t { kCpu, kNull };
+
+/// Names a device: "cpu", "null". The null device records and plans but computes nothing; it counts.
+struct FLASH_API Device {
+  DeviceType type = DeviceType::kCpu;
+  std::int8_t index = 0;
+  Device() = default;
+  Device(DeviceType t, int i = 0) : type(t), index(static_cast<std::int8_t>(i)) {}
+  Device(std::string_view text);  ///< "cpu", "cpu:0"; throws DeviceError naming what is there
+  Device(const char* text) : Device(std::string_view(text)) {}
+  std::string str() const;
+  friend bool operator==(const Device&, const Device&) = default;
+};
+
+/// Order of work on a device. Work on one stream runs in order.
+struct Stream {
+  std::uint32_t id = 0;
+};
+
+/// Code of one fused kernel, loaded on a device.
+class LoadedKernel {
+ public:
+  virtual ~LoadedKernel() = default;
+  std::string name;
+};
+
+/// One kernel over tiles [0, tiles). Items given to one `launch` call have no dependencies among them
+/// and run as one launch.
+struct Launch {
+  const LoadedKernel* kernel = nullptr;
+  const std::int64_t* args = nullptr;
+  std::int64_t tiles = 0;
+};
+
+/// Words of an ArgBlock that move with the origin of a tile: args[base] += Σ begin[axis]·args[strides+axis].
+struct AffineWords {
+  int base = 0, strides = 0;
+};
+
+/// A compiled map that a leaf kernel calls on each finished tile of its output, while it is in cache.
+/// The kernel's axes are exactly the output's dimensions.
+struct Epilogue {
+  const LoadedKernel* kernel = nullptr;
+  const std::int64_t* args = nullptr;  ///< the whole output's ArgBlock; tiles work on a copy
+  int words = 0;
+  int axes = 0;
+  std::span<const AffineWords> affine;
+};
+
+/// A strided operand of a leaf kernel.
+struct Operand {
+  void* data = nullptr;
+  DType dtype = DType::kF32;
+  Shape shape;
+  Strides strides;  ///< in elements; outputs are contiguous
+};
+
+/// One call of a leaf kernel: primitive, operands, the primitive's attributes (see primitive.h).
+struct LeafCall {
+  Prim op{};
+  std::span<const Operand> inputs;
+  Operand output;
+  std::span<const std::int64_t> attrs;
+  const Epilogue* epilogue = nullptr;
+};
+
+/// Launches counted where they happen. Leaf kernels, their combine phases and copies count too.
+struct DeviceCounters {
+  std::atomic<std::uint64_t> launches{0};
+  std::atomic<std::uint64_t> leaf_launches{0};
+  std::atomic<std::uint64_t> bytes_moved{0};
+};
+
+class FLASH_API DeviceRuntime {
+ public:
+  virtual ~DeviceRuntime() = default;
+  virtual Device id() const = 0;
+  virtual Allocator& allocator() = 0;
+
+  /// Compiles and loads; throws and leaves nothing behind if it cannot.
+  virtual std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel) = 0;
+  virtual void launch(std::span<const Launch> items, Stream stream) = 0;
+  /// True if this device has a leaf kernel for `op` that takes an epilogue.
+  virtual bool takes_epilogue(Prim op, DType dtype) const = 0;
+  virtual void run_leaf(const LeafCall& call, Stream stream) = 0;
+
+  virtual void copy(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;  // on device
+  virtual void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;
+  virtual void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;
+  virtual void synchronize(Stream stream) = 0;
+
+  /// Threads that work on one launch: what the binder cuts tiles for.
+  virtual int parallelism() const = 0;
+
+  DeviceCounters counters;
+};
+
+/// The runtime of a device; throws DeviceError naming those that are installed.
+FLASH_API DeviceRuntime& runtime(Device device);
+/// Called once by flash.cpp for each device that is there.
+FLASH_API void install_runtime(std::unique_ptr<DeviceRuntime> runtime);
+FLASH_API std::span<const Device> devices();
+
+}  // namespace flash

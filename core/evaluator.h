@@ -1,0 +1,52 @@
+// core/evaluator.h -- seam 1: a recorded trace goes in, values come out
+//
+// An Evaluator makes the values of a trace's live nodes. The fusing one is the default; the eager one
+// runs one operation at a time; the interpreting one is the portable reference. Others may ship the
+// trace elsewhere. None of them is seen by user code.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "export.h"
+#include "trace.h"
+
+namespace flash {
+
+/// A node whose value must exist after the flush.
+struct LiveOut {
+  NodeId node = kNoNode;
+  bool soft = false;    ///< only the tape keeps it
+  Ref<Buffer> result;   ///< to be filled in by the evaluator
+};
+
+struct EvaluationRequest {
+  const Trace& trace;
+  std::size_t count;            ///< nodes [0, count) take part
+  std::span<LiveOut> live;      ///< in order of node
+  std::span<const char> dying;  ///< by node: a kInput whose buffer nobody needs afterwards; may be reused
+  FlushReason reason;
+};
+
+class FLASH_API Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+  virtual std::string_view name() const = 0;
+  /// Fills in every result. Until the first kernel has been launched an exception leaves no trace;
+  /// afterwards it means that the outputs are lost (`ran` says which).
+  virtual void evaluate(const EvaluationRequest& request, bool& ran) = 0;
+};
+
+/// The evaluator of this process: FLASH_EVALUATOR's choice among those installed, by default "fuse".
+FLASH_API Evaluator& evaluator();
+FLASH_API void install_evaluator(std::unique_ptr<Evaluator> e);
+/// Chooses by name ("fuse", "eager", "interpret"); throws ValueError naming those installed.
+FLASH_API void set_evaluator(std::string_view name);
+
+/// Installs devices and evaluators if that was not done yet; defined by flash.cpp, which alone knows
+/// all folders. Core calls it on first use.
+void ensure_installed();
+void set_installer(void (*installer)());
+
+}  // namespace flash

@@ -1,0 +1,126 @@
+// core/storage.h -- buffers (materialised memory) and cells (what tensors and their views share)
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "device.h"
+
+namespace flash {
+
+class Trace;
+using NodeId = std::uint32_t;
+inline constexpr NodeId kNoNode = ~0u;
+
+/// Intrusive count for objects shared between threads.
+template <class T>
+class Ref {
+ public:
+  Ref() = default;
+  Ref(T* p) : p_(p) {
+    if (p_) p_->retain();
+  }
+  Ref(const Ref& o) : Ref(o.p_) {}
+  Ref(Ref&& o) noexcept : p_(o.p_) { o.p_ = nullptr; }
+  ~Ref() {
+    if (p_) p_->release();
+  }
+  Ref& operator=(Ref o) noexcept {
+    std::swap(p_, o.p_);
+    return *this;
+  }
+  static Ref adopt(T* p) {
+    Ref r;
+    r.p_ = p;
+    return r;
+  }
+  T* get() const { return p_; }
+  T* operator->() const { return p_; }
+  T& operator*() const { return *p_; }
+  explicit operator bool() const { return p_ != nullptr; }
+  void reset() { *this = Ref(); }
+
+ private:
+  T* p_ = nullptr;
+};
+
+/// Memory on a device. Either the allocator's or the user's (from_blob).
+class Buffer {
+ public:
+  /// Allocates from the device's caching allocator; throws OutOfMemory.
+  static Ref<Buffer> allocate(DeviceRuntime& device, std::size_t bytes, const char* label = nullptr);
+  /// Wraps memory of the user's; `release` (may be empty) runs when the last tensor lets go.
+  static Ref<Buffer> wrap(DeviceRuntime& device, void* data, std::size_t bytes,
+                          std::function<void()> release);
+
+  void* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  DeviceRuntime& device() const { return *device_; }
+  bool external() const { return external_; }
+
+  void retain() { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void release() {
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+  int refs() const { return refs_.load(std::memory_order_acquire); }
+
+ private:
+  Buffer() = default;
+  ~Buffer() = default;
+  void destroy();
+  std::atomic<int> refs_{0};
+  bool external_ = false;
+  void* data_ = nullptr;
+  std::size_t bytes_ = 0;
+  DeviceRuntime* device_ = nullptr;
+  std::function<void()> release_;
+};
+
+/// The storage that a tensor and its views share: the latest version of a value, which is a node of
+/// some trace until that is flushed, and a buffer afterwards. In-place operations append versions.
+///
+/// Threads: `trace` is set and cleared under that trace's mutex; readers that find it non-null flush
+/// through the mutex first. Everything else belongs to whoever may use the tensor.
+class Cell {
+ public:
+  static Ref<Cell> make(Device device, DType dtype, const Shape& shape);
+
+  Shape shape;  ///< the row-major layout of the storage
+  DType dtype = DType::kF32;
+  Device device;
+  bool pinned = false;  ///< someone holds a raw pointer: new versions must land in `buffer`
+  std::uint32_t version = 0;
+
+  std::atomic<Trace*> trace{nullptr};  ///< where the latest version is pending
+  NodeId pending = kNoNode;
+  Ref<Buffer> buffer;  ///< the newest materialised version
+
+  // The node that stands for `buffer` in a trace, so that a value enters a trace once.
+  Trace* input_trace = nullptr;
+  std::uint64_t input_epoch = 0;
+  NodeId input_node = kNoNode;
+
+  std::string* poison = nullptr;  ///< why the value never came to be; reading it rethrows
+
+  void retain() { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void release() {
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+  /// Handles that only the tape keeps: when there are no others the value is soft-live.
+  std::atomic<int> soft{0};
+  int refs() const { return refs_.load(std::memory_order_acquire); }
+  bool soft_live() const { return refs() == soft.load(std::memory_order_relaxed); }
+
+  static void* operator new(std::size_t size);
+  static void operator delete(void* p);
+
+ private:
+  Cell() = default;
+  ~Cell() = default;
+  void destroy();
+  std::atomic<int> refs_{0};
+};
+
+}  // namespace flash

@@ -1,0 +1,280 @@
+// core/tensor.h -- the Tensor: a handle to a lazily computed, strided array
+//
+// A Tensor is a handle with PyTorch's reference semantics: copies alias, `clone()` copies. Operations
+// are recorded and run when a value is read. Views share storage: writing to one is seen by all.
+//
+//   Tensor x = randn({2, 3});
+//   Tensor y = x.t().matmul(x) + 1.0;     // recorded
+//   std::cout << y;                       // computed here
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "device.h"
+#include "dtype.h"
+#include "error.h"
+#include "export.h"
+#include "shape.h"
+
+namespace flash {
+
+struct TensorImpl;
+
+/// A number given to an operation: its kind (bool, integer, float) takes part in promotion, its value
+/// is a parameter of the kernel and never part of the code.
+struct Scalar {
+  enum class Kind : std::uint8_t { kBool, kInt, kFloat } kind;
+  union {
+    std::int64_t i;
+    double f;
+  };
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  Scalar(T v) {
+    if constexpr (std::is_same_v<T, bool>) {
+      kind = Kind::kBool;
+      i = v;
+    } else if constexpr (std::is_integral_v<T>) {
+      kind = Kind::kInt;
+      i = static_cast<std::int64_t>(v);
+    } else {
+      kind = Kind::kFloat;
+      f = static_cast<double>(v);
+    }
+  }
+  double to_double() const { return kind == Kind::kFloat ? f : static_cast<double>(i); }
+  std::int64_t to_int() const { return kind == Kind::kFloat ? static_cast<std::int64_t>(f) : i; }
+};
+
+/// Half-open range of a dimension, as Python's start:stop:step. A negative step flips.
+struct Slice {
+  std::int64_t start = 0;
+  std::int64_t stop = INT64_MAX;
+  std::int64_t step = 1;
+};
+
+class FLASH_API Tensor {
+ public:
+  Tensor() = default;  ///< undefined: every use but defined() and assignment throws
+  Tensor(const Tensor& o);
+  Tensor(Tensor&& o) noexcept : impl_(o.impl_) { o.impl_ = nullptr; }
+  Tensor& operator=(const Tensor& o);
+  Tensor& operator=(Tensor&& o) noexcept {
+    std::swap(impl_, o.impl_);
+    return *this;
+  }
+  ~Tensor();
+
+  // -- what it is (never computes anything)
+  bool defined() const { return impl_ != nullptr; }
+  const Shape& shape() const;
+  const Strides& strides() const;  ///< in elements
+  std::int64_t storage_offset() const;
+  int dim() const;
+  std::int64_t size(int d) const;  ///< negative d counts from the end; throws IndexError
+  std::int64_t numel() const;
+  DType dtype() const;
+  Device device() const;
+  bool is_contiguous() const;
+  bool is_same(const Tensor& o) const { return impl_ == o.impl_; }
+  bool shares_storage(const Tensor& o) const;
+  std::uint32_t version() const;  ///< counts in-place changes of the storage
+
+  // -- reading values (computes what is pending)
+  template <class T = double>
+  T item() const {  ///< the value of a one-element tensor, converted; throws ShapeError otherwise
+    if constexpr (std::is_floating_point_v<T>)
+      return static_cast<T>(item_f64());
+    else
+      return static_cast<T>(item_i64());
+  }
+  template <class T>
+  std::vector<T> to_vector() const {  ///< row-major values; throws DTypeError if T is another dtype
+    std::vector<T> v(static_cast<std::size_t>(numel()));
+    if constexpr (std::is_same_v<T, bool>) {
+      std::vector<std::uint8_t> raw(v.size());
+      copy_out(raw.data(), dtype_of<bool>);
+      for (std::size_t i = 0; i < v.size(); ++i) v[i] = raw[i] != 0;
+    } else {
+      copy_out(v.data(), dtype_of<T>);
+    }
+    return v;
+  }
+  /// Pointer to the first element of a contiguous tensor in host memory. It stays valid while the
+  /// storage lives, and later in-place changes land in it once they are computed (`eval()`).
+  template <class T>
+  T* data() const {
+    return static_cast<T*>(data_ptr(dtype_of<T>));
+  }
+  void* raw_data() const;  ///< as data(), of any dtype
+  void eval() const;       ///< computes it now
+  std::string str() const;  ///< as PyTorch prints, summarised when large
+
+  // -- copies and conversions
+  Tensor clone() const;
+  Tensor contiguous() const;
+  Tensor to(DType dtype) const;
+  Tensor to(Device device) const;
+
+  // -- views (share storage; never compute)
+  Tensor view(const Shape& shape) const;     ///< throws ShapeError if strides forbid it
+  Tensor reshape(const Shape& shape) const;  ///< view if possible, else a copy; one size may be -1
+  Tensor flatten(int start = 0, int end = -1) const;
+  Tensor unflatten(int dim, const Shape& sizes) const;
+  Tensor permute(std::initializer_list<int> dims) const;
+  Tensor permute(std::span<const int> dims) const;
+  Tensor transpose(int a, int b) const;
+  Tensor t() const;  ///< transpose of a matrix
+  Tensor squeeze(int dim) const;
+  Tensor squeeze() const;
+  Tensor unsqueeze(int dim) const;
+  Tensor expand(const Shape& shape) const;  ///< -1 keeps a size
+  Tensor expand_as(const Tensor& o) const { return expand(o.shape()); }
+  Tensor select(int dim, std::int64_t index) const;  ///< drops `dim`; negative index from the end
+  Tensor slice(int dim, std::int64_t start, std::int64_t stop = INT64_MAX, std::int64_t step = 1) const;
+  Tensor slice(int dim, Slice s) const { return slice(dim, s.start, s.stop, s.step); }
+  Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;
+  Tensor flip(int dim) const;
+  Tensor unfold(int dim, std::int64_t size, std::int64_t step) const;  ///< windows, as a new last dim
+  Tensor as_strided(const Shape& shape, const Strides& strides, std::int64_t offset) const;
+  Tensor operator[](std::int64_t index) const { return select(0, index); }
+
+  // -- in place (PyTorch's trailing underscore). Seen by every view; counted by version().
+  Tensor& copy_(const Tensor& src);
+  Tensor& fill_(Scalar value);
+  Tensor& zero_() { return fill_(0); }
+  Tensor& add_(const Tensor& o, Scalar alpha = 1);
+  Tensor& sub_(const Tensor& o, Scalar alpha = 1);
+  Tensor& mul_(const Tensor& o);
+  Tensor& div_(const Tensor& o);
+  Tensor& add_(Scalar o);
+  Tensor& sub_(Scalar o);
+  Tensor& mul_(Scalar o);
+  Tensor& div_(Scalar o);
+
+  // -- arithmetic as methods; all operations are free functions in core/ops/
+  Tensor add(const Tensor& o) const;
+  Tensor sub(const Tensor& o) const;
+  Tensor mul(const Tensor& o) const;
+  Tensor div(const Tensor& o) const;
+  Tensor matmul(const Tensor& o) const;
+  Tensor neg() const;
+  Tensor abs() const;
+  Tensor exp() const;
+  Tensor log() const;
+  Tensor sqrt() const;
+  Tensor tanh() const;
+  Tensor sigmoid() const;
+  Tensor relu() const;
+  Tensor pow(Scalar e) const;
+  Tensor sum() const;
+  Tensor sum(const Shape& dims, bool keepdim = false) const;
+  Tensor mean() const;
+  Tensor mean(const Shape& dims, bool keepdim = false) const;
+  Tensor amax(const Shape& dims, bool keepdim = false) const;
+  Tensor amin(const Shape& dims, bool keepdim = false) const;
+  Tensor argmax(int dim, bool keepdim = false) const;
+  Tensor softmax(int dim) const;
+  Tensor log_softmax(int dim) const;
+
+  // -- autograd (core/autograd/)
+  bool requires_grad() const;
+  Tensor& set_requires_grad(bool on = true);  ///< leaves only; throws AutogradError otherwise
+  bool is_leaf() const;
+  std::string grad_fn() const;  ///< name of the operation that made it; empty for leaves
+  Tensor grad() const;          ///< undefined until backward()
+  void set_grad(const Tensor& g);
+  void zero_grad();  ///< forgets the gradient (set to none)
+  /// Gradients of this with respect to all leaves, accumulated into their grad(). `gradient` may be
+  /// left out for one-element tensors.
+  void backward() const;
+  void backward(const Tensor& gradient, bool retain_graph = false, bool create_graph = false) const;
+  Tensor detach() const;  ///< shares storage, outside of the tape
+  void retain_grad();     ///< keep grad() of a non-leaf
+  /// Called with the gradient when it is complete; may return another. Returns an id for removal.
+  std::int64_t register_hook(std::function<Tensor(const Tensor&)> hook);
+  void remove_hook(std::int64_t id);
+
+  // -- inside Flash
+  TensorImpl* impl() const { return impl_; }
+  static Tensor adopt(TensorImpl* p) {  // takes over one reference
+    Tensor t;
+    t.impl_ = p;
+    return t;
+  }
+
+ private:
+  double item_f64() const;
+  std::int64_t item_i64() const;
+  void copy_out(void* dst, DType as) const;
+  void* data_ptr(DType as) const;
+  TensorImpl* impl_ = nullptr;
+};
+
+FLASH_API std::ostream& operator<<(std::ostream& os, const Tensor& t);
+
+// -- arithmetic operators: element-wise, broadcast, PyTorch's promotion
+FLASH_API Tensor operator-(const Tensor& a);
+#define FLASH_OPERATOR(op)                                       \
+  FLASH_API Tensor operator op(const Tensor& a, const Tensor& b); \
+  FLASH_API Tensor operator op(const Tensor& a, Scalar b);        \
+  FLASH_API Tensor operator op(Scalar a, const Tensor& b);
+FLASH_OPERATOR(+)
+FLASH_OPERATOR(-)
+FLASH_OPERATOR(*)
+FLASH_OPERATOR(/)
+FLASH_OPERATOR(==)
+FLASH_OPERATOR(!=)
+FLASH_OPERATOR(<)
+FLASH_OPERATOR(<=)
+FLASH_OPERATOR(>)
+FLASH_OPERATOR(>=)
+#undef FLASH_OPERATOR
+FLASH_API Tensor operator!(const Tensor& a);
+FLASH_API Tensor& operator+=(Tensor& a, const Tensor& b);  ///< a.add_(b)
+FLASH_API Tensor& operator-=(Tensor& a, const Tensor& b);
+FLASH_API Tensor& operator*=(Tensor& a, const Tensor& b);
+FLASH_API Tensor& operator/=(Tensor& a, const Tensor& b);
+
+// -- making tensors
+struct TensorOptions {
+  DType dtype = DType::kF32;
+  Device device = {};
+  bool requires_grad = false;
+};
+
+/// Copies `values` (row-major) into a new tensor. Throws ShapeError if the counts differ.
+template <class T>
+Tensor from_vector(const std::vector<T>& values, const Shape& shape);
+template <class T>
+Tensor from_vector(const std::vector<T>& values) {
+  return from_vector(values, Shape{static_cast<std::int64_t>(values.size())});
+}
+FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype, Device device = {});
+
+/// Wraps the user's host memory without copying; in-place changes land in it. `release` runs when the
+/// last tensor that uses it is gone.
+FLASH_API Tensor from_blob(void* data, const Shape& shape, DType dtype,
+                           std::function<void()> release = {});
+FLASH_API Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType dtype,
+                           std::function<void()> release = {});
+
+template <class T>
+Tensor from_vector(const std::vector<T>& values, const Shape& shape) {
+  if (static_cast<std::int64_t>(values.size()) != shape.numel())
+    throw ShapeError("from_vector: " + std::to_string(values.size()) + " values do not fill shape " +
+                     shape.str());
+  if constexpr (std::is_same_v<T, bool>) {
+    std::vector<std::uint8_t> raw(values.begin(), values.end());
+    return from_host(raw.data(), shape, DType::kBool);
+  } else {
+    return from_host(values.data(), shape, dtype_of<T>);
+  }
+}
+
+}  // namespace flash

@@ -1,0 +1,62 @@
+// core/tensor_impl.h -- what a Tensor handle points to: an index map over a cell, and autograd state
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "primitive.h"
+#include "storage.h"
+#include "tensor.h"
+
+namespace flash {
+
+struct AutogradMeta;  // core/autograd/meta.h
+
+struct TensorImpl {
+  Shape shape;
+  Strides strides;          ///< elements of the cell
+  std::int64_t offset = 0;  ///< elements of the cell
+  Ref<Cell> cell;
+  ViewKind view = ViewKind::kDims;
+  std::uint64_t dims = 0;  ///< for kDims: see ViewKind
+  bool whole = true;       ///< the cell's shape, unchanged: no view node is needed
+  bool soft = false;       ///< kept by the tape only
+  std::unique_ptr<AutogradMeta, void (*)(AutogradMeta*)> grad{nullptr, nullptr};
+
+  // The view node made for this tensor, valid for one version of the cell in one trace.
+  Trace* node_trace = nullptr;
+  std::uint64_t node_epoch = 0;
+  std::uint32_t node_version = 0;
+  NodeId node = kNoNode;
+
+  DType dtype() const { return cell->dtype; }
+  Device device() const { return cell->device; }
+
+  void retain() { refs.fetch_add(1, std::memory_order_relaxed); }
+  void release() {
+    if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+  }
+  std::atomic<int> refs{1};
+
+  /// A new tensor over a new cell of this dtype, device and shape; one reference, the caller's.
+  static TensorImpl* make(Device device, DType dtype, const Shape& shape);
+  /// A new handle to the cell of `base` with another index map.
+  static TensorImpl* make_view(const TensorImpl& base, const Shape& shape, const Strides& strides,
+                               std::int64_t offset, ViewKind kind, std::uint64_t dims);
+
+  static void* operator new(std::size_t size);
+  static void operator delete(void* p);
+
+ private:
+  void destroy();
+};
+
+inline constexpr std::uint64_t kDimNone = 15;
+constexpr std::uint64_t dims_identity(int rank) {
+  std::uint64_t d = 0;
+  for (int i = 0; i < rank; ++i) d |= static_cast<std::uint64_t>(i) << (4 * i);
+  return d;
+}
+constexpr int dim_of(std::uint64_t dims, int i) { return static_cast<int>((dims >> (4 * i)) & 15); }
+
+}  // namespace flash

@@ -1,0 +1,124 @@
+// core/trace.h -- the trace recorder: what was asked, in order, until it is flushed
+//
+// One trace per (thread, device). Recording appends a node; its inputs are earlier nodes of the same
+// trace. Nothing is computed, shapes and dtypes are known. Nodes, shapes, attributes and input lists
+// lie in flat vectors that keep their capacity, so that a steady loop allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "storage.h"
+
+namespace flash {
+
+struct TensorImpl;
+
+struct Node {
+  Prim op{};
+  DType dtype{};
+  std::uint8_t rank = 0;
+  std::uint8_t n_in = 0;
+  std::uint8_t n_attr = 0;
+  std::uint16_t scope = 0;   ///< label of the user's or of the composite region (see core/scope.h)
+  std::uint32_t in = 0;      ///< first of n_in entries of Trace::inputs
+  std::uint32_t attr = 0;    ///< first of n_attr entries of Trace::words
+  std::uint32_t shape = 0;   ///< first of rank entries of Trace::words
+  Cell* owner = nullptr;     ///< the cell whose latest version this is; null: only other nodes need it
+  Buffer* buffer = nullptr;  ///< kInput: the value (the trace holds a reference)
+  std::int64_t numel = 0;
+};
+static_assert(sizeof(Node) <= 64, "nodes are written on every operation; keep them in one cache line");
+
+/// Why a trace is flushed; FLASH_DEBUG=1 prints it.
+enum class FlushReason : std::uint8_t {
+  kRead,       // item, to_vector, data, print, save
+  kEval,       // eval(), synchronize()
+  kStep,       // end of an optimizer step
+  kThread,     // another thread or device needs a value
+  kNodeLimit,  // too many nodes
+  kByteLimit,  // too many pending bytes
+  kValueShape,  // an operation whose shape depends on values
+  kExit,       // the thread ends
+};
+const char* name(FlushReason r);
+
+class Trace {
+ public:
+  explicit Trace(Device device);
+
+  Device device() const { return device_; }
+  std::mutex& mutex() { return mutex_; }
+  std::uint64_t epoch() const { return epoch_; }
+
+  // The recorded program; only under the mutex.
+  std::vector<Node> nodes;
+  std::vector<NodeId> inputs;
+  std::vector<std::int64_t> words;
+
+  std::span<const std::int64_t> shape(const Node& n) const { return {words.data() + n.shape, n.rank}; }
+  std::span<const std::int64_t> attrs(const Node& n) const { return {words.data() + n.attr, n.n_attr}; }
+  std::span<const NodeId> in(const Node& n) const { return {inputs.data() + n.in, n.n_in}; }
+  std::int64_t bytes(const Node& n) const { return n.numel * size_of(n.dtype); }
+
+  /// Appends a node; the mutex is held.
+  NodeId append(Prim op, DType dtype, const Shape& shape, std::span<const NodeId> in,
+                std::span<const std::int64_t> attrs);
+  /// The node for the latest version of a cell: pending in this trace, or its buffer as an input.
+  NodeId node_of(Cell& cell);
+  /// The node for a tensor: its cell's, through a view node where it is not the whole.
+  NodeId node_of(TensorImpl& t);
+  /// Makes `node` the latest version of `cell`.
+  void assign(Cell& cell, NodeId node);
+  /// A cell with a pending value in this trace dies.
+  void drop(Cell& cell);
+
+  /// Evaluates every live cell. Called with the mutex held; on an exception before anything ran the
+  /// trace is as it was and may be flushed again.
+  void flush(FlushReason reason);
+  bool over_limit() const {
+    return nodes.size() >= node_limit_ || pending_bytes_ > byte_limit_;
+  }
+  FlushReason limit_reason() const {
+    return nodes.size() >= node_limit_ ? FlushReason::kNodeLimit : FlushReason::kByteLimit;
+  }
+  /// Flushes up to the point in the later half where the fewest bytes are live, so that a loop that
+  /// runs into a limit always meets the same traces; the rest stays recorded.
+  void flush_prefix(FlushReason reason);
+
+  /// Undoes what was recorded since `mark()`: an operation failed half-way.
+  struct Mark {
+    std::size_t nodes, inputs, words;
+  };
+  Mark mark() const { return {nodes.size(), inputs.size(), words.size()}; }
+  void rollback(const Mark& m);
+
+ private:
+  void evaluate(std::size_t count, FlushReason reason);
+  void keep_from(std::size_t cut);
+  std::size_t canonical_cut() const;
+  void clear();
+
+  Device device_;
+  std::mutex mutex_;
+  std::uint64_t epoch_ = 1;
+  std::int64_t pending_bytes_ = 0;
+  std::size_t node_limit_;
+  std::int64_t byte_limit_;
+};
+
+/// This thread's trace for a device. Traces are never freed, only reused, so that a cell may always
+/// lock the trace it is pending in.
+Trace& this_trace(Device device);
+
+/// Makes sure that the latest version of `cell` is in `cell.buffer`, whichever trace it is pending in.
+/// Throws what the evaluation throws, or why an earlier one failed.
+void materialize(Cell& cell, FlushReason reason);
+
+/// Flushes this thread's traces.
+void flush_all(FlushReason reason);
+
+}  // namespace flash
