@@ -1,0 +1,120 @@
+// bench/harness.cpp -- calibration and the interleaved rounds
+#include "bench/harness.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+
+#include "bench/process.h"
+
+namespace flash::bench {
+namespace {
+
+constexpr double kRoundSeconds = 0.05;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double quantile(std::vector<double> values, double q) {
+  if (values.empty()) return std::nan("");
+  std::sort(values.begin(), values.end());
+  const double at = q * static_cast<double>(values.size() - 1);
+  const auto below = static_cast<std::size_t>(at);
+  const std::size_t above = std::min(below + 1, values.size() - 1);
+  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
+}
+
+/// Repeats a call for about kRoundSeconds and gives the seconds of one. The first round also warms
+/// up (compiles, touches pages) and finds out how often to repeat.
+class Timed {
+ public:
+  explicit Timed(std::function<void()> call) : call_(std::move(call)) {}
+
+  double operator()() {
+    if (count_ == 0) calibrate();
+    const double start = now();
+    for (int i = 0; i < count_; ++i) call_();
+    return (now() - start) / count_;
+  }
+
+ private:
+  void calibrate() {
+    for (int i = 0; i < 3; ++i) call_();
+    const double start = now();
+    int calls = 0;
+    do {
+      call_();
+      ++calls;
+    } while (now() - start < kRoundSeconds / 10);
+    const double once = (now() - start) / calls;
+    count_ = static_cast<int>(std::clamp(std::round(kRoundSeconds / once), 1.0, 1e7));
+  }
+
+  std::function<void()> call_;
+  int count_ = 0;
+};
+
+}  // namespace
+
+double seconds_of(const std::string& unit) {
+  if (unit == "s") return 1;
+  if (unit == "ms") return 1e-3;
+  if (unit == "us") return 1e-6;
+  if (unit == "ns") return 1e-9;
+  throw std::invalid_argument("bench: '" + unit + "' is no unit of time; use ns, us, ms or s");
+}
+
+double Samples::median() const { return quantile(values, 0.5); }
+double Samples::low() const { return quantile(values, 0.25); }
+double Samples::high() const { return quantile(values, 0.75); }
+
+void Suite::time(std::string name, std::function<void()> call, Options options) {
+  const double scale = 1 / (seconds_of(options.unit) * options.per);
+  Row row{.name = std::move(name), .options = std::move(options)};
+  row.call = call;
+  row.measure = [timed = Timed(std::move(call)), scale]() mutable { return timed() * scale; };
+  if (!row.options.peer.empty()) {
+    row.ask_peer = [work = row.options.peer, params = row.options.params, scale](Peer& peer) {
+      return peer.milliseconds(work, params) * 1e-3 * scale;
+    };
+  }
+  rows_.push_back(std::move(row));
+}
+
+void Suite::value(std::string name, std::function<double()> measure,
+                  std::function<double(Peer&)> ask_peer, Options options) {
+  Row row{.name = std::move(name), .options = std::move(options)};
+  row.measure = std::move(measure);
+  row.ask_peer = std::move(ask_peer);
+  rows_.push_back(std::move(row));
+}
+
+void Suite::peak_memory(const std::string& of) {
+  const auto found = std::find_if(rows_.begin(), rows_.end(),
+                                  [&](const Row& row) { return row.name == of && row.call; });
+  if (found == rows_.end()) throw std::invalid_argument("bench: no timed row '" + of + "'");
+  auto own = [workload = workload_, of] {
+    return nlohmann::json::parse(output_of({own_program(), workload, "--rss-of", of})).at("mb");
+  };
+  std::function<double(Peer&)> ask_peer;
+  if (!found->options.peer.empty()) {
+    ask_peer = [work = found->options.peer, params = found->options.params](Peer& peer) {
+      return peer.peak_megabytes(work, params);
+    };
+  }
+  value(of + " peak memory", own, std::move(ask_peer), {.unit = "MB"});
+}
+
+void Suite::run(int rounds, Limits* limits, Peer* peer) {
+  for (int round = 0; round < rounds; ++round) {
+    if (limits) limits->measure_round();
+    for (Row& row : rows_) {
+      row.flash.values.push_back(row.measure());
+      if (peer && row.ask_peer) row.peer.values.push_back(row.ask_peer(*peer));
+    }
+  }
+}
+
+}  // namespace flash::bench

@@ -1,0 +1,202 @@
+// bench/limits.cpp -- copy, triad and FMA loops on all threads, in the widest vectors there are
+#include "bench/limits.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <barrier>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <new>
+#include <thread>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define FLASH_TARGET(features) __attribute__((target(features)))
+#endif
+
+namespace flash::bench {
+namespace {
+
+constexpr std::size_t kFloats = std::size_t{1} << 24;
+constexpr int kPasses = 3;  // the best of these is a round's value
+constexpr int kFmaSteps = 1 << 20;
+
+using Copy = void (*)(const float* x, float* z, std::size_t n);
+using Triad = void (*)(const float* x, const float* y, float* z, std::size_t n);
+using Fma = double (*)(int steps);  // FLOPs done by one thread
+
+/// One instruction set's loops. n is a multiple of 64 and pointers are aligned to 64 bytes.
+struct Kernels {
+  Copy copy, copy_streaming;
+  Triad triad, triad_streaming;
+  Fma fma;
+};
+
+[[maybe_unused]] void copy_plain(const float* x, float* z, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) z[i] = x[i];
+}
+[[maybe_unused]] void triad_plain(const float* x, const float* y, float* z, std::size_t n) {
+  for (std::size_t i = 0; i < n; ++i) z[i] = x[i] * 2.0f + y[i];
+}
+[[maybe_unused]] double fma_plain(int steps) {
+  float a[32];
+  std::fill(a, a + 32, 1.0f);
+  for (int s = 0; s < steps; ++s) {
+    for (float& v : a) v = v * 0.999f + 0.001f;
+    asm volatile("" : : "r"(a) : "memory");
+  }
+  return 2.0 * 32 * steps;
+}
+
+#if defined(__x86_64__)
+// One definition for each vector width; V is the width in floats.
+#define FLASH_LOOPS(NAME, FEATURES, VEC, V, LOAD, STORE, STREAM, SET1, FMADD)                   \
+  FLASH_TARGET(FEATURES) void copy_##NAME(const float* x, float* z, std::size_t n) {            \
+    for (std::size_t i = 0; i < n; i += V) STORE(z + i, LOAD(x + i));                           \
+  }                                                                                             \
+  FLASH_TARGET(FEATURES) void copy_streaming_##NAME(const float* x, float* z, std::size_t n) {  \
+    for (std::size_t i = 0; i < n; i += V) STREAM(z + i, LOAD(x + i));                          \
+    _mm_sfence();                                                                               \
+  }                                                                                             \
+  FLASH_TARGET(FEATURES)                                                                        \
+  void triad_##NAME(const float* x, const float* y, float* z, std::size_t n) {                  \
+    const VEC two = SET1(2.0f);                                                                 \
+    for (std::size_t i = 0; i < n; i += V) STORE(z + i, FMADD(LOAD(x + i), two, LOAD(y + i)));  \
+  }                                                                                             \
+  FLASH_TARGET(FEATURES)                                                                        \
+  void triad_streaming_##NAME(const float* x, const float* y, float* z, std::size_t n) {        \
+    const VEC two = SET1(2.0f);                                                                 \
+    for (std::size_t i = 0; i < n; i += V) STREAM(z + i, FMADD(LOAD(x + i), two, LOAD(y + i))); \
+    _mm_sfence();                                                                               \
+  }                                                                                             \
+  FLASH_TARGET(FEATURES) double fma_##NAME(int steps) {                                         \
+    /* ten chains hide a latency of four or five cycles on two units */                         \
+    VEC a0 = SET1(1), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0;   \
+    VEC a9 = a0;                                                                                \
+    const VEC m = SET1(0.999f), c = SET1(0.001f);                                               \
+    for (int s = 0; s < steps; ++s) {                                                           \
+      a0 = FMADD(a0, m, c), a1 = FMADD(a1, m, c), a2 = FMADD(a2, m, c), a3 = FMADD(a3, m, c);   \
+      a4 = FMADD(a4, m, c), a5 = FMADD(a5, m, c), a6 = FMADD(a6, m, c), a7 = FMADD(a7, m, c);   \
+      a8 = FMADD(a8, m, c), a9 = FMADD(a9, m, c);                                               \
+      asm volatile(""                                                                           \
+                   : "+v"(a0), "+v"(a1), "+v"(a2), "+v"(a3), "+v"(a4), "+v"(a5), "+v"(a6),      \
+                     "+v"(a7), "+v"(a8), "+v"(a9));                                             \
+    }                                                                                           \
+    return 2.0 * 10 * V * steps;                                                                \
+  }
+
+FLASH_LOOPS(avx512, "avx512f", __m512, 16, _mm512_load_ps, _mm512_store_ps, _mm512_stream_ps,
+            _mm512_set1_ps, _mm512_fmadd_ps)
+FLASH_LOOPS(avx2, "avx2,fma", __m256, 8, _mm256_load_ps, _mm256_store_ps, _mm256_stream_ps,
+            _mm256_set1_ps, _mm256_fmadd_ps)
+#endif
+
+Kernels best_kernels() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f"))
+    return {copy_avx512, copy_streaming_avx512, triad_avx512, triad_streaming_avx512, fma_avx512};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return {copy_avx2, copy_streaming_avx2, triad_avx2, triad_streaming_avx2, fma_avx2};
+#endif
+  return {copy_plain, copy_plain, triad_plain, triad_plain, fma_plain};
+}
+
+/// Floats in pages that were touched, huge ones where the system gives them.
+class Array {
+ public:
+  Array() : data_(static_cast<float*>(std::aligned_alloc(std::size_t{1} << 21, kBytes))) {
+    if (!data_) throw std::bad_alloc();
+    madvise(data_, kBytes, MADV_HUGEPAGE);
+    std::fill(data_, data_ + kFloats, 1.0f);
+  }
+  ~Array() { std::free(data_); }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+  float* data() const { return data_; }
+
+ private:
+  static constexpr std::size_t kBytes = kFloats * sizeof(float);
+  float* data_;
+};
+
+}  // namespace
+
+struct Limits::Work {
+  int threads;
+  Kernels kernels = best_kernels();
+  Array x, y, z;
+
+  /// Seconds that all threads need for one call each of `job(thread)`, the caller's included.
+  double seconds(const std::function<void(int)>& job) const {
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point start;
+    std::barrier ready(threads, [&]() noexcept { start = Clock::now(); });
+    std::vector<std::thread> team;
+    auto run = [&](int thread) {
+      ready.arrive_and_wait();
+      job(thread);
+    };
+    for (int t = 1; t < threads; ++t) team.emplace_back(run, t);
+    run(0);
+    for (std::thread& thread : team) thread.join();
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  }
+
+  double bandwidth(double bytes, const std::function<void(std::size_t, std::size_t)>& job) const {
+    const std::size_t piece = kFloats / static_cast<std::size_t>(threads) / 64 * 64;
+    double best = 0;
+    for (int pass = 0; pass < kPasses; ++pass) {
+      const double s = seconds([&](int thread) {
+        const std::size_t from = piece * static_cast<std::size_t>(thread);
+        job(from, thread == threads - 1 ? kFloats - from : piece);
+      });
+      best = std::max(best, bytes / s);
+    }
+    return best;
+  }
+};
+
+double Limits::Limit::median() const {
+  std::vector<double> sorted = rounds;
+  std::sort(sorted.begin(), sorted.end());
+  return sorted.empty() ? 0 : sorted[sorted.size() / 2];
+}
+
+Limits::Limits(int threads)
+    : work_(new Work{threads}),
+      bandwidths_{{"copy", {}}, {"copy, streaming", {}}, {"triad", {}}, {"triad, streaming", {}}},
+      flops_{"fma f32", {}} {}
+
+Limits::~Limits() = default;
+
+void Limits::measure_round() {
+  const Work& w = *work_;
+  const Kernels& k = w.kernels;
+  float *x = w.x.data(), *y = w.y.data(), *z = w.z.data();
+  const double bytes = sizeof(float) * static_cast<double>(kFloats);
+  const auto copy = [&](Copy f) {
+    return w.bandwidth(2 * bytes, [=](std::size_t i, std::size_t n) { f(x + i, z + i, n); });
+  };
+  const auto triad = [&](Triad f) {
+    return w.bandwidth(3 * bytes, [=](std::size_t i, std::size_t n) { f(x + i, y + i, z + i, n); });
+  };
+  bandwidths_[0].rounds.push_back(copy(k.copy));
+  bandwidths_[1].rounds.push_back(copy(k.copy_streaming));
+  bandwidths_[2].rounds.push_back(triad(k.triad));
+  bandwidths_[3].rounds.push_back(triad(k.triad_streaming));
+  double done = 0;
+  const double s = w.seconds([&](int thread) {
+    const double flops = k.fma(kFmaSteps);
+    if (thread == 0) done = flops;
+  });
+  flops_.rounds.push_back(done * w.threads / s);
+}
+
+const Limits::Limit& Limits::best_bandwidth() const {
+  return *std::max_element(bandwidths_.begin(), bandwidths_.end(),
+                           [](const Limit& a, const Limit& b) { return a.median() < b.median(); });
+}
+
+}  // namespace flash::bench

@@ -1,0 +1,38 @@
+// bench/limits.h -- what this machine can do at best: memory bandwidth and FMA throughput
+//
+// Measured in the rounds of the run that it is compared with. Bandwidth counts algorithmic bytes
+// (a copy of n floats moves 8 n), over arrays of 2^24 floats whose pages were touched before.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace flash::bench {
+
+class Limits {
+ public:
+  explicit Limits(int threads);
+  ~Limits();
+
+  void measure_round();
+
+  struct Limit {
+    std::string name;
+    std::vector<double> rounds;  ///< bytes/s or FLOP/s
+    double median() const;
+  };
+  const std::vector<Limit>& bandwidths() const { return bandwidths_; }
+  const Limit& flops() const { return flops_; }
+
+  /// The best of copy and triad, with temporal and non-temporal stores; bytes/s.
+  const Limit& best_bandwidth() const;
+
+ private:
+  struct Work;
+  std::unique_ptr<Work> work_;
+  std::vector<Limit> bandwidths_;
+  Limit flops_;
+};
+
+}  // namespace flash::bench

@@ -1,0 +1,10 @@
+// bench/workloads.h -- the workloads that bench/main.cpp lists; each fills a suite with rows
+#pragma once
+
+#include "bench/harness.h"
+
+namespace flash::bench {
+
+void machine(Suite& suite);  ///< the harness's own loops: does a limit reach itself?
+
+}  // namespace flash::bench
