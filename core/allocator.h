@@ -1,0 +1,147 @@
+// core/allocator.h -- a caching allocator for the memory of one device
+//
+// Freed blocks are kept by size class and handed out again, their pages already touched: a fresh
+// 64 MiB buffer costs ten times the arithmetic on it. Every block has a descriptor on the host, so
+// the same code serves memory that the host cannot read.
+//
+//   Allocator allocator(std::make_unique<cpu::HostMemory>());
+//   Block* block = allocator.allocate(bytes, "conv1.weight");
+//   use(block->data);
+//   allocator.free(block);
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/export.h"
+
+namespace flash {
+
+/// Where a device's memory comes from. Called without locks held, from any thread.
+class RawMemory {
+ public:
+  virtual ~RawMemory() = default;
+  /// `bytes` of fresh memory aligned to 64 bytes, or nullptr when there is none left.
+  virtual void* allocate(std::size_t bytes) = 0;
+  /// Gives back what allocate(bytes) returned.
+  virtual void free(void* data, std::size_t bytes) = 0;
+};
+
+/// How blocks are rounded, and which freed ones are kept. Replace it to try another strategy.
+class AllocationPolicy {
+ public:
+  virtual ~AllocationPolicy() = default;
+  /// Size of the block that serves a request; at least `bytes`. Called at every request.
+  /// Default: size_class_bytes, which wastes an eighth at most.
+  virtual std::size_t round(std::size_t bytes) const;
+  /// Whether a freed block of `bytes` goes into the cache. Default: when it fits under the cap.
+  virtual bool keep(std::size_t bytes) const { return bytes <= cap(); }
+  /// Bytes the cache may hold; beyond it the longest unused blocks are given back.
+  /// Default: FLASH_CACHE_BYTES, read when the policy is made.
+  virtual std::size_t cap() const { return cap_; }
+
+  AllocationPolicy();
+  explicit AllocationPolicy(std::size_t cap) : cap_(cap) {}
+
+ private:
+  std::size_t cap_;
+};
+
+/// Least size class that holds `bytes`: multiples of 64 bytes up to 4 KiB, then eight classes for
+/// each power of two. 0 gives 64. Sizes above 2^62 are returned as they are.
+std::size_t size_class_bytes(std::size_t bytes);
+
+/// Descriptor of one block; owned by its allocator.
+struct Block {
+  void* data;                          ///< aligned to 64 bytes
+  std::size_t capacity;                ///< bytes that may be used
+  std::size_t bytes;                   ///< bytes that were asked for
+  const char* label;                   ///< what it is for, or nullptr; must outlive the block
+  Block *previous, *next;              // neighbours among the live blocks, or among the cached
+  Block *class_previous, *class_next;  // neighbours in the free list of a size class
+};
+static_assert(sizeof(Block) == 64, "one cache line a block");
+
+/// What an allocator did and holds. Sizes are capacities in bytes.
+struct MemoryStats {
+  std::size_t live = 0;           ///< in use
+  std::size_t cached = 0;         ///< freed and kept for reuse
+  std::size_t peak = 0;           ///< most that was live since the start or reset_peak()
+  std::size_t peak_reserved = 0;  ///< most that was live and cached together
+  std::uint64_t live_blocks = 0;
+  std::uint64_t allocations = 0;  ///< requests served
+  std::uint64_t cache_hits = 0;   ///< of these, from the cache
+  struct Label {
+    std::string label;  ///< "(unlabelled)" where none was given
+    std::size_t bytes = 0;
+    std::uint64_t blocks = 0;
+  };
+  std::vector<Label> by_label;  ///< what is live, largest first
+};
+
+/// Thread-safe: every member may be called from any thread. Must outlive its blocks.
+class FLASH_API Allocator {
+ public:
+  explicit Allocator(std::unique_ptr<RawMemory> raw,
+                     std::unique_ptr<AllocationPolicy> policy = nullptr,
+                     const char* device = "cpu");
+  ~Allocator();
+  Allocator(const Allocator&) = delete;
+  Allocator& operator=(const Allocator&) = delete;
+
+  /// A block of at least `bytes` (0 is fine), contents unspecified. `label` shows in statistics
+  /// and in the error, and must live as long as the block. About 30 ns from the cache.
+  /// Throws OutOfMemory, naming the largest live blocks, when also trimming did not help.
+  Block* allocate(std::size_t bytes, const char* label = nullptr);
+
+  /// Takes a block back. nullptr is ignored.
+  void free(Block* block);
+
+  /// Changes what a live block is said to be for.
+  void set_label(Block* block, const char* label);
+
+  /// Gives the cache's memory back to the device. Returns the bytes given back.
+  std::size_t trim();
+
+  /// Numbers now. `by_label` walks all live blocks.
+  MemoryStats stats() const;
+  /// Lets `peak` and `peak_reserved` start again from what is held now.
+  void reset_peak();
+
+ private:
+  static constexpr int kNumClasses = 64 + 8 * 50 + 1;  // the last is for all that is larger
+
+  struct List {  // circular, with the sentinel inside
+    Block end{};
+    List() { end.previous = end.next = &end; }
+  };
+
+  static int class_of(std::size_t capacity);
+  Block* take_cached(std::size_t capacity);
+  void push_live(Block* block);
+  void remove_cached(Block* block);
+  std::vector<Block> evict(std::size_t cached_limit);
+  void give_back(const std::vector<Block>& blocks);
+  std::string out_of_memory_text(std::size_t bytes, const char* label) const;
+
+  const std::unique_ptr<RawMemory> raw_;
+  const std::unique_ptr<AllocationPolicy> policy_;
+  const std::string device_;
+
+  mutable std::mutex mutex_;       // guards all that follows; never held while raw_ is called
+  std::vector<Block*> classes_;    // heads of the free lists, newest first
+  List live_, cached_;             // newest first
+  std::deque<Block> descriptors_;  // never shrinks; addresses stay
+  std::vector<Block*> spare_;      // descriptors without memory
+  MemoryStats numbers_;            // without by_label
+};
+
+/// "1.5 GiB", "64 B": sizes in messages.
+FLASH_API std::string format_bytes(std::size_t bytes);
+
+}  // namespace flash
