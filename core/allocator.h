@@ -23,7 +23,7 @@
 namespace flash {
 
 /// Where a device's memory comes from. Called without locks held, from any thread.
-class RawMemory {
+class FLASH_API RawMemory {
  public:
   virtual ~RawMemory() = default;
   /// `bytes` of fresh memory aligned to 64 bytes, or nullptr when there is none left.
@@ -33,7 +33,7 @@ class RawMemory {
 };
 
 /// How blocks are rounded, and which freed ones are kept. Replace it to try another strategy.
-class AllocationPolicy {
+class FLASH_API AllocationPolicy {
  public:
   virtual ~AllocationPolicy() = default;
   /// Size of the block that serves a request; at least `bytes`. Called at every request.
@@ -54,7 +54,7 @@ class AllocationPolicy {
 
 /// Least size class that holds `bytes`: multiples of 64 bytes up to 4 KiB, then eight classes for
 /// each power of two. 0 gives 64. Sizes above 2^62 are returned as they are.
-std::size_t size_class_bytes(std::size_t bytes);
+FLASH_API std::size_t size_class_bytes(std::size_t bytes);
 
 /// Descriptor of one block; owned by its allocator.
 struct Block {
