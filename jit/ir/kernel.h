@@ -73,11 +73,13 @@ enum class Type : std::uint8_t { kPred, kI32, kI64, kF32, kF64 };
 
 enum class Op : std::uint8_t {
   // -- sources
-  kConst,   // imm: the value's bits (kF32 in the low 32)
-  kScalar,  // slot: args[slot], same bits as kConst
+  kConst,   // imm: the value's bits (32-bit types in the low half, the rest 0); not kPred
+  kScalar,  // slot: args[slot], same bits as kConst; not kPred
   kIota,    // kI64: args[iota.offset] + Σ index(axis) * args[iota.strides + axis] (see Index)
-  kLoad,    // access; a = optional kI64 element index times element size, added; guard = optional kPred
-  kStore,   // access; a = value; b = optional kI64 index as in kLoad; guard = optional kPred
+  kLoad,    // access; a = optional kI64 element index times element size, added; guard = optional kPred:
+            // where false the lane is 0 and memory is not touched
+  kStore,   // access; a = value; b = optional kI64 index as in kLoad; guard = optional kPred. Narrow ints
+            // (bool too) take the low bits, f16 and bf16 are rounded as by kRoundF16, kRoundBF16
   kReduce,  // reduce; a = value; guard = optional kPred: false leaves the lane as it is
   // -- float and integer arithmetic (integers wrap)
   kAdd,
@@ -145,7 +147,9 @@ struct Inst {
 /// along the others: known when the kernel is built, so that code can differ.
 enum class Step : std::uint8_t { kZero, kUnit, kAny };
 
-/// An affine access: address = args[pointer] + Σ index(axis) * args[strides + axis] bytes.
+/// An affine access: address = args[pointer] + Σ index(axis) * args[strides + axis] bytes, where a
+/// kZero step counts as stride 0 without its word being read. In a row section all loop axes have kZero
+/// steps (and count as index 0 for kIota). Of a reduction's partials only dtype and pointer are used.
 struct Access {
   DType dtype = DType::kF32;
   std::int32_t pointer = -1;  ///< word with the base address, offset applied
