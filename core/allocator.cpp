@@ -124,7 +124,7 @@ Block* Allocator::allocate(std::size_t bytes, const char* label) {
   void* data = raw_->allocate(capacity);
   if (!data) {
     const std::size_t freed = trim();
-    log::info("allocator: out of memory on " + device_ + ", " + format_bytes(freed) +
+    logging::info("allocator: out of memory on " + device_ + ", " + format_bytes(freed) +
               " of cache given back");
     data = raw_->allocate(capacity);
   }

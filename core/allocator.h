@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "core/export.h"
+#include "export.h"
 
 namespace flash {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/export.h"
+#include "export.h"
 
 namespace flash {
 

@@ -9,7 +9,7 @@
 
 #include "core/env.h"
 
-namespace flash::log {
+namespace flash::logging {
 namespace {
 
 constexpr spdlog::level::level_enum kSpdlog[] = {spdlog::level::debug, spdlog::level::info,
@@ -62,4 +62,4 @@ void info(std::string_view message) { write(Level::kInfo, message); }
 void warn(std::string_view message) { write(Level::kWarn, message); }
 void error(std::string_view message) { write(Level::kError, message); }
 
-}  // namespace flash::log
+}  // namespace flash::logging

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <string_view>
 
-#include "core/export.h"
+#include "export.h"
 
-namespace flash::log {
+namespace flash::logging {
 
 enum class Level : std::uint8_t { kDebug, kInfo, kWarn, kError, kOff };
 
@@ -23,4 +23,4 @@ FLASH_API void info(std::string_view message);
 FLASH_API void warn(std::string_view message);
 FLASH_API void error(std::string_view message);
 
-}  // namespace flash::log
+}  // namespace flash::logging

@@ -9,7 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/export.h"
+#include "export.h"
 
 namespace flash {
 

@@ -83,11 +83,11 @@ TEST_CASE("every default in the table is itself valid") {
 }
 
 TEST_CASE("the log level decides what is enabled") {
-  const log::Level before = log::level();
-  log::set_level(log::Level::kError);
-  CHECK(log::level() == log::Level::kError);
-  CHECK_FALSE(log::enabled(log::Level::kWarn));
-  CHECK(log::enabled(log::Level::kError));
-  log::warn("this line must not be seen");
-  log::set_level(before);
+  const logging::Level before = logging::level();
+  logging::set_level(logging::Level::kError);
+  CHECK(logging::level() == logging::Level::kError);
+  CHECK_FALSE(logging::enabled(logging::Level::kWarn));
+  CHECK(logging::enabled(logging::Level::kError));
+  logging::warn("this line must not be seen");
+  logging::set_level(before);
 }
