@@ -45,7 +45,7 @@ tar -xf "$tarball" -C "$work/tree" --strip-components=1
 # Debian's version ends in the short revision (0.0~git20221210.5b5b0b3): build what the wrap names.
 short=$(basename "$tarball" | sed -n 's/.*\.\([0-9a-f]\{7,\}\)\.orig.*/\1/p')
 if [[ -z $short || $revision != "$short"* ]]; then
-  echo "setup: this release's asmjit is revision '${short:-unknown}', but Flash builds $revision;" >&2
+  echo "setup: here asmjit is at ${short:-an unknown revision}, but Flash builds $revision;" >&2
   echo "       get it with: meson subprojects download asmjit" >&2
   exit 1
 fi
