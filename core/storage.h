@@ -4,13 +4,16 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "device.h"
 
 namespace flash {
 
 class Trace;
+struct Block;
 using NodeId = std::uint32_t;
 inline constexpr NodeId kNoNode = ~0u;
 
@@ -66,6 +69,9 @@ class Buffer {
   }
   int refs() const { return refs_.load(std::memory_order_acquire); }
 
+  static void* operator new(std::size_t size);
+  static void operator delete(void* p);
+
  private:
   Buffer() = default;
   ~Buffer() = default;
@@ -75,6 +81,7 @@ class Buffer {
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
   DeviceRuntime* device_ = nullptr;
+  Block* block_ = nullptr;  ///< the allocator's; null for wrapped memory
   std::function<void()> release_;
 };
 
@@ -102,7 +109,7 @@ class Cell {
   std::uint64_t input_epoch = 0;
   NodeId input_node = kNoNode;
 
-  std::string* poison = nullptr;  ///< why the value never came to be; reading it rethrows
+  std::shared_ptr<const std::string> poison;  ///< why the value never came to be; reading it throws
 
   void retain() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void release() {

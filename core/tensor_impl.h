@@ -30,6 +30,7 @@ struct TensorImpl {
   NodeId node = kNoNode;
 
   DType dtype() const { return cell->dtype; }
+  std::int64_t numel() const { return shape.numel(); }
   Device device() const { return cell->device; }
 
   void retain() { refs.fetch_add(1, std::memory_order_relaxed); }

@@ -98,7 +98,7 @@ class Trace {
 
  private:
   void evaluate(std::size_t count, FlushReason reason);
-  void keep_from(std::size_t cut);
+  void keep_from(std::size_t cut, const std::vector<Ref<Buffer>>& results);
   std::size_t canonical_cut() const;
   void clear();
 

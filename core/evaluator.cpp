@@ -1,0 +1,69 @@
+// core/evaluator.cpp -- which evaluators there are and which one runs
+#include "core/evaluator.h"
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/env.h"
+#include "core/error.h"
+
+namespace flash {
+namespace {
+
+struct Registry {
+  std::vector<std::unique_ptr<Evaluator>> all;
+  std::atomic<Evaluator*> chosen{nullptr};
+};
+Registry& registry() {
+  static Registry& r = *new Registry;  // never destroyed: static tensors flush after main
+  return r;
+}
+
+std::atomic<void (*)()> g_installer{nullptr};
+
+}  // namespace
+
+void set_installer(void (*installer)()) { g_installer = installer; }
+
+void ensure_installed() {
+  static std::once_flag once;
+  static thread_local bool inside = false;  // the installer itself uses the registries
+  if (inside) return;
+  std::call_once(once, [] {
+    inside = true;
+    if (auto* f = g_installer.load()) f();
+    inside = false;
+  });
+}
+
+void install_evaluator(std::unique_ptr<Evaluator> e) { registry().all.push_back(std::move(e)); }
+
+void set_evaluator(std::string_view name) {
+  ensure_installed();
+  flush_all(FlushReason::kEval);  // what was recorded runs where it was meant to run
+  std::string known;
+  for (auto& e : registry().all) {
+    if (e->name() == name) {
+      registry().chosen = e.get();
+      return;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(e->name());
+  }
+  throw ValueError("set_evaluator: there is no evaluator '" + std::string(name) + "'; there are: " + known);
+}
+
+Evaluator& evaluator() {
+  if (Evaluator* e = registry().chosen.load(std::memory_order_acquire)) return *e;
+  ensure_installed();
+  const std::string want = env::get_choice(Env::kEvaluator);
+  for (auto& e : registry().all)
+    if (e->name() == want) {
+      registry().chosen = e.get();
+      return *e;
+    }
+  throw InternalError("evaluator '" + want + "' is not installed");
+}
+
+}  // namespace flash

@@ -1,0 +1,177 @@
+// core/flush.cpp -- from a recorded trace to values: liveness, evaluation, what stays recorded
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/evaluator.h"
+#include "core/tensor_impl.h"
+#include "core/trace.h"
+
+namespace flash {
+namespace {
+
+/// Sources and views hold no memory of their own: they are recorded again rather than stored.
+bool has_value(const Node& n) {
+  return n.op != Prim::kInput && n.op != Prim::kScalar && n.op != Prim::kIota && n.op != Prim::kView;
+}
+
+}  // namespace
+
+void Trace::flush(FlushReason reason) { evaluate(nodes.size(), reason); }
+
+void Trace::flush_prefix(FlushReason reason) { evaluate(canonical_cut(), reason); }
+
+std::size_t Trace::canonical_cut() const {
+  const std::size_t n = nodes.size();
+  std::vector<std::size_t> last(n, 0);  // the last node that needs it; n: lives on
+  for (std::size_t j = n; j-- > 0;) {
+    if (nodes[j].owner) last[j] = n;
+    const std::size_t use = nodes[j].op == Prim::kView ? last[j] : j;
+    for (NodeId i : in(nodes[j])) last[i] = std::max(last[i], use);
+  }
+  std::vector<std::int64_t> born(n + 1, 0);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (!has_value(nodes[i]) || last[i] == 0) continue;
+    born[i + 1] += bytes(nodes[i]);
+    if (last[i] < n) born[last[i] + 1] -= bytes(nodes[i]);
+  }
+  std::int64_t live = 0, least = INT64_MAX;
+  std::size_t cut = n;
+  for (std::size_t c = 1; c <= n; ++c) {
+    live += born[c];
+    if (c >= n / 2 && live <= least) {
+      least = live;
+      cut = c;
+    }
+  }
+  return cut;
+}
+
+void Trace::evaluate(std::size_t count, FlushReason reason) {
+  if (nodes.empty()) return;
+  // What the rest of the trace needs must exist as well.
+  std::vector<char> needed(count, 0);
+  for (std::size_t j = count; j < nodes.size(); ++j)
+    for (NodeId i : in(nodes[j])) {
+      if (i >= count) continue;
+      needed[i] = 1;
+      if (nodes[i].op == Prim::kView) needed[in(nodes[i])[0]] = 1;
+    }
+  std::vector<LiveOut> live;
+  std::vector<char> dying(count, 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Node& n = nodes[i];
+    if (n.op == Prim::kInput) {
+      dying[i] = !needed[i] && !n.buffer->external() && n.buffer->refs() == 1;
+    } else if (n.owner || (needed[i] && has_value(n))) {
+      live.push_back({static_cast<NodeId>(i), n.owner && n.owner->soft_live(), {}});
+    }
+  }
+  bool ran = false;
+  if (!live.empty()) {
+    try {
+      evaluator().evaluate({*this, count, live, dying, reason}, ran);
+    } catch (const std::exception& e) {
+      if (!ran) throw;
+      const auto why = std::make_shared<const std::string>(e.what());
+      for (const LiveOut& l : live) {
+        if (Cell* c = nodes[l.node].owner) {
+          drop(*c);
+          c->poison = why;
+        }
+      }
+      // Values that were recorded behind the cut need lost ones: they are lost as well.
+      for (std::size_t j = count; j < nodes.size(); ++j)
+        if (Cell* c = nodes[j].owner) {
+          drop(*c);
+          c->poison = why;
+        }
+      clear();
+      throw;
+    }
+  }
+  std::vector<Ref<Buffer>> results(count < nodes.size() ? count : 0);
+  for (LiveOut& l : live) {
+    Cell* c = nodes[l.node].owner;
+    if (count < nodes.size()) results[l.node] = l.result;
+    if (!c) continue;
+    drop(*c);
+    if (c->pinned && c->buffer && c->buffer.get() != l.result.get()) {
+      DeviceRuntime& device = c->buffer->device();
+      device.copy(c->buffer->data(), l.result->data(), l.result->bytes(), {});
+    } else {
+      c->buffer = std::move(l.result);
+    }
+  }
+  if (count == nodes.size())
+    clear();
+  else
+    keep_from(count, results);
+}
+
+void Trace::keep_from(std::size_t cut, const std::vector<Ref<Buffer>>& results) {
+  std::vector<Node> old_nodes = std::move(nodes);
+  std::vector<NodeId> old_inputs = std::move(inputs);
+  std::vector<std::int64_t> old_words = std::move(words);
+  nodes.clear();
+  inputs.clear();
+  words.clear();
+  ++epoch_;
+  std::vector<NodeId> now(old_nodes.size(), kNoNode);
+  const auto again = [&](std::size_t i) {
+    const Node& n = old_nodes[i];
+    NodeId in[UINT8_MAX];
+    for (int k = 0; k < n.n_in; ++k) in[k] = now[old_inputs[n.in + k]];
+    const Shape shape(std::span<const std::int64_t>(old_words.data() + n.shape, n.rank));
+    now[i] = append(n.op, n.dtype, shape, {in, n.n_in}, {old_words.data() + n.attr, n.n_attr});
+    nodes.back().scope = n.scope;
+    return now[i];
+  };
+  const auto import = [&](std::size_t i, Buffer* buffer) {
+    const Node& n = old_nodes[i];
+    const Shape shape(std::span<const std::int64_t>(old_words.data() + n.shape, n.rank));
+    now[i] = append(Prim::kInput, n.dtype, shape, {}, {});
+    nodes.back().buffer = buffer;
+    buffer->retain();
+  };
+  const auto need = [&](std::size_t i) {  // i < cut, used behind it
+    if (now[i] != kNoNode) return;
+    const Node& n = old_nodes[i];
+    if (n.op == Prim::kInput)
+      import(i, n.buffer);
+    else if (has_value(n))
+      import(i, results[i].get());
+    else
+      again(i);
+  };
+  for (std::size_t j = cut; j < old_nodes.size(); ++j) {
+    const Node& n = old_nodes[j];
+    for (int k = 0; k < n.n_in; ++k) {
+      const NodeId i = old_inputs[n.in + k];
+      if (i >= cut) continue;
+      if (old_nodes[i].op == Prim::kView) need(old_inputs[old_nodes[i].in]);
+      need(i);
+    }
+    if (n.op == Prim::kInput) {
+      import(j, n.buffer);
+      continue;
+    }
+    again(j);
+    if (n.owner) {
+      nodes.back().owner = n.owner;
+      n.owner->pending = now[j];
+    }
+  }
+  for (const Node& n : old_nodes)
+    if (n.buffer) n.buffer->release();
+}
+
+void Trace::clear() {
+  for (Node& n : nodes)
+    if (n.buffer) n.buffer->release();
+  nodes.clear();
+  inputs.clear();
+  words.clear();
+  ++epoch_;
+}
+
+}  // namespace flash

@@ -1,0 +1,133 @@
+// core/ops/create.cpp -- constants, ranges and random tensors
+#include "core/ops/create.h"
+
+#include <bit>
+#include <cmath>
+#include <numbers>
+
+#include "core/ops/bind.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/scalar_bits.h"
+
+namespace flash {
+
+std::int64_t scalar_bits(Scalar v, DType dtype) {
+  const auto float_bits = [](float f) { return static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(f)); };
+  switch (dtype) {
+    case DType::kF64: return std::bit_cast<std::int64_t>(v.to_double());
+    case DType::kF32: return float_bits(static_cast<float>(v.to_double()));
+    case DType::kF16: return float_bits(to_float(to_half(static_cast<float>(v.to_double()))));
+    case DType::kBF16: return float_bits(to_float(to_bfloat16(static_cast<float>(v.to_double()))));
+    case DType::kI64: return v.to_int();
+    case DType::kI32: return static_cast<std::int32_t>(v.to_int());
+    case DType::kI16: return static_cast<std::int16_t>(v.to_int());
+    case DType::kI8: return static_cast<std::int8_t>(v.to_int());
+    case DType::kU8: return static_cast<std::uint8_t>(v.to_int());
+    case DType::kBool: return v.to_double() != 0.0;
+  }
+  return 0;
+}
+
+Tensor scalar_on(Scalar value, DType dtype, Device device) {
+  const std::int64_t bits = scalar_bits(value, dtype);
+  return bind_source(Prim::kScalar, {}, dtype, device, {&bits, 1});
+}
+
+Tensor scalar_tensor(Scalar value, DType dtype) { return scalar_on(value, dtype, {}); }
+
+Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
+  check_shape(shape, "full");
+  const Tensor v = scalar_on(value, o.dtype, o.device);
+  const Tensor* in = &v;
+  Tensor t = bind(Prim::kExpand, {&in, 1}, {}, &shape);
+  if (o.requires_grad) t.set_requires_grad();
+  return t;
+}
+Tensor full(const Shape& shape, Scalar value, DType dtype) { return full(shape, value, {.dtype = dtype}); }
+Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
+Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
+Tensor full_like(const Tensor& t, Scalar value) {
+  return full(t.shape(), value, {.dtype = t.dtype(), .device = t.device()});
+}
+Tensor zeros_like(const Tensor& t) { return full_like(t, 0); }
+Tensor ones_like(const Tensor& t) { return full_like(t, 1); }
+Tensor tensor(std::initializer_list<double> values, DType dtype) {
+  return from_vector(std::vector<double>(values)).to(dtype);
+}
+
+namespace {
+Tensor iota(std::int64_t n, std::int64_t start, std::int64_t step) {
+  const std::int64_t attrs[] = {0, start, step};
+  return bind_source(Prim::kIota, {n}, DType::kI64, {}, attrs);
+}
+}  // namespace
+
+Tensor arange(Scalar start, Scalar end, Scalar step) {
+  const double width = end.to_double() - start.to_double();
+  if (step.to_double() == 0.0 || !std::isfinite(width) || !std::isfinite(step.to_double()))
+    throw ValueError("arange: the step must not be 0 and the bounds must be finite");
+  const bool integer = start.kind != Scalar::Kind::kFloat && end.kind != Scalar::Kind::kFloat &&
+                       step.kind != Scalar::Kind::kFloat;
+  if (width / step.to_double() < 0) throw ValueError("arange: the step leads away from the end");
+  if (integer) {
+    const std::int64_t s = step.to_int(), w = end.to_int() - start.to_int();
+    return iota((w + s - (s > 0 ? 1 : -1)) / s, start.to_int(), s);
+  }
+  const auto n = static_cast<std::int64_t>(std::ceil(width / step.to_double()));
+  const Tensor i = iota(n, 0, 1).to(DType::kF64);
+  return add(mul(i, step), start).to(DType::kF32);
+}
+Tensor arange(Scalar end) {
+  return arange(end.kind == Scalar::Kind::kFloat ? Scalar(0.0) : Scalar(0), end, 1);
+}
+
+Tensor linspace(double start, double end, std::int64_t steps, DType dtype) {
+  if (steps < 0) throw ValueError("linspace: the number of steps must not be negative");
+  const Tensor i = iota(steps, 0, 1).to(DType::kF64);
+  const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0.0;
+  // From both ends, so that the last element is `end` exactly.
+  const Tensor up = add(mul(i, step), start);
+  const Tensor down = sub(end, mul(sub(static_cast<double>(steps - 1), i), step));
+  return where(lt(i, static_cast<double>(steps) / 2), up, down).to(dtype);
+}
+
+Tensor eye(std::int64_t n, DType dtype) {
+  const Tensor i = iota(n, 0, 1);
+  return eq(i.unsqueeze(1), i.unsqueeze(0)).to(dtype);
+}
+
+Tensor rand(const Shape& shape, DType dtype, Generator* generator) {
+  check_shape(shape, "rand");
+  if (!is_floating(dtype))
+    throw DTypeError("rand: takes a floating dtype, not " + std::string(name(dtype)) + "; see randint()");
+  Generator& g = generator ? *generator : default_generator();
+  const bool wide = dtype == DType::kF64;  // two words an element
+  const auto first = static_cast<std::int64_t>(g.reserve(shape.numel() * (wide ? 2 : 1)));
+  const std::int64_t attrs[] = {static_cast<std::int64_t>(g.seed()), first};
+  if (!is_half(dtype)) return bind_source(Prim::kUniform, shape, dtype, {}, attrs);
+  // As many bits as the half type holds below 1, so that rounding never gives 1.
+  const double scale = dtype == DType::kF16 ? 2048.0 : 256.0;
+  const Tensor u = bind_source(Prim::kUniform, shape, DType::kF32, {}, attrs);
+  return mul(floor(mul(u, scale)), 1.0 / scale).to(dtype);
+}
+
+Tensor randn(const Shape& shape, DType dtype, Generator* generator) {
+  if (!is_floating(dtype))
+    throw DTypeError("randn: takes a floating dtype, not " + std::string(name(dtype)));
+  const DType draw = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+  const Tensor u = rand(shape, draw, generator), v = rand(shape, draw, generator);
+  // 1 - u is in (0, 1]: its logarithm is finite.
+  const Tensor radius = sqrt(mul(log(sub(1.0, u)), -2.0));
+  return mul(radius, cos(mul(v, 2.0 * std::numbers::pi))).to(dtype);
+}
+
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator* generator) {
+  if (low >= high)
+    throw ValueError("randint: the range [" + std::to_string(low) + ", " + std::to_string(high) + ") is empty");
+  const double range = static_cast<double>(high) - static_cast<double>(low);
+  if (range > 0x1p53) throw ValueError("randint: the range may hold 2^53 integers at most");
+  const Tensor u = rand(shape, DType::kF64, generator);
+  return add(floor(mul(u, range)).to(DType::kI64), low);
+}
+
+}  // namespace flash

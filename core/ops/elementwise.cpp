@@ -1,0 +1,234 @@
+// core/ops/elementwise.cpp -- promotion and the binding of element-wise operations
+#include "core/ops/elementwise.h"
+
+#include <limits>
+
+#include "core/ops/bind.h"
+#include "core/ops/create.h"
+#include "core/ops/scalar_bits.h"
+
+namespace flash {
+namespace {
+
+const Tensor& check(const Tensor& t, const char* op) {
+  if (!t.defined()) throw ValueError(std::string(op) + ": an operand is an undefined tensor");
+  return t;
+}
+
+enum class Promote : std::uint8_t {
+  kCommon,  // both to the common dtype
+  kFloat,   // integers to f32 as well
+};
+
+DType promoted(DType d, Promote how) { return how == Promote::kFloat && is_integral(d) ? DType::kF32 : d; }
+
+Tensor binary(Prim op, const Tensor& a, const Tensor& b, Promote how = Promote::kCommon) {
+  check(a, info(op).name.data());
+  check(b, info(op).name.data());
+  const DType d = promoted(result_type(a, b), how);
+  if (a.dtype() == d && b.dtype() == d) return bind(op, {&a, &b});
+  const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d);
+  return bind(op, {&ca, &cb});
+}
+Tensor binary(Prim op, const Tensor& a, Scalar b, Promote how = Promote::kCommon) {
+  check(a, info(op).name.data());
+  const DType d = promoted(result_type(a, b), how);
+  const Tensor cb = scalar_on(b, d, a.device());
+  if (a.dtype() == d) return bind(op, {&a, &cb});
+  const Tensor ca = as_dtype(a, d);
+  return bind(op, {&ca, &cb});
+}
+Tensor binary(Prim op, Scalar a, const Tensor& b, Promote how = Promote::kCommon) {
+  check(b, info(op).name.data());
+  const DType d = promoted(result_type(b, a), how);
+  const Tensor ca = scalar_on(a, d, b.device());
+  if (b.dtype() == d) return bind(op, {&ca, &b});
+  const Tensor cb = as_dtype(b, d);
+  return bind(op, {&ca, &cb});
+}
+
+/// Unary functions of floats: integers and bool become f32.
+Tensor float_unary(Prim op, const Tensor& x) {
+  check(x, info(op).name.data());
+  if (is_floating(x.dtype())) return bind(op, {&x});
+  const Tensor f = as_dtype(x, DType::kF32);
+  return bind(op, {&f});
+}
+/// Rounding leaves integers as they are.
+Tensor rounding(Prim op, const Tensor& x) {
+  check(x, info(op).name.data());
+  return is_floating(x.dtype()) ? bind(op, {&x}) : x;
+}
+
+}  // namespace
+
+#define FLASH_BINARY(name, prim, how)                                                              \
+  Tensor name(const Tensor& a, const Tensor& b) { return binary(Prim::prim, a, b, Promote::how); } \
+  Tensor name(const Tensor& a, Scalar b) { return binary(Prim::prim, a, b, Promote::how); }        \
+  Tensor name(Scalar a, const Tensor& b) { return binary(Prim::prim, a, b, Promote::how); }
+FLASH_BINARY(add, kAdd, kCommon)
+FLASH_BINARY(sub, kSub, kCommon)
+FLASH_BINARY(mul, kMul, kCommon)
+FLASH_BINARY(div, kDiv, kFloat)
+FLASH_BINARY(floor_divide, kFloorDiv, kCommon)
+FLASH_BINARY(remainder, kRem, kCommon)
+FLASH_BINARY(fmod, kFmod, kCommon)
+FLASH_BINARY(maximum, kMaximum, kCommon)
+FLASH_BINARY(minimum, kMinimum, kCommon)
+FLASH_BINARY(eq, kEq, kCommon)
+FLASH_BINARY(ne, kNe, kCommon)
+FLASH_BINARY(lt, kLt, kCommon)
+FLASH_BINARY(le, kLe, kCommon)
+FLASH_BINARY(bitwise_and, kAnd, kCommon)
+FLASH_BINARY(bitwise_or, kOr, kCommon)
+FLASH_BINARY(bitwise_xor, kXor, kCommon)
+FLASH_BINARY(bitwise_left_shift, kShl, kCommon)
+FLASH_BINARY(bitwise_right_shift, kShr, kCommon)
+#undef FLASH_BINARY
+
+// a > b is b < a: the same comparison, NaN included.
+#define FLASH_SWAPPED(name, prim)                                                     \
+  Tensor name(const Tensor& a, const Tensor& b) { return binary(Prim::prim, b, a); } \
+  Tensor name(const Tensor& a, Scalar b) { return binary(Prim::prim, b, a); }        \
+  Tensor name(Scalar a, const Tensor& b) { return binary(Prim::prim, b, a); }
+FLASH_SWAPPED(gt, kLt)
+FLASH_SWAPPED(ge, kLe)
+#undef FLASH_SWAPPED
+
+#define FLASH_LOGICAL(name, prim)                                                                          \
+  Tensor name(const Tensor& a, const Tensor& b) {                                                          \
+    return binary(Prim::prim, as_dtype(check(a, #name), DType::kBool), as_dtype(check(b, #name), DType::kBool)); \
+  }                                                                                                        \
+  Tensor name(const Tensor& a, Scalar b) {                                                                 \
+    return binary(Prim::prim, as_dtype(check(a, #name), DType::kBool), Scalar(b.to_double() != 0.0));      \
+  }                                                                                                        \
+  Tensor name(Scalar a, const Tensor& b) { return name(b, a); }
+FLASH_LOGICAL(logical_and, kAnd)
+FLASH_LOGICAL(logical_or, kOr)
+FLASH_LOGICAL(logical_xor, kXor)
+#undef FLASH_LOGICAL
+
+Tensor pow(const Tensor& a, const Tensor& b) { return binary(Prim::kPow, a, b); }
+Tensor pow(Scalar a, const Tensor& b) { return binary(Prim::kPow, a, b); }
+// Exponents that change the algebra become other operations here, at record, alike for all evaluators.
+Tensor pow(const Tensor& a, Scalar b) {
+  const double e = b.to_double();
+  const bool stays = result_type(a, b) == a.dtype();
+  if (stays && e == 1.0) return a.clone();
+  if (stays && e == 2.0) return mul(a, a);
+  if (stays && e == 3.0) return mul(mul(a, a), a);
+  if (is_floating(a.dtype())) {
+    if (e == 0.5) return sqrt(a);
+    if (e == -0.5) return rsqrt(a);
+    if (e == -1.0) return reciprocal(a);
+  }
+  if (is_integral(a.dtype()) && b.kind != Scalar::Kind::kFloat && e < 0)
+    throw ValueError("pow: integers to a negative power are not integers; convert to a floating dtype");
+  return binary(Prim::kPow, a, b);
+}
+
+#define FLASH_FLOAT(name, prim) \
+  Tensor name(const Tensor& x) { return float_unary(Prim::prim, x); }
+FLASH_FLOAT(sqrt, kSqrt)
+FLASH_FLOAT(rsqrt, kRsqrt)
+FLASH_FLOAT(exp, kExp)
+FLASH_FLOAT(expm1, kExpm1)
+FLASH_FLOAT(log, kLog)
+FLASH_FLOAT(log1p, kLog1p)
+FLASH_FLOAT(tanh, kTanh)
+FLASH_FLOAT(sigmoid, kSigmoid)
+FLASH_FLOAT(erf, kErf)
+FLASH_FLOAT(sin, kSin)
+FLASH_FLOAT(cos, kCos)
+#undef FLASH_FLOAT
+
+Tensor floor(const Tensor& x) { return rounding(Prim::kFloor, x); }
+Tensor ceil(const Tensor& x) { return rounding(Prim::kCeil, x); }
+Tensor round(const Tensor& x) { return rounding(Prim::kRound, x); }
+Tensor trunc(const Tensor& x) { return rounding(Prim::kTrunc, x); }
+
+Tensor neg(const Tensor& x) { return bind(Prim::kNeg, {&check(x, "neg")}); }
+Tensor abs(const Tensor& x) { return bind(Prim::kAbs, {&check(x, "abs")}); }
+Tensor square(const Tensor& x) { return mul(x, x); }
+Tensor reciprocal(const Tensor& x) { return div(1, x); }
+Tensor sign(const Tensor& x) {
+  const Tensor up = gt(x, 0).to(x.dtype()), down = lt(x, 0).to(x.dtype());
+  if (!is_floating(x.dtype())) return x.dtype() == DType::kBool ? x : sub(up, down);
+  return where(isnan(x), x, sub(up, down));
+}
+Tensor bitwise_not(const Tensor& x) { return bind(Prim::kNot, {&check(x, "bitwise_not")}); }
+Tensor logical_not(const Tensor& x) {
+  const Tensor b = as_dtype(check(x, "logical_not"), DType::kBool);
+  return bind(Prim::kNot, {&b});
+}
+Tensor isnan(const Tensor& x) { return ne(x, x); }
+Tensor isinf(const Tensor& x) {
+  if (!is_floating(check(x, "isinf").dtype())) return full(x.shape(), false, {.dtype = boolean, .device = x.device()});
+  return eq(abs(x), std::numeric_limits<double>::infinity());
+}
+Tensor isfinite(const Tensor& x) {
+  if (!is_floating(check(x, "isfinite").dtype())) return full(x.shape(), true, {.dtype = boolean, .device = x.device()});
+  return lt(abs(x), std::numeric_limits<double>::infinity());
+}
+Tensor clamp(const Tensor& x, Scalar low, Scalar high) { return minimum(maximum(x, low), high); }
+
+Tensor where(const Tensor& c, const Tensor& a, const Tensor& b) {
+  const DType d = result_type(check(a, "where"), check(b, "where"));
+  const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d);
+  return bind(Prim::kWhere, {&check(c, "where"), &ca, &cb});
+}
+Tensor where(const Tensor& c, const Tensor& a, Scalar b) {
+  const DType d = result_type(check(a, "where"), b);
+  const Tensor ca = as_dtype(a, d), cb = scalar_on(b, d, a.device());
+  return bind(Prim::kWhere, {&check(c, "where"), &ca, &cb});
+}
+Tensor where(const Tensor& c, Scalar a, const Tensor& b) {
+  const DType d = result_type(check(b, "where"), a);
+  const Tensor ca = scalar_on(a, d, b.device()), cb = as_dtype(b, d);
+  return bind(Prim::kWhere, {&check(c, "where"), &ca, &cb});
+}
+Tensor fma(const Tensor& a, const Tensor& b, const Tensor& c) {
+  const DType d = promote(result_type(check(a, "fma"), check(b, "fma")), check(c, "fma").dtype());
+  const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d), cc = as_dtype(c, d);
+  return bind(Prim::kFma, {&ca, &cb, &cc});
+}
+Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) { return add(a, mul(sub(b, a), weight)); }
+Tensor cast(const Tensor& x, DType dtype) { return as_dtype(check(x, "cast"), dtype); }
+
+Tensor operator-(const Tensor& a) { return neg(a); }
+Tensor operator!(const Tensor& a) { return logical_not(a); }
+#define FLASH_OPERATOR(op, name)                                               \
+  Tensor operator op(const Tensor& a, const Tensor& b) { return name(a, b); }  \
+  Tensor operator op(const Tensor& a, Scalar b) { return name(a, b); }         \
+  Tensor operator op(Scalar a, const Tensor& b) { return name(a, b); }
+FLASH_OPERATOR(+, add)
+FLASH_OPERATOR(-, sub)
+FLASH_OPERATOR(*, mul)
+FLASH_OPERATOR(/, div)
+FLASH_OPERATOR(==, eq)
+FLASH_OPERATOR(!=, ne)
+FLASH_OPERATOR(<, lt)
+FLASH_OPERATOR(<=, le)
+FLASH_OPERATOR(>, gt)
+FLASH_OPERATOR(>=, ge)
+#undef FLASH_OPERATOR
+Tensor& operator+=(Tensor& a, const Tensor& b) { return a.add_(b); }
+Tensor& operator-=(Tensor& a, const Tensor& b) { return a.sub_(b); }
+Tensor& operator*=(Tensor& a, const Tensor& b) { return a.mul_(b); }
+Tensor& operator/=(Tensor& a, const Tensor& b) { return a.div_(b); }
+
+Tensor Tensor::add(const Tensor& o) const { return flash::add(*this, o); }
+Tensor Tensor::sub(const Tensor& o) const { return flash::sub(*this, o); }
+Tensor Tensor::mul(const Tensor& o) const { return flash::mul(*this, o); }
+Tensor Tensor::div(const Tensor& o) const { return flash::div(*this, o); }
+Tensor Tensor::neg() const { return flash::neg(*this); }
+Tensor Tensor::abs() const { return flash::abs(*this); }
+Tensor Tensor::exp() const { return flash::exp(*this); }
+Tensor Tensor::log() const { return flash::log(*this); }
+Tensor Tensor::sqrt() const { return flash::sqrt(*this); }
+Tensor Tensor::tanh() const { return flash::tanh(*this); }
+Tensor Tensor::sigmoid() const { return flash::sigmoid(*this); }
+Tensor Tensor::relu() const { return flash::relu(*this); }
+Tensor Tensor::pow(Scalar e) const { return flash::pow(*this, e); }
+
+}  // namespace flash

@@ -1,0 +1,151 @@
+// core/ops/linalg.cpp -- checks of contractions, pools and embeddings before their leaf kernels are bound
+#include "core/ops/linalg.h"
+
+#include "core/ops/bind.h"
+
+namespace flash {
+namespace {
+
+std::string shapes(const Tensor& a, const Tensor& b) { return a.shape().str() + " and " + b.shape().str(); }
+
+void check_defined(const Tensor& t, const char* op, const char* what) {
+  if (!t.defined()) throw ValueError(std::string(op) + ": " + what + " is an undefined tensor");
+}
+
+void check_float(const Tensor& t, const char* op, const char* what) {
+  check_defined(t, op, what);
+  if (!is_floating(t.dtype()))
+    throw DTypeError(std::string(op) + ": " + what + " must have a floating dtype, not " +
+                     std::string(name(t.dtype())));
+}
+
+Tensor bind_leaf(Prim op, std::initializer_list<const Tensor*> in, const Shape& shape, Attrs attrs = {}) {
+  return bind(op, std::span<const Tensor* const>(in.begin(), in.size()), attrs, &shape);
+}
+
+}  // namespace
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  check_float(a, "matmul", "the first operand");
+  check_float(b, "matmul", "the second operand");
+  if (a.dim() == 0 || b.dim() == 0)
+    throw ShapeError("matmul: operands need at least one dimension; use mul() for scalars");
+  const Tensor x = a.dim() == 1 ? a.unsqueeze(0) : a;
+  const Tensor y = b.dim() == 1 ? b.unsqueeze(1) : b;
+  if (x.size(-1) != y.size(-2))
+    throw ShapeError("matmul: shapes " + shapes(a, b) + " do not fit (the inner dimensions are " +
+                     std::to_string(x.size(-1)) + " and " + std::to_string(y.size(-2)) + ")");
+  const auto batch = [](const Tensor& t) {
+    return Shape(std::span<const std::int64_t>(t.shape().data(), static_cast<std::size_t>(t.dim() - 2)));
+  };
+  Shape shape = broadcast_shapes(batch(x), batch(y), "matmul");
+  // A matrix on the right serves all batches: one tall product instead of many small ones.
+  if (y.dim() == 2 && x.dim() > 2) {
+    const Tensor flat = matmul(x.reshape({x.numel() / std::max<std::int64_t>(x.size(-1), 1), x.size(-1)}), y);
+    shape.push_back(x.size(-2));
+    shape.push_back(y.size(-1));
+    const Tensor full = flat.view(shape);
+    return b.dim() == 1 ? full.squeeze(-1) : full;
+  }
+  shape.push_back(x.size(-2));
+  shape.push_back(y.size(-1));
+  Tensor out = bind_leaf(Prim::kMatmul, {&x, &y}, shape);
+  if (b.dim() == 1) out = out.squeeze(-1);
+  if (a.dim() == 1) out = out.squeeze(b.dim() == 1 ? -1 : -2);
+  return out;
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  check_float(x, "linear", "the input");
+  check_float(weight, "linear", "the weight");
+  if (weight.dim() != 2 || x.dim() < 1 || x.size(-1) != weight.size(1))
+    throw ShapeError("linear: input " + x.shape().str() + " and weight " + weight.shape().str() +
+                     " do not fit; the weight is [out, in] and the input's last dimension is in");
+  if (bias.defined() && (bias.dim() != 1 || bias.size(0) != weight.size(0)))
+    throw ShapeError("linear: bias " + bias.shape().str() + " does not fit weight " + weight.shape().str() +
+                     "; it is [out]");
+  if (x.dim() != 2) {
+    Shape shape = x.shape();
+    shape[shape.rank() - 1] = weight.size(0);
+    const std::int64_t rows = x.dim() == 1 ? 1 : x.numel() / std::max<std::int64_t>(x.size(-1), 1);
+    return linear(x.reshape({rows, x.size(-1)}), weight, bias).view(shape);
+  }
+  const Tensor wt = weight.t();
+  const Shape shape{x.size(0), weight.size(0)};
+  return bias.defined() ? bind_leaf(Prim::kMatmul, {&x, &wt, &bias}, shape)
+                        : bind_leaf(Prim::kMatmul, {&x, &wt}, shape);
+}
+
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
+  check_float(x, "conv2d", "the input");
+  check_float(w, "conv2d", "the weight");
+  if (x.dim() != 4 || w.dim() != 4)
+    throw ShapeError("conv2d: input " + x.shape().str() + " and weight " + w.shape().str() +
+                     " must be [N, C, H, W] and [O, C / groups, KH, KW]");
+  if (o.stride_h < 1 || o.stride_w < 1 || o.dilation_h < 1 || o.dilation_w < 1 || o.padding_h < 0 ||
+      o.padding_w < 0 || o.groups < 1)
+    throw ValueError("conv2d: strides, dilations and groups must be at least 1 and paddings at least 0");
+  if (x.size(1) != w.size(1) * o.groups || w.size(0) % o.groups != 0)
+    throw ShapeError("conv2d: input " + x.shape().str() + ", weight " + w.shape().str() + " and groups " +
+                     std::to_string(o.groups) + " do not fit: the weight wants " +
+                     std::to_string(w.size(1) * o.groups) + " input channels and a multiple of " +
+                     std::to_string(o.groups) + " filters");
+  if (bias.defined() && (bias.dim() != 1 || bias.size(0) != w.size(0)))
+    throw ShapeError("conv2d: bias " + bias.shape().str() + " does not fit the " +
+                     std::to_string(w.size(0)) + " filters");
+  const auto out = [&](int d, std::int64_t pad, std::int64_t dilation, std::int64_t stride) {
+    const std::int64_t room = x.size(d) + 2 * pad - dilation * (w.size(d) - 1) - 1;
+    if (room < 0)
+      throw ShapeError("conv2d: the kernel of weight " + w.shape().str() + " (dilation " +
+                       std::to_string(dilation) + ") is larger than the padded input " + x.shape().str());
+    return room / stride + 1;
+  };
+  const Shape shape{x.size(0), w.size(0), out(2, o.padding_h, o.dilation_h, o.stride_h),
+                    out(3, o.padding_w, o.dilation_w, o.stride_w)};
+  const std::int64_t attrs[kConvAttrs] = {o.stride_h,   o.stride_w,   o.padding_h, o.padding_w,
+                                          o.dilation_h, o.dilation_w, o.groups};
+  return bias.defined() ? bind_leaf(Prim::kConv2d, {&x, &w, &bias}, shape, attrs)
+                        : bind_leaf(Prim::kConv2d, {&x, &w}, shape, attrs);
+}
+
+namespace {
+Tensor pool(Prim op, const Tensor& x, const Pool2dOptions& o, const char* name) {
+  check_float(x, name, "the input");
+  if (x.dim() != 4) throw ShapeError(std::string(name) + ": input " + x.shape().str() + " must be [N, C, H, W]");
+  const std::int64_t sh = o.stride_h ? o.stride_h : o.kernel_h, sw = o.stride_w ? o.stride_w : o.kernel_w;
+  if (o.kernel_h < 1 || o.kernel_w < 1 || sh < 1 || sw < 1)
+    throw ValueError(std::string(name) + ": kernel and stride must be at least 1");
+  if (o.padding_h < 0 || o.padding_w < 0 || 2 * o.padding_h > o.kernel_h || 2 * o.padding_w > o.kernel_w)
+    throw ValueError(std::string(name) + ": the padding must be between 0 and half of the kernel");
+  const auto out = [&](int d, std::int64_t k, std::int64_t pad, std::int64_t stride) {
+    const std::int64_t room = x.size(d) + 2 * pad - k;
+    if (room < 0)
+      throw ShapeError(std::string(name) + ": a window of " + std::to_string(k) +
+                       " is larger than the padded input " + x.shape().str());
+    return room / stride + 1;
+  };
+  const Shape shape{x.size(0), x.size(1), out(2, o.kernel_h, o.padding_h, sh), out(3, o.kernel_w, o.padding_w, sw)};
+  const std::int64_t attrs[kPoolAttrs] = {o.kernel_h, o.kernel_w, sh, sw, o.padding_h, o.padding_w,
+                                          o.count_include_pad};
+  return bind_leaf(op, {&x}, shape, attrs);
+}
+}  // namespace
+
+Tensor max_pool2d(const Tensor& x, const Pool2dOptions& o) { return pool(Prim::kMaxPool2d, x, o, "max_pool2d"); }
+Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& o) { return pool(Prim::kAvgPool2d, x, o, "avg_pool2d"); }
+
+Tensor embedding(const Tensor& index, const Tensor& weight) {
+  check_defined(index, "embedding", "the index");
+  check_defined(weight, "embedding", "the weight");
+  if (!is_integral(index.dtype()) || index.dtype() == DType::kBool)
+    throw DTypeError("embedding: the index must be an integer tensor, not " + std::string(name(index.dtype())));
+  if (weight.dim() != 2) throw ShapeError("embedding: weight " + weight.shape().str() + " must be [V, D]");
+  const Tensor i = as_dtype(index, DType::kI64);
+  Shape shape = index.shape();
+  shape.push_back(weight.size(1));
+  return bind_leaf(Prim::kGatherRows, {&weight, &i}, shape);
+}
+
+Tensor Tensor::matmul(const Tensor& o) const { return flash::matmul(*this, o); }
+
+}  // namespace flash

@@ -1,0 +1,130 @@
+// core/ops/reduce.cpp -- reductions and what is composed of them
+#include "core/ops/reduce.h"
+
+#include <limits>
+
+#include "core/ops/bind.h"
+#include "core/ops/create.h"
+#include "core/ops/elementwise.h"
+#include "core/scope.h"
+
+namespace flash {
+namespace {
+
+std::int64_t mask_of(const Tensor& x, const Shape& dims, const char* op) {
+  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
+  if (dims.empty()) return (std::int64_t{1} << x.dim()) - 1;
+  std::int64_t mask = 0;
+  for (std::int64_t d : dims) {
+    const std::int64_t bit = std::int64_t{1} << normalize_dim(static_cast<int>(d), x.dim(), op);
+    if (x.dim() > 0 && (mask & bit))
+      throw IndexError(std::string(op) + ": dimension " + std::to_string(d) + " is given twice");
+    mask |= bit;
+  }
+  return x.dim() == 0 ? 0 : mask;
+}
+
+Tensor reduce(Prim op, const Tensor& x, const Shape& dims, bool keepdim, const char* name) {
+  const std::int64_t mask = mask_of(x, dims, name);
+  return mask ? bind(op, {&x}, {mask, keepdim}) : x.clone();  // a 0-d tensor is its own reduction
+}
+
+std::int64_t count(const Tensor& x, const Shape& dims) {
+  if (dims.empty()) return x.numel();
+  std::int64_t n = 1;
+  if (x.dim() > 0)
+    for (std::int64_t d : dims) n *= x.size(static_cast<int>(d));
+  return n;
+}
+
+/// amax and amin have no value over nothing.
+void check_not_empty(const Tensor& x, const Shape& dims, const char* op) {
+  mask_of(x, dims, op);
+  if (count(x, dims) == 0 && x.numel() == 0)
+    throw ShapeError(std::string(op) + ": the reduced dimensions of shape " + x.shape().str() + " are empty");
+}
+
+const Tensor& check_float(const Tensor& x, const char* op) {
+  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
+  if (!is_floating(x.dtype()))
+    throw DTypeError(std::string(op) + ": takes a floating dtype, not " + std::string(name(x.dtype())));
+  return x;
+}
+/// Compositions of half types run in f32 between one cast in and one out.
+Tensor widen(const Tensor& x) { return is_half(x.dtype()) ? as_dtype(x, DType::kF32) : x; }
+
+Tensor arg_extreme(const Tensor& x, int dim, bool keepdim, bool largest) {
+  const char* op = largest ? "argmax" : "argmin";
+  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
+  const int d = normalize_dim(dim, x.dim(), op);
+  if (x.dim() == 0) return zeros({}, DType::kI64);
+  check_not_empty(x, {d}, op);
+  Scope scope(op);
+  const Tensor best = largest ? amax(x, {d}, true) : amin(x, {d}, true);
+  Shape along;
+  for (int i = 0; i < x.dim(); ++i) along.push_back(i == d ? x.size(d) : 1);
+  const Tensor index = arange(x.size(d)).view(along);
+  // A NaN extreme equals nothing: the first NaN is looked for instead.
+  const Tensor hit = is_floating(x.dtype()) ? logical_or(eq(x, best), isnan(x)) : eq(x, best);
+  return amin(where(hit, index, std::numeric_limits<std::int64_t>::max()), {d}, keepdim);
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
+  mask_of(x, dims, "sum");
+  return reduce(Prim::kSum, is_integral(x.dtype()) ? as_dtype(x, DType::kI64) : x, dims, keepdim, "sum");
+}
+Tensor prod(const Tensor& x, const Shape& dims, bool keepdim) {
+  mask_of(x, dims, "prod");
+  return reduce(Prim::kProd, is_integral(x.dtype()) ? as_dtype(x, DType::kI64) : x, dims, keepdim, "prod");
+}
+Tensor amax(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_not_empty(x, dims, "amax");
+  return reduce(Prim::kMax, x, dims, keepdim, "amax");
+}
+Tensor amin(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_not_empty(x, dims, "amin");
+  return reduce(Prim::kMin, x, dims, keepdim, "amin");
+}
+Tensor any(const Tensor& x, const Shape& dims, bool keepdim) {
+  mask_of(x, dims, "any");
+  return ne(sum(as_dtype(x, DType::kBool), dims, keepdim), 0);
+}
+Tensor all(const Tensor& x, const Shape& dims, bool keepdim) {
+  mask_of(x, dims, "all");
+  return eq(sum(logical_not(x), dims, keepdim), 0);
+}
+
+Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_float(x, "mean");
+  const Tensor s = reduce(Prim::kSum, widen(x), dims, keepdim, "mean");
+  return as_dtype(div(s, static_cast<double>(count(x, dims))), x.dtype());
+}
+
+Tensor var(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
+  check_float(x, "var");
+  Scope scope("var");
+  const Tensor w = widen(x);
+  const Tensor centered = sub(w, mean(w, dims, true));
+  const double n = static_cast<double>(count(x, dims) - correction);
+  return as_dtype(div(sum(mul(centered, centered), dims, keepdim), n > 0 ? n : 0.0), x.dtype());
+}
+Tensor std(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
+  return sqrt(var(x, dims, keepdim, correction));
+}
+
+Tensor argmax(const Tensor& x, int dim, bool keepdim) { return arg_extreme(x, dim, keepdim, true); }
+Tensor argmin(const Tensor& x, int dim, bool keepdim) { return arg_extreme(x, dim, keepdim, false); }
+
+Tensor Tensor::sum() const { return flash::sum(*this); }
+Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return flash::sum(*this, dims, keepdim); }
+Tensor Tensor::mean() const { return flash::mean(*this); }
+Tensor Tensor::mean(const Shape& dims, bool keepdim) const { return flash::mean(*this, dims, keepdim); }
+Tensor Tensor::amax(const Shape& dims, bool keepdim) const { return flash::amax(*this, dims, keepdim); }
+Tensor Tensor::amin(const Shape& dims, bool keepdim) const { return flash::amin(*this, dims, keepdim); }
+Tensor Tensor::argmax(int dim, bool keepdim) const { return flash::argmax(*this, dim, keepdim); }
+Tensor Tensor::softmax(int dim) const { return flash::softmax(*this, dim); }
+Tensor Tensor::log_softmax(int dim) const { return flash::log_softmax(*this, dim); }
+
+}  // namespace flash

@@ -1,0 +1,15 @@
+// core/ops/scalar_bits.h -- numbers as 0-d tensors whose value is a kernel parameter
+#pragma once
+
+#include "core/tensor.h"
+
+namespace flash {
+
+/// The bits of `v` converted to `dtype`, as kernels read them: f64 and i64 whole, narrower integers
+/// sign- or zero-extended, f32 and the halves as the bits of a float.
+std::int64_t scalar_bits(Scalar v, DType dtype);
+
+/// A 0-d tensor on a device.
+Tensor scalar_on(Scalar value, DType dtype, Device device);
+
+}  // namespace flash

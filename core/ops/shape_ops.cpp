@@ -1,0 +1,92 @@
+// core/ops/shape_ops.cpp -- joining tensors: writes into views of one new storage
+#include "core/ops/shape_ops.h"
+
+#include "core/ops/bind.h"
+#include "core/ops/create.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/scalar_bits.h"
+
+namespace flash {
+
+Tensor cat(const std::vector<Tensor>& tensors, int dim) {
+  if (tensors.empty()) throw ValueError("cat: no tensors given");
+  for (const Tensor& t : tensors)
+    if (!t.defined()) throw ValueError("cat: an operand is an undefined tensor");
+  const int d = normalize_dim(dim, tensors[0].dim(), "cat");
+  if (tensors[0].dim() == 0) throw ShapeError("cat: 0-d tensors cannot be joined; use stack()");
+  Shape shape = tensors[0].shape();
+  DType dtype = tensors[0].dtype();
+  for (std::size_t i = 1; i < tensors.size(); ++i) {
+    Shape s = tensors[i].shape(), first = tensors[0].shape();
+    bool fits = s.rank() == first.rank();
+    if (fits) {
+      shape[d] += s[d];
+      s[d] = first[d] = 0;
+      fits = s == first;
+    }
+    if (!fits)
+      throw ShapeError("cat: shapes " + tensors[0].shape().str() + " and " + tensors[i].shape().str() +
+                       " differ outside of dimension " + std::to_string(d));
+    dtype = promote(dtype, tensors[i].dtype());
+  }
+  Tensor out = full(shape, 0, {.dtype = dtype, .device = tensors[0].device()});
+  std::int64_t at = 0;
+  for (const Tensor& t : tensors) {
+    out.narrow(d, at, t.size(d)).copy_(t);
+    at += t.size(d);
+  }
+  return out;
+}
+
+Tensor stack(const std::vector<Tensor>& tensors, int dim) {
+  if (tensors.empty()) throw ValueError("stack: no tensors given");
+  std::vector<Tensor> with;
+  const int d = normalize_dim(dim, tensors[0].dim() + 1, "stack");
+  for (const Tensor& t : tensors) with.push_back(t.unsqueeze(d));
+  return cat(with, d);
+}
+
+std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim) {
+  const int d = normalize_dim(dim, x.dim(), "split");
+  if (size < 1) throw ValueError("split: the size of a piece must be at least 1, not " + std::to_string(size));
+  std::vector<Tensor> out;
+  for (std::int64_t at = 0; at < x.size(d); at += size) out.push_back(x.slice(d, at, at + size));
+  if (out.empty()) out.push_back(x);
+  return out;
+}
+
+std::vector<Tensor> chunk(const Tensor& x, int chunks, int dim) {
+  if (chunks < 1) throw ValueError("chunk: at least one chunk is wanted, not " + std::to_string(chunks));
+  const int d = normalize_dim(dim, x.dim(), "chunk");
+  return split(x, std::max<std::int64_t>(1, (x.size(d) + chunks - 1) / chunks), d);
+}
+
+Tensor broadcast_to(const Tensor& x, const Shape& shape) { return x.expand(shape); }
+
+Tensor pad(const Tensor& x, const Shape& widths, Scalar value) {
+  if (widths.rank() % 2 != 0 || widths.rank() / 2 > x.dim())
+    throw ShapeError("pad: " + widths.str() + " must hold pairs {left, right} for the last dimensions of " +
+                     x.shape().str());
+  Shape shape = x.shape();
+  for (int i = 0; i < widths.rank(); ++i) {
+    if (widths[i] < 0) throw ValueError("pad: widths must not be negative: " + widths.str());
+    shape[x.dim() - 1 - i / 2] += widths[i];
+  }
+  Tensor out = full(shape, value, {.dtype = x.dtype(), .device = x.device()});
+  Tensor inner = out;
+  for (int i = 0; i < widths.rank() / 2; ++i) {
+    const int d = x.dim() - 1 - i;
+    inner = inner.narrow(d, widths[2 * i], x.size(d));
+  }
+  inner.copy_(x);
+  return out;
+}
+
+Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype) {
+  if (!index.defined() || !is_integral(index.dtype()))
+    throw DTypeError("one_hot: the index must be an integer tensor");
+  if (classes < 1) throw ValueError("one_hot: at least one class is wanted");
+  return eq(index.unsqueeze(-1), arange(classes)).to(dtype);
+}
+
+}  // namespace flash

@@ -1,0 +1,45 @@
+// core/scope.cpp -- interned labels and this thread's current one
+#include "core/scope.h"
+
+#include <deque>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+namespace flash {
+namespace {
+
+struct Labels {
+  std::mutex mutex;  // guards ids and names
+  std::unordered_map<std::string_view, std::uint16_t> ids;
+  std::deque<std::string> names{""};  // addresses stay
+};
+Labels& labels() {
+  static Labels& l = *new Labels;
+  return l;
+}
+thread_local std::uint16_t t_scope = 0;
+
+std::uint16_t intern(std::string_view label) {
+  Labels& l = labels();
+  std::lock_guard lock(l.mutex);
+  if (auto it = l.ids.find(label); it != l.ids.end()) return it->second;
+  if (l.names.size() >= UINT16_MAX) return 0;  // 65,535 distinct labels: later ones are unlabelled
+  l.names.emplace_back(label);
+  const auto id = static_cast<std::uint16_t>(l.names.size() - 1);
+  l.ids.emplace(l.names.back(), id);
+  return id;
+}
+
+}  // namespace
+
+Scope::Scope(std::string_view label) : before_(t_scope) { t_scope = intern(label); }
+Scope::~Scope() { t_scope = before_; }
+std::uint16_t current_scope() { return t_scope; }
+std::string_view scope_name(std::uint16_t id) {
+  Labels& l = labels();
+  std::lock_guard lock(l.mutex);
+  return id < l.names.size() ? std::string_view(l.names[id]) : std::string_view();
+}
+
+}  // namespace flash

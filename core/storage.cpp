@@ -1,0 +1,92 @@
+// core/storage.cpp -- life and death of buffers, cells and tensor handles
+#include "core/storage.h"
+
+#include "core/allocator.h"
+#include "core/pool.h"
+#include "core/tensor_impl.h"
+#include "core/trace.h"
+
+namespace flash {
+
+void* Buffer::operator new(std::size_t size) { return detail::Pool<Buffer>::take(size); }
+void Buffer::operator delete(void* p) { detail::Pool<Buffer>::give(p); }
+void* Cell::operator new(std::size_t size) { return detail::Pool<Cell>::take(size); }
+void Cell::operator delete(void* p) { detail::Pool<Cell>::give(p); }
+void* TensorImpl::operator new(std::size_t size) { return detail::Pool<TensorImpl>::take(size); }
+void TensorImpl::operator delete(void* p) { detail::Pool<TensorImpl>::give(p); }
+
+Ref<Buffer> Buffer::allocate(DeviceRuntime& device, std::size_t bytes, const char* label) {
+  Block* block = device.allocator().allocate(bytes, label);
+  Buffer* b = new Buffer;
+  b->block_ = block;
+  b->data_ = block->data;
+  b->bytes_ = bytes;
+  b->device_ = &device;
+  return Ref<Buffer>(b);
+}
+
+Ref<Buffer> Buffer::wrap(DeviceRuntime& device, void* data, std::size_t bytes,
+                         std::function<void()> release) {
+  Buffer* b = new Buffer;
+  b->external_ = true;
+  b->data_ = data;
+  b->bytes_ = bytes;
+  b->device_ = &device;
+  b->release_ = std::move(release);
+  return Ref<Buffer>(b);
+}
+
+void Buffer::destroy() {
+  if (block_) device_->allocator().free(block_);
+  if (release_) release_();
+  delete this;
+}
+
+Ref<Cell> Cell::make(Device device, DType dtype, const Shape& shape) {
+  Cell* c = new Cell;
+  c->shape = shape;
+  c->dtype = dtype;
+  c->device = device;
+  return Ref<Cell>(c);
+}
+
+void Cell::destroy() {
+  // The owner's trace may be flushing at this moment: look again under its mutex.
+  while (Trace* t = trace.load(std::memory_order_acquire)) {
+    std::lock_guard lock(t->mutex());
+    if (trace.load(std::memory_order_relaxed) != t) continue;
+    t->drop(*this);
+    break;
+  }
+  delete this;
+}
+
+TensorImpl* TensorImpl::make(Device device, DType dtype, const Shape& shape) {
+  TensorImpl* t = new TensorImpl;
+  t->shape = shape;
+  t->strides = contiguous_strides(shape);
+  t->dims = dims_identity(shape.rank());
+  t->cell = Cell::make(device, dtype, shape);
+  return t;
+}
+
+TensorImpl* TensorImpl::make_view(const TensorImpl& base, const Shape& shape, const Strides& strides,
+                                  std::int64_t offset, ViewKind kind, std::uint64_t dims) {
+  TensorImpl* t = new TensorImpl;
+  t->shape = shape;
+  t->strides = strides;
+  t->offset = offset;
+  t->cell = base.cell;
+  t->view = kind;
+  t->dims = dims;
+  t->whole = kind == ViewKind::kDims && dims == dims_identity(shape.rank()) &&
+             shape == base.cell->shape;
+  return t;
+}
+
+void TensorImpl::destroy() {
+  if (soft) cell->soft.fetch_sub(1, std::memory_order_relaxed);
+  delete this;
+}
+
+}  // namespace flash

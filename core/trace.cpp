@@ -1,0 +1,179 @@
+// core/trace.cpp -- recording nodes, and keeping cells and traces true to each other
+#include "core/trace.h"
+
+#include <deque>
+
+#include "core/env.h"
+#include "core/error.h"
+#include "core/scope.h"
+#include "core/tensor_impl.h"
+
+namespace flash {
+
+Trace::Trace(Device device)
+    : device_(device),
+      node_limit_(static_cast<std::size_t>(env::get_int(Env::kTraceLimit))),
+      byte_limit_(env::get_int(Env::kPendingBytes)) {
+  nodes.reserve(256);
+  inputs.reserve(512);
+  words.reserve(1024);
+}
+
+NodeId Trace::append(Prim op, DType dtype, const Shape& shape, std::span<const NodeId> in,
+                     std::span<const std::int64_t> attrs) {
+  Node& n = nodes.emplace_back();
+  n.op = op;
+  n.dtype = dtype;
+  n.rank = static_cast<std::uint8_t>(shape.rank());
+  n.n_in = static_cast<std::uint8_t>(in.size());
+  n.n_attr = static_cast<std::uint8_t>(attrs.size());
+  n.scope = current_scope();
+  n.in = static_cast<std::uint32_t>(inputs.size());
+  inputs.insert(inputs.end(), in.begin(), in.end());
+  n.shape = static_cast<std::uint32_t>(words.size());
+  words.insert(words.end(), shape.begin(), shape.end());
+  n.attr = static_cast<std::uint32_t>(words.size());
+  words.insert(words.end(), attrs.begin(), attrs.end());
+  n.numel = shape.numel();
+  return static_cast<NodeId>(nodes.size() - 1);
+}
+
+NodeId Trace::node_of(Cell& cell) {
+  if (cell.trace.load(std::memory_order_relaxed) == this) return cell.pending;
+  if (cell.input_trace == this && cell.input_epoch == epoch_) return cell.input_node;
+  if (!cell.buffer) throw InternalError("trace: a tensor without a value was used");
+  const NodeId id = append(Prim::kInput, cell.dtype, cell.shape, {}, {});
+  nodes[id].buffer = cell.buffer.get();
+  cell.buffer->retain();
+  cell.input_trace = this;
+  cell.input_epoch = epoch_;
+  cell.input_node = id;
+  return id;
+}
+
+NodeId Trace::node_of(TensorImpl& t) {
+  Cell& cell = *t.cell;
+  const NodeId base = node_of(cell);
+  if (t.whole) return base;
+  if (t.node_trace == this && t.node_epoch == epoch_ && t.node_version == cell.version) return t.node;
+  std::int64_t attrs[3 + kMaxRank] = {static_cast<std::int64_t>(t.view),
+                                      static_cast<std::int64_t>(t.dims), t.offset};
+  for (int i = 0; i < t.strides.rank(); ++i) attrs[3 + i] = t.strides[i];
+  t.node = append(Prim::kView, cell.dtype, t.shape, {&base, 1},
+                  {attrs, static_cast<std::size_t>(3 + t.strides.rank())});
+  t.node_trace = this;
+  t.node_epoch = epoch_;
+  t.node_version = cell.version;
+  return t.node;
+}
+
+void Trace::assign(Cell& cell, NodeId node) {
+  if (cell.trace.load(std::memory_order_relaxed) == this) drop(cell);
+  nodes[node].owner = &cell;
+  pending_bytes_ += bytes(nodes[node]);
+  cell.pending = node;
+  cell.trace.store(this, std::memory_order_release);
+}
+
+void Trace::drop(Cell& cell) {
+  Node& n = nodes[cell.pending];
+  n.owner = nullptr;
+  pending_bytes_ -= bytes(n);
+  cell.pending = kNoNode;
+  cell.trace.store(nullptr, std::memory_order_release);
+}
+
+void Trace::rollback(const Mark& m) {
+  while (nodes.size() > m.nodes) {
+    Node& n = nodes.back();
+    if (n.owner) drop(*n.owner);
+    if (n.buffer) n.buffer->release();
+    nodes.pop_back();
+  }
+  inputs.resize(m.inputs);
+  words.resize(m.words);
+  ++epoch_;  // cached node ids may point behind the end
+}
+
+namespace {
+
+/// All traces ever made, and those that no thread uses at the moment.
+struct Traces {
+  std::mutex mutex;  // guards the lists
+  std::deque<Trace> all;
+  std::vector<Trace*> free[2];
+};
+Traces& traces() {
+  static Traces& t = *new Traces;
+  return t;
+}
+
+constexpr int kKinds = 2;
+
+/// The traces of a thread; at its end what lives is evaluated and the traces are given back.
+struct ThreadTraces {
+  Trace* of[kKinds] = {};
+  ~ThreadTraces();
+};
+thread_local ThreadTraces t_owner;
+__attribute__((tls_model("initial-exec"))) thread_local Trace* t_trace[kKinds] = {};
+
+ThreadTraces::~ThreadTraces() {
+  for (int k = 0; k < kKinds; ++k) {
+    Trace* t = of[k];
+    if (!t) continue;
+    try {
+      std::lock_guard lock(t->mutex());
+      t->flush(FlushReason::kExit);
+    } catch (const std::exception&) {
+      // The values are lost; flush() has said why in each cell that is read later.
+    }
+    t_trace[k] = nullptr;
+    std::lock_guard lock(traces().mutex);
+    traces().free[k].push_back(t);
+  }
+}
+
+}  // namespace
+
+Trace& this_trace(Device device) {
+  const int k = static_cast<int>(device.type);
+  if (Trace* t = t_trace[k]) return *t;
+  Traces& all = traces();
+  std::lock_guard lock(all.mutex);
+  Trace* t;
+  if (!all.free[k].empty()) {
+    t = all.free[k].back();
+    all.free[k].pop_back();
+  } else {
+    t = &all.all.emplace_back(device);
+  }
+  t_owner.of[k] = t;
+  t_trace[k] = t;
+  return *t;
+}
+
+void flush_all(FlushReason reason) {
+  for (Trace* t : t_trace) {
+    if (!t) continue;
+    std::lock_guard lock(t->mutex());
+    t->flush(reason);
+  }
+}
+
+void materialize(Cell& cell, FlushReason reason) {
+  while (Trace* t = cell.trace.load(std::memory_order_acquire)) {
+    std::lock_guard lock(t->mutex());
+    if (cell.trace.load(std::memory_order_relaxed) != t) continue;
+    t->flush(t == t_trace[static_cast<int>(cell.device.type)] ? reason : FlushReason::kThread);
+  }
+  if (cell.poison) throw Error(*cell.poison);
+}
+
+const char* name(FlushReason r) {
+  constexpr const char* kNames[] = {"read", "eval", "step", "thread", "node limit", "byte limit",
+                                    "shape depends on values", "thread exit"};
+  return kNames[static_cast<int>(r)];
+}
+
+}  // namespace flash
