@@ -8,6 +8,7 @@ import sys
 
 SUMMARY = re.compile(
     r"^\[doctest\] test cases:\s*(\d+)\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed", re.MULTILINE)
+TAP = re.compile(r"^1\.\.\d+$", re.MULTILINE)
 
 log = pathlib.Path(sys.argv[1], "meson-logs", "testlog.json")
 status = int(sys.argv[2])
@@ -15,7 +16,8 @@ passed = failed = 0
 if log.is_file():
     for line in log.read_text().splitlines():
         run = json.loads(line)
-        found = SUMMARY.findall(run.get("stdout", ""))
+        stdout = run.get("stdout", "")
+        found = SUMMARY.findall(stdout)
         good = run["result"] in ("OK", "EXPECTEDFAIL")
         if run["result"] == "SKIP":
             print(f"skipped: {run['name']}")
@@ -23,7 +25,10 @@ if log.is_file():
         if found:
             run_passed = sum(int(f[1]) for f in found)
             run_failed = sum(int(f[2]) for f in found)
-        else:  # not a doctest program, or one that died before its summary
+        elif TAP.search(stdout):
+            run_passed = len(re.findall(r"^ok ", stdout, re.MULTILINE))
+            run_failed = len(re.findall(r"^not ok ", stdout, re.MULTILINE))
+        else:  # a program that died before its summary, or none of these
             run_passed, run_failed = int(good), 0
         if not good and run_failed == 0:
             run_failed = 1

@@ -111,6 +111,8 @@ int print_peak_memory(const Arguments& args) {
 }
 
 int run(const Arguments& args) {
+  // Before Flash starts its pool; children inherit it.
+  setenv("FLASH_NUM_THREADS", std::to_string(args.threads).c_str(), 1);
   if (!args.rss_of.empty()) return print_peak_memory(args);
   std::ofstream json_file;
   if (!args.json_path.empty()) {

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# tests/docs/check_docs.py -- installs Flash into a scratch folder and builds what the pages show
+"""usage: check_docs.py BUILD_DIR SOURCE_DIR COMPILER...
+
+Prints TAP. A C++ block of a page is a whole program, or statements that are put into a main().
+Every public header must compile on its own from the installation.
+"""
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+build, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+compiler = sys.argv[3:]
+count = 0
+
+
+def report(name, run):
+    global count
+    count += 1
+    good = run.returncode == 0
+    print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
+    if not good:
+        print("".join(f"# {line}\n" for line in (run.stdout + run.stderr).splitlines()), flush=True)
+    return good
+
+
+def run(command, **more):
+    return subprocess.run(command, capture_output=True, text=True, **more)
+
+
+def blocks(page):
+    """(line, text) of each ```cpp block."""
+    text = page.read_text()
+    for match in re.finditer(r"^```cpp\n(.*?)^```", text, re.M | re.S):
+        yield text.count("\n", 0, match.start()) + 1, match[1]
+
+
+def whole_program(text):
+    if re.search(r"\bint main\(", text):
+        return text
+    includes = "".join(line + "\n" for line in text.splitlines() if line.startswith("#include"))
+    body = "".join(line + "\n" for line in text.splitlines() if not line.startswith("#include"))
+    return (f"#include <flash/flash.h>\n#include <iostream>\n{includes}using namespace flash;\n"
+            f"int main() {{\n{body}}}\n")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        env = dict(os.environ, DESTDIR=str(scratch / "root"))
+        if not report("meson install", run(
+                ["meson", "install", "--no-rebuild", "-C", str(build)], env=env)):
+            return
+        pc = next((scratch / "root").rglob("flash.pc"))
+        env = dict(os.environ, PKG_CONFIG_PATH=str(pc.parent),
+                   PKG_CONFIG_SYSROOT_DIR=str(scratch / "root"))
+        flags = run(["pkg-config", "--cflags", "--libs", "flash"], env=env)
+        if not report("pkg-config flash", flags):
+            return
+        flags = flags.stdout.split()
+        lib = next(f[2:] for f in flags if f.startswith("-L"))
+        include = next(f[2:] for f in flags if f.startswith("-I"))
+
+        headers = sorted(p.relative_to(include).as_posix()
+                         for p in pathlib.Path(include, "flash").rglob("*.h"))
+        alone = scratch / "headers.cpp"
+        strict = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers"]
+        alone.write_text("".join(f"#include <{h}>\n" for h in headers))
+        report("all public headers in one file",
+               run([*compiler, *strict, "-fsyntax-only", str(alone), *flags]))
+
+        pages = [source / "README.md", *sorted((source / "docs").rglob("*.md"))]
+        for page in pages:
+            for line, text in blocks(page):
+                name = f"{page.relative_to(source)}:{line}"
+                program = scratch / "snippet.cpp"
+                program.write_text(whole_program(text))
+                binary = scratch / "snippet"
+                if report(f"{name} compiles", run(
+                        [*compiler, *strict, "-o", str(binary), str(program), *flags,
+                         f"-Wl,-rpath,{lib}"])):
+                    report(f"{name} runs", run([str(binary)], cwd=scratch, timeout=300))
+
+
+main()
+print(f"1..{count}")
