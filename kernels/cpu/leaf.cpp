@@ -1,0 +1,65 @@
+// kernels/cpu/leaf.cpp -- the table of leaf kernels, and the call of an epilogue on a tile
+#include "kernels/cpu/leaf.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "core/error.h"
+#include "jit/ir/kernel.h"
+#include "kernels/cpu/runtime.h"
+
+namespace flash::cpu {
+namespace {
+
+using LeafFunction = int (*)(const LeafCall&);
+
+struct Row {
+  Prim op;
+  LeafFunction function;
+};
+
+constexpr Row kTable[] = {
+    {Prim::kMatmul, matmul},
+};
+
+}  // namespace
+
+int run_leaf(const LeafCall& call) {
+  for (const Row& row : kTable)
+    if (row.op == call.op) return row.function(call);
+  throw InternalError("run_leaf: the CPU has no leaf kernel for " +
+                      std::string(info(call.op).name));
+}
+
+void require(bool ok, const LeafCall& call, const char* what) {
+  if (!ok) throw InternalError(std::string(info(call.op).name) + ": leaf kernel wants " + what);
+}
+
+void run_epilogue(const Epilogue& epilogue, std::span<const std::int64_t> begin,
+                  std::span<const std::int64_t> extent) {
+  constexpr int kMaxWords = 512;
+  const auto& kernel = static_cast<const CpuKernel&>(*epilogue.kernel);
+  const int axes = epilogue.axes;
+  if (epilogue.words > kMaxWords || axes != static_cast<int>(begin.size()))
+    throw InternalError("epilogue " + kernel.name + ": " + std::to_string(epilogue.words) +
+                        " words, " + std::to_string(axes) + " axes for a tile of " +
+                        std::to_string(begin.size()));
+  std::array<ir::Word, kMaxWords> args;
+  std::copy_n(epilogue.args, epilogue.words, args.begin());
+  const auto word = [&](int i) -> ir::Word& { return args[static_cast<std::size_t>(i)]; };
+  const auto axis = [](int i) { return static_cast<std::size_t>(i); };
+
+  for (const AffineWords& a : epilogue.affine)
+    for (int i = 0; i < axes; ++i) word(a.base) += begin[axis(i)] * word(a.strides + i);
+  std::int64_t tiles = 1;
+  for (int i = 0; i < axes; ++i) {
+    word(ir::kArgExtents + i) = extent[axis(i)];
+    if (i + 1 < axes) tiles *= extent[axis(i)];
+  }
+  word(ir::kArgChunk) = extent[axis(axes - 1)];
+  word(ir::kArgChunks) = 1;
+  kernel.run(args.data(), 0, tiles);
+}
+
+}  // namespace flash::cpu

@@ -1,0 +1,29 @@
+// kernels/cpu/leaf.h -- the CPU's leaf kernels: one entry, a table behind it, and what they share
+//
+// Bits of a result depend on shapes and dtype only: never on thread count, operand layout,
+// alignment or epilogue. Half types are computed in f32 and rounded once, after the bias.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/device.h"
+
+namespace flash::cpu {
+
+/// Runs one leaf kernel on the pool; returns the launches it took. Throws IndexError for indices
+/// out of range, InternalError for operands that the public operations should have refused.
+int run_leaf(const LeafCall& call);
+
+/// Runs the compiled epilogue over the rectangle [begin, begin + extent) of the output's
+/// dimensions.
+void run_epilogue(const Epilogue& epilogue, std::span<const std::int64_t> begin,
+                  std::span<const std::int64_t> extent);
+
+/// Throws InternalError naming the primitive when `ok` is false.
+void require(bool ok, const LeafCall& call, const char* what);
+
+// The kernels, one file each. All return the number of launches.
+int matmul(const LeafCall& call);
+
+}  // namespace flash::cpu
