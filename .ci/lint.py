@@ -132,7 +132,7 @@ def check_format(files):
 def main():
     public = public_headers()
     sources = tracked("*.h", "*.cpp")
-    scripts = [p for p in tracked("*.py", "*.sh", "dev", ".ci/*")]
+    scripts = [p for p in tracked("*.py", "*.sh", "dev", ".ci/*") if not p.endswith(".in")]
     for path in sources + scripts:
         lines = (ROOT / path).read_text().split("\n")
         if lines and lines[-1] == "":

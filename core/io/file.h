@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/export.h"
+#include "../export.h"
 
 namespace flash::io {
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "core/export.h"
-#include "core/io/file.h"
+#include "../export.h"
+#include "file.h"
 
 namespace flash::io {
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <string_view>
 
-#include "core/export.h"
-#include "core/host_array.h"
-#include "core/io/file.h"
+#include "../export.h"
+#include "../host_array.h"
+#include "file.h"
 
 namespace flash::io {
 

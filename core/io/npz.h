@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "core/export.h"
-#include "core/host_array.h"
+#include "../export.h"
+#include "../host_array.h"
 
 namespace flash::io {
 
