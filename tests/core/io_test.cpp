@@ -147,9 +147,9 @@ TEST_CASE("arrays of every dtype come back from npy and npz as they were") {
     io::write_npz(folder / "a.npz", all, compress);
     const HostArrays back = io::read_npz(folder / "a.npz");
     REQUIRE(back.size() == all.size());
-    for (const auto& [key, array] : all) {
-      CAPTURE(key);
-      CHECK(same(back.at(key), array));
+    for (const auto& entry : all) {
+      CAPTURE(entry.first);
+      CHECK(same(back.at(entry.first), entry.second));
     }
     const io::Bytes first = io::read_file(folder / "a.npz");
     io::write_npz(folder / "b.npz", all, compress);

@@ -53,7 +53,8 @@ void check_product(const Array& a, const Array& b, const Array* bias, const Arra
 
 TEST_CASE("matmul is the sum of products, with and without bias, in every dtype") {
   for (const DType t : {f32, f64, f16, bf16})
-    for (const auto& [m, n, k] : kSizes) {
+    for (const auto& size : kSizes) {
+      const std::int64_t m = size[0], n = size[1], k = size[2];
       CAPTURE(name(t));
       CAPTURE(m);
       CAPTURE(n);
@@ -67,7 +68,8 @@ TEST_CASE("matmul is the sum of products, with and without bias, in every dtype"
 
 TEST_CASE("matmul gives the same bits for every layout of its operands") {
   for (const DType t : {f32, f64, f16, bf16})
-    for (const auto& [m, n, k] : kSizes) {
+    for (const auto& size : kSizes) {
+      const std::int64_t m = size[0], n = size[1], k = size[2];
       CAPTURE(name(t));
       CAPTURE(m);
       CAPTURE(n);
@@ -88,7 +90,8 @@ TEST_CASE("matmul gives the same bits for every layout of its operands") {
 
 TEST_CASE("matmul gives the same bits on 1, 2, 3 and 5 threads") {
   for (const DType t : {f32, f64, bf16})
-    for (const auto& [m, n, k] : kSizes) {
+    for (const auto& size : kSizes) {
+      const std::int64_t m = size[0], n = size[1], k = size[2];
       Array a(t, {3, m, k}), b(t, {3, k, n});
       a.fill(7), b.fill(8);
       std::string want;
@@ -136,7 +139,8 @@ TEST_CASE("a stride of 0 repeats a row or a column") {
 }
 
 TEST_CASE("an epilogue on a product gives the bits of the two steps one after the other") {
-  for (const auto& [m, n, k] : kSizes) {
+  for (const auto& size : kSizes) {
+    const std::int64_t m = size[0], n = size[1], k = size[2];
     CAPTURE(m);
     CAPTURE(n);
     CAPTURE(k);
