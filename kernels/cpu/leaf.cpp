@@ -21,6 +21,12 @@ struct Row {
 
 constexpr Row kTable[] = {
     {Prim::kMatmul, matmul},
+    {Prim::kMaxPool2d, max_pool2d},
+    {Prim::kMaxPool2dDx, max_pool2d_dx},
+    {Prim::kAvgPool2d, avg_pool2d},
+    {Prim::kAvgPool2dDx, avg_pool2d_dx},
+    {Prim::kGatherRows, gather_rows},
+    {Prim::kScatterAddRows, scatter_add_rows},
 };
 
 }  // namespace

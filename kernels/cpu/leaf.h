@@ -25,5 +25,11 @@ void require(bool ok, const LeafCall& call, const char* what);
 
 // The kernels, one file each. All return the number of launches.
 int matmul(const LeafCall& call);
+int max_pool2d(const LeafCall& call);
+int max_pool2d_dx(const LeafCall& call);
+int avg_pool2d(const LeafCall& call);
+int avg_pool2d_dx(const LeafCall& call);
+int gather_rows(const LeafCall& call);
+int scatter_add_rows(const LeafCall& call);
 
 }  // namespace flash::cpu
