@@ -1,0 +1,211 @@
+// train/data/digit_strokes.h -- how people write the ten digits: strokes in a unit box
+#pragma once
+
+namespace flash::data {
+
+struct StrokePoint {
+  float x, y;  ///< 0 … 1, x to the right, y down
+};
+
+/// One movement of the pen through up to twelve points: along a Catmull-Rom spline, or straight
+/// from point to point with corners.
+struct Stroke {
+  bool smooth;
+  int count;
+  StrokePoint points[12];
+};
+
+/// One way of writing one digit.
+struct DigitForm {
+  int digit;
+  int count;
+  Stroke strokes[3];
+};
+
+inline constexpr bool kCurve = true, kLine = false;
+
+/// Ordered by digit. Strokes that touch share a point exactly, so that no distortion parts them.
+inline constexpr DigitForm kDigitForms[] = {
+    // 0: a closed oval; a narrow one whose ends cross at the top
+    {0,
+     1,
+     {{kCurve,
+       9,
+       {{.5f, 0},
+        {.2f, .15f},
+        {.08f, .5f},
+        {.2f, .85f},
+        {.5f, 1},
+        {.8f, .85f},
+        {.92f, .5f},
+        {.8f, .15f},
+        {.5f, 0}}}}},
+    {0,
+     1,
+     {{kCurve,
+       9,
+       {{.68f, .04f},
+        {.36f, .08f},
+        {.16f, .45f},
+        {.22f, .82f},
+        {.46f, 1},
+        {.74f, .84f},
+        {.86f, .48f},
+        {.72f, .12f},
+        {.42f, .06f}}}}},
+    // 1: a stroke; with a flag; with a flag and a foot
+    {1, 1, {{kLine, 2, {{.5f, 0}, {.5f, 1}}}}},
+    {1, 1, {{kLine, 3, {{.28f, .22f}, {.52f, 0}, {.52f, 1}}}}},
+    {1, 2, {{kLine, 3, {{.3f, .2f}, {.52f, 0}, {.52f, 1}}}, {kLine, 2, {{.28f, 1}, {.76f, 1}}}}},
+    // 2: with a corner at its foot; with a loop there
+    {2,
+     2,
+     {{kCurve,
+       7,
+       {{.12f, .25f}, {.25f, .05f}, {.55f, 0}, {.82f, .15f}, {.8f, .4f}, {.55f, .68f}, {.1f, 1}}},
+      {kLine, 2, {{.1f, 1}, {.95f, .97f}}}}},
+    {2,
+     1,
+     {{kCurve,
+       10,
+       {{.14f, .22f},
+        {.42f, 0},
+        {.78f, .12f},
+        {.76f, .42f},
+        {.42f, .8f},
+        {.17f, .97f},
+        {.07f, .86f},
+        {.25f, .78f},
+        {.55f, .92f},
+        {.95f, .95f}}}}},
+    // 3: two bows; with a flat top
+    {3,
+     2,
+     {{kCurve, 5, {{.12f, .12f}, {.45f, 0}, {.82f, .12f}, {.78f, .35f}, {.42f, .47f}}},
+      {kCurve, 5, {{.42f, .47f}, {.82f, .58f}, {.88f, .82f}, {.5f, 1}, {.08f, .88f}}}}},
+    {3,
+     2,
+     {{kLine, 3, {{.12f, .03f}, {.85f, .03f}, {.45f, .4f}}},
+      {kCurve, 5, {{.45f, .4f}, {.85f, .52f}, {.9f, .8f}, {.5f, 1}, {.08f, .88f}}}}},
+    // 4: open with corners; closed; open with a bow
+    {4,
+     2,
+     {{kLine, 3, {{.2f, .02f}, {.1f, .52f}, {.92f, .48f}}}, {kLine, 2, {{.76f, .1f}, {.7f, 1}}}}},
+    {4,
+     2,
+     {{kLine, 3, {{.68f, 0}, {.08f, .62f}, {.96f, .62f}}}, {kLine, 2, {{.68f, 0}, {.68f, 1}}}}},
+    {4,
+     2,
+     {{kCurve, 5, {{.18f, 0}, {.1f, .3f}, {.25f, .52f}, {.6f, .5f}, {.84f, .4f}}},
+      {kLine, 3, {{.88f, 0}, {.84f, .4f}, {.78f, 1}}}}},
+    // 5: with a corner; as an S
+    {5,
+     2,
+     {{kLine, 3, {{.88f, .02f}, {.25f, .02f}, {.2f, .42f}}},
+      {kCurve,
+       6,
+       {{.2f, .42f}, {.55f, .36f}, {.88f, .55f}, {.82f, .85f}, {.45f, 1}, {.08f, .9f}}}}},
+    {5,
+     1,
+     {{kCurve,
+       9,
+       {{.92f, .02f},
+        {.55f, .03f},
+        {.27f, .08f},
+        {.22f, .38f},
+        {.55f, .45f},
+        {.85f, .65f},
+        {.72f, .94f},
+        {.36f, 1},
+        {.08f, .9f}}}}},
+    // 6: round; slim
+    {6,
+     1,
+     {{kCurve,
+       9,
+       {{.75f, 0},
+        {.4f, .2f},
+        {.15f, .55f},
+        {.2f, .88f},
+        {.5f, 1},
+        {.82f, .86f},
+        {.8f, .6f},
+        {.5f, .5f},
+        {.17f, .7f}}}}},
+    {6,
+     1,
+     {{kCurve,
+       9,
+       {{.52f, 0},
+        {.25f, .35f},
+        {.12f, .7f},
+        {.3f, .97f},
+        {.6f, .98f},
+        {.8f, .8f},
+        {.66f, .6f},
+        {.4f, .62f},
+        {.15f, .82f}}}}},
+    // 7: plain; with a bar; with a bowed top
+    {7, 1, {{kLine, 3, {{.08f, .05f}, {.9f, .05f}, {.4f, 1}}}}},
+    {7,
+     2,
+     {{kLine, 3, {{.08f, .05f}, {.9f, .05f}, {.4f, 1}}}, {kLine, 2, {{.3f, .52f}, {.84f, .5f}}}}},
+    {7,
+     2,
+     {{kCurve, 4, {{.06f, .18f}, {.16f, .05f}, {.5f, .07f}, {.92f, .03f}}},
+      {kCurve, 3, {{.92f, .03f}, {.62f, .45f}, {.48f, 1}}}}},
+    // 8: in one movement; as two circles
+    {8,
+     1,
+     {{kCurve,
+       11,
+       {{.78f, .14f},
+        {.45f, 0},
+        {.17f, .18f},
+        {.35f, .4f},
+        {.7f, .6f},
+        {.84f, .82f},
+        {.5f, 1},
+        {.16f, .82f},
+        {.32f, .6f},
+        {.68f, .38f},
+        {.78f, .14f}}}}},
+    {8,
+     2,
+     {{kCurve,
+       7,
+       {{.5f, .48f}, {.24f, .36f}, {.26f, .1f}, {.5f, 0}, {.74f, .1f}, {.76f, .36f}, {.5f, .48f}}},
+      {kCurve,
+       7,
+       {{.5f, .48f},
+        {.16f, .6f},
+        {.16f, .88f},
+        {.5f, 1},
+        {.84f, .88f},
+        {.84f, .6f},
+        {.5f, .48f}}}}},
+    // 9: with a straight leg; with a hook
+    {9,
+     2,
+     {{kCurve,
+       7,
+       {{.84f, .15f}, {.52f, 0}, {.2f, .12f}, {.16f, .38f}, {.42f, .5f}, {.7f, .4f}, {.84f, .15f}}},
+      {kLine, 3, {{.84f, .15f}, {.8f, .55f}, {.7f, 1}}}}},
+    {9,
+     1,
+     {{kCurve,
+       11,
+       {{.8f, .12f},
+        {.5f, 0},
+        {.2f, .14f},
+        {.18f, .4f},
+        {.48f, .5f},
+        {.76f, .36f},
+        {.82f, .16f},
+        {.84f, .5f},
+        {.78f, .84f},
+        {.5f, 1},
+        {.2f, .9f}}}}},
+};
+
+}  // namespace flash::data
