@@ -125,7 +125,7 @@ Block* Allocator::allocate(std::size_t bytes, const char* label) {
   if (!data) {
     const std::size_t freed = trim();
     logging::info("allocator: out of memory on " + device_ + ", " + format_bytes(freed) +
-              " of cache given back");
+                  " of cache given back");
     data = raw_->allocate(capacity);
   }
   if (!data) throw OutOfMemory(out_of_memory_text(bytes, label));

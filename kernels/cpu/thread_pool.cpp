@@ -124,7 +124,7 @@ void Pool::start_workers() {
       alive_.fetch_sub(1);
       threads_.store(started_ + 1, std::memory_order_relaxed);
       logging::warn("thread pool: the system gives only " + std::to_string(started_ + 1) + " of " +
-                std::to_string(wanted + 1) + " threads (" + e.what() + ")");
+                    std::to_string(wanted + 1) + " threads (" + e.what() + ")");
     }
   }
 }
