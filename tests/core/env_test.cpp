@@ -5,8 +5,10 @@
 
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "core/error.h"
+#include "core/io/file.h"
 #include "core/log.h"
 
 using namespace flash;
@@ -80,6 +82,28 @@ TEST_CASE("every default in the table is itself valid") {
     }
     CHECK(std::string(row.doc).size() > 10);
   }
+}
+
+TEST_CASE("docs/environment.md holds the table, row by row") {
+  std::string want = "| variable | values | default | meaning | read in |\n|---|---|---|---|---|\n";
+  for (const env::Info& row : env::table()) {
+    std::string values;
+    if (row.kind == env::Kind::kChoice) {
+      for (const char c : std::string_view(row.choices))
+        values += c == '|' ? ", " : std::string(1, c);
+    } else {
+      values = row.high == INT64_MAX ? "bytes; K, M, G may follow"
+                                     : std::to_string(row.low) + " to " + std::to_string(row.high);
+    }
+    const std::string standard =
+        *row.default_value ? "`" + std::string(row.default_value) + "`" : "";
+    want += "| `" + std::string(row.name) + "` | " + values + " | " + standard + " | " + row.doc +
+            " | " + row.used_in + " |\n";
+  }
+  const io::Bytes file = io::read_file(FLASH_SOURCE_ROOT "/docs/environment.md");
+  const std::string text(reinterpret_cast<const char*>(file.data()), file.size());
+  INFO("the page must contain:\n" << want);
+  CHECK(text.find(want) != std::string::npos);
 }
 
 TEST_CASE("the log level decides what is enabled") {

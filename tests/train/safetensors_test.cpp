@@ -54,7 +54,9 @@ TEST_CASE("arrays of every dtype and metadata come back from safetensors as they
   const HostArrays back = io::read_safetensors(folder / "a", &read);
   CHECK(read == metadata);
   REQUIRE(back.size() == arrays.size());
-  for (const auto& [name, array] : arrays) {
+  for (const auto& item : arrays) {
+    const std::string& name = item.first;
+    const HostArray& array = item.second;
     CAPTURE(name);
     CHECK(back.at(name).dtype == array.dtype);
     CHECK(back.at(name).shape == array.shape);
