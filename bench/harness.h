@@ -56,6 +56,9 @@ class Suite {
   /// A row that times `call`. A round repeats it for about 50 ms, after a warm-up.
   void time(std::string name, std::function<void()> call, Options options = {});
 
+  /// As time(), for a call that says itself how many seconds count (its preparation does not).
+  void time_part(std::string name, std::function<double()> call, Options options = {});
+
   /// A row that measures something else, lower being better. `ask_peer` may be empty.
   void value(std::string name, std::function<double()> measure,
              std::function<double(Peer&)> ask_peer, Options options);

@@ -21,6 +21,8 @@ struct Workload {
 };
 
 constexpr Workload kWorkloads[] = {
+    {"trace", "what recording, replaying and compiling cost", trace},
+    {"elementwise", "element-wise work and sums over 2^24 floats", elementwise},
     {"machine", "plain loops against the limits of this machine", machine},
 };
 

@@ -5,6 +5,8 @@
 
 namespace flash::bench {
 
-void machine(Suite& suite);  ///< the harness's own loops: does a limit reach itself?
+void machine(Suite& suite);      ///< the harness's own loops: does a limit reach itself?
+void trace(Suite& suite);        ///< overheads: record, replay, compile
+void elementwise(Suite& suite);  ///< bandwidth: chains, single ops, sums
 
 }  // namespace flash::bench
