@@ -61,9 +61,13 @@ T item_of(const Tensor& t) {
 bool overlaps(const TensorImpl& t) {
   std::pair<std::int64_t, std::int64_t> by_stride[kMaxRank];
   int n = 0;
-  for (int i = 0; i < t.shape.rank(); ++i)
-    if (t.shape[i] > 1) by_stride[n++] = {std::abs(t.strides[i]), t.shape[i]};
-  std::sort(by_stride, by_stride + n);
+  for (int i = 0; i < t.shape.rank(); ++i) {
+    if (t.shape[i] <= 1) continue;
+    const std::pair<std::int64_t, std::int64_t> next{std::abs(t.strides[i]), t.shape[i]};
+    int at = n++;
+    for (; at > 0 && by_stride[at - 1] > next; --at) by_stride[at] = by_stride[at - 1];
+    by_stride[at] = next;
+  }
   std::int64_t reach = 0;
   for (int i = 0; i < n; ++i) {
     if (by_stride[i].first <= reach) return true;
