@@ -42,6 +42,9 @@ struct Stream {
   std::uint32_t id = 0;
 };
 
+/// How a kernel is compiled: as well as the device can, or by the portable reference.
+enum class CodeKind : std::uint8_t { kBest, kPortable };
+
 /// Code of one fused kernel, loaded on a device.
 class LoadedKernel {
  public:
@@ -103,7 +106,7 @@ class FLASH_API DeviceRuntime {
   virtual Allocator& allocator() = 0;
 
   /// Compiles and loads; throws and leaves nothing behind if it cannot.
-  virtual std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel) = 0;
+  virtual std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) = 0;
   virtual void launch(std::span<const Launch> items, Stream stream) = 0;
   /// True if this device has a leaf kernel for `op` that takes an epilogue.
   virtual bool takes_epilogue(Prim op, DType dtype) const = 0;

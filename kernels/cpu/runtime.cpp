@@ -67,14 +67,6 @@ std::size_t bytes_of(const Operand& operand) {
 
 }  // namespace
 
-Emitter default_emitter() {
-#if defined(FLASH_WITH_ASMJIT)
-  if (emit::detect_isa() != emit::Isa::kNone && env::get_choice(Env::kEvaluator) != "interpret")
-    return Emitter::kX86;
-#endif
-  return Emitter::kInterpreter;
-}
-
 CpuKernel::CpuKernel(const ir::Kernel& kernel, std::unique_ptr<emit::Code> code)
     : code_(std::move(code)), function_(code_->function()) {
   name = kernel.name;
@@ -97,14 +89,13 @@ std::int64_t CpuKernel::work(const std::int64_t* args) const {
   return work;
 }
 
-CpuRuntime::CpuRuntime(Emitter emitter)
-    : allocator_(std::make_unique<HostMemory>()), emitter_(emitter) {}
+CpuRuntime::CpuRuntime() : allocator_(std::make_unique<HostMemory>()) {}
 
-std::shared_ptr<LoadedKernel> CpuRuntime::load(const ir::Kernel& kernel) {
-  std::unique_ptr<emit::Code> code;
+std::shared_ptr<LoadedKernel> CpuRuntime::load(const ir::Kernel& kernel, CodeKind kind) {
+  std::unique_ptr<emit::Code> code;  // without one for this CPU, the portable one serves
 #if defined(FLASH_WITH_ASMJIT)
   const emit::Isa isa = emit::detect_isa();
-  if (emitter_ == Emitter::kX86 && isa != emit::Isa::kNone)
+  if (kind == CodeKind::kBest && isa != emit::Isa::kNone)
     code = emit::compile_x86(kernel, isa, env::get_int(Env::kDebug) >= 4);
 #endif
   if (!code) code = emit::compile_interpreter(kernel);

@@ -10,12 +10,6 @@
 
 namespace flash::cpu {
 
-enum class Emitter : std::uint8_t { kX86, kInterpreter };
-
-/// The x86 emitter where there is one and the CPU serves it; the interpreter elsewhere, and when
-/// FLASH_EVALUATOR says interpret.
-Emitter default_emitter();
-
 /// Code of one kernel. `run` may be called from many threads at once.
 class CpuKernel final : public LoadedKernel {
  public:
@@ -42,15 +36,11 @@ class CpuKernel final : public LoadedKernel {
 /// launch; launches of several threads share one pool.
 class CpuRuntime final : public DeviceRuntime {
  public:
-  explicit CpuRuntime(Emitter emitter = default_emitter());
-
-  /// How `load` compiles from now on; kernels that are loaded stay as they are.
-  void set_emitter(Emitter emitter) { emitter_ = emitter; }
-  Emitter emitter() const { return emitter_; }
+  CpuRuntime();
 
   Device id() const override { return {DeviceType::kCpu}; }
   Allocator& allocator() override { return allocator_; }
-  std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel) override;
+  std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
   void launch(std::span<const Launch> items, Stream stream) override;
   bool takes_epilogue(Prim op, DType dtype) const override;
   void run_leaf(const LeafCall& call, Stream stream) override;
@@ -62,7 +52,6 @@ class CpuRuntime final : public DeviceRuntime {
 
  private:
   Allocator allocator_;
-  std::atomic<Emitter> emitter_;
 };
 
 }  // namespace flash::cpu

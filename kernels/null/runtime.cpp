@@ -48,7 +48,7 @@ void NullRuntime::count(const std::string& name, std::size_t bytes) {
   ++by_name_[name];
 }
 
-std::shared_ptr<LoadedKernel> NullRuntime::load(const ir::Kernel& kernel) {
+std::shared_ptr<LoadedKernel> NullRuntime::load(const ir::Kernel& kernel, CodeKind) {
   ir::verify(kernel);
   auto loaded = std::make_shared<LoadedKernel>();
   loaded->name = kernel.name;

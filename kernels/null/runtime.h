@@ -28,7 +28,7 @@ class NullRuntime final : public DeviceRuntime {
 
   Device id() const override { return {DeviceType::kNull}; }
   Allocator& allocator() override { return allocator_; }
-  std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel) override;
+  std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
   void launch(std::span<const Launch> items, Stream stream) override;
   bool takes_epilogue(Prim op, DType dtype) const override;
   void run_leaf(const LeafCall& call, Stream stream) override;

@@ -1,0 +1,95 @@
+// core/stats.cpp -- the counters, the launch history, and reading them
+#include "core/stats.h"
+
+#include <mutex>
+
+#include "core/counters.h"
+#include "core/evaluator.h"
+#include "core/trace.h"
+
+namespace flash {
+namespace {
+
+struct History {
+  std::mutex mutex;  // guards records
+  std::vector<KernelRecord> records;
+};
+History& history() {
+  static History& h = *new History;
+  return h;
+}
+
+}  // namespace
+
+Counters& counters() {
+  static Counters& c = *new Counters;
+  return c;
+}
+
+Stats stats() {
+  const Counters& c = counters();
+  Stats s;
+  s.flushes = c.flushes;
+  s.nodes = c.nodes;
+  s.plan_hits = c.plan_hits;
+  s.plan_misses = c.plan_misses;
+  s.kernels_compiled = c.kernels_compiled;
+  s.kernel_hits = c.kernel_hits;
+  s.compile_us = static_cast<double>(c.compile_ns.load()) / 1e3;
+  s.plan_us = static_cast<double>(c.plan_ns.load()) / 1e3;
+  for (const Device& d : devices()) {
+    const DeviceCounters& dc = runtime(d).counters;
+    s.launches += dc.launches;
+    s.leaf_launches += dc.leaf_launches;
+    s.bytes_moved += dc.bytes_moved;
+  }
+  return s;
+}
+
+void reset_stats() {
+  Counters& c = counters();
+  c.flushes = c.nodes = c.plan_hits = c.plan_misses = c.kernels_compiled = c.kernel_hits = 0;
+  c.compile_ns = c.plan_ns = 0;
+  for (const Device& d : devices()) {
+    DeviceCounters& dc = runtime(d).counters;
+    dc.launches = dc.leaf_launches = dc.bytes_moved = 0;
+  }
+}
+
+MemoryStats memory_stats(Device device) { return runtime(device).allocator().stats(); }
+
+void record_kernels(bool on) { counters().record = on; }
+
+std::vector<KernelRecord> kernel_history() {
+  std::lock_guard lock(history().mutex);
+  return std::move(history().records);
+}
+
+void add_kernel_record(std::string_view name, bool leaf, double microseconds, std::int64_t tiles) {
+  std::lock_guard lock(history().mutex);
+  history().records.push_back({std::string(name), leaf, microseconds, tiles});
+}
+
+void eval_all() { flush_all(FlushReason::kEval); }
+void end_step() { flush_all(FlushReason::kStep); }
+void synchronize(Device device) {
+  flush_all(FlushReason::kEval);
+  runtime(device).synchronize({});
+}
+void use_evaluator(const std::string& name) { set_evaluator(name); }
+
+std::string trace_to_dot(Device device) {
+  Trace& t = this_trace(device);
+  std::lock_guard lock(t.mutex());
+  std::string s = "digraph trace {\n  rankdir=TB; node [shape=box, fontname=monospace];\n";
+  for (std::size_t i = 0; i < t.nodes.size(); ++i) {
+    const Node& n = t.nodes[i];
+    s += "  n" + std::to_string(i) + " [label=\"" + std::string(info(n.op).name) + "\\n" +
+         std::string(name(n.dtype)) + " " + Shape(t.shape(n)).str() + "\"" +
+         (n.owner ? ", style=bold" : "") + "];\n";
+    for (NodeId u : t.in(n)) s += "  n" + std::to_string(u) + " -> n" + std::to_string(i) + ";\n";
+  }
+  return s + "}\n";
+}
+
+}  // namespace flash

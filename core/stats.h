@@ -1,0 +1,59 @@
+// core/stats.h -- counters of what the engine did: flushes, plans, kernels, launches, bytes
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "allocator.h"
+#include "device.h"
+#include "export.h"
+
+namespace flash {
+
+/// Totals since the process started or reset_stats(), over all threads.
+struct Stats {
+  std::uint64_t flushes = 0;           ///< traces that were evaluated
+  std::uint64_t nodes = 0;             ///< operations in them
+  std::uint64_t plan_hits = 0;         ///< traces that were replayed from a cached plan
+  std::uint64_t plan_misses = 0;       ///< traces that were planned
+  std::uint64_t kernels_compiled = 0;  ///< fused kernels compiled
+  std::uint64_t kernel_hits = 0;       ///< kernels of new plans that were compiled before
+  double compile_us = 0;               ///< time spent in compiling, microseconds
+  double plan_us = 0;                  ///< time spent in planning, compilation excluded
+  std::uint64_t launches = 0;          ///< launches on all devices, leaf kernels included
+  std::uint64_t leaf_launches = 0;     ///< of these, by leaf kernels
+  std::uint64_t bytes_moved = 0;       ///< copied between buffers, to and from the host
+};
+FLASH_API Stats stats();
+FLASH_API void reset_stats();
+
+/// Statistics of a device's caching allocator.
+FLASH_API MemoryStats memory_stats(Device device = {});
+
+/// One launch, as kernel_history() reports it while recording is on.
+struct KernelRecord {
+  std::string name;
+  bool leaf = false;
+  double microseconds = 0;
+  std::int64_t tiles = 0;
+};
+/// Records every launch until stopped; returns what was recorded since the last call and forgets it.
+FLASH_API void record_kernels(bool on);
+FLASH_API std::vector<KernelRecord> kernel_history();
+
+/// Computes everything that is pending on this thread.
+FLASH_API void eval_all();
+/// The end of a training step: as eval_all(), under its own reason. Optimizers call it.
+FLASH_API void end_step();
+/// Waits for all work of a device.
+FLASH_API void synchronize(Device device = {});
+
+/// The trace that is recorded on this thread and not evaluated yet, as Graphviz text.
+FLASH_API std::string trace_to_dot(Device device = {});
+
+/// Chooses the evaluator: "fuse", "eager" (one operation a kernel) or "interpret" (the portable
+/// reference). What was recorded before is computed first.
+FLASH_API void use_evaluator(const std::string& name);
+
+}  // namespace flash

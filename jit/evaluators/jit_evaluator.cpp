@@ -1,0 +1,124 @@
+// jit/evaluators/jit_evaluator.cpp -- trace → key → cached plan, or a new one → run
+#include "jit/evaluators/jit_evaluator.h"
+
+#include <chrono>
+#include <cstdio>
+
+#include "core/counters.h"
+#include "core/env.h"
+#include "core/log.h"
+#include "jit/cache/key.h"
+#include "jit/cache/lru.h"
+#include "jit/plan/plan.h"
+
+namespace flash::jit {
+namespace {
+
+constexpr std::size_t kMostPlans = 1024;
+constexpr std::size_t kMostKernels = 8192;
+
+using Clock = std::chrono::steady_clock;
+std::uint64_t ns_since(Clock::time_point t) {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - t).count());
+}
+
+/// Fused kernel → code, for one device and kind of code.
+class KernelCache final : public KernelSource {
+ public:
+  KernelCache(DeviceRuntime& device, CodeKind kind) : device_(device), kind_(kind), cache_(kMostKernels) {}
+
+  std::shared_ptr<LoadedKernel> get(const ir::Kernel& kernel) override {
+    const ir::Key key = ir::key_of(kernel);
+    std::shared_ptr<LoadedKernel> code;
+    if (cache_.find(key, code)) {
+      counters().kernel_hits.fetch_add(1, std::memory_order_relaxed);
+      return code;
+    }
+    if (static const std::int64_t debug = env::get_int(Env::kDebug); debug >= 3)
+      std::fprintf(stderr, "%s\n", ir::to_string(kernel).c_str());
+    const auto start = Clock::now();
+    code = device_.load(kernel, kind_);
+    counters().compile_ns.fetch_add(ns_since(start), std::memory_order_relaxed);
+    counters().kernels_compiled.fetch_add(1, std::memory_order_relaxed);
+    cache_.insert(key, code);
+    return code;
+  }
+
+ private:
+  DeviceRuntime& device_;
+  const CodeKind kind_;
+  Lru<ir::Key, std::shared_ptr<LoadedKernel>, KeyHash> cache_;
+};
+
+class JitEvaluator final : public Evaluator {
+ public:
+  JitEvaluator(std::string_view name, bool fuse, CodeKind kind) : name_(name), fuse_(fuse), kind_(kind) {}
+
+  std::string_view name() const override { return name_; }
+
+  void evaluate(const EvaluationRequest& request, bool& ran) override {
+    static const std::int64_t debug = env::get_int(Env::kDebug);
+    const auto start = debug ? Clock::now() : Clock::time_point();
+    PerDevice& d = of(request.trace.device());
+    counters().flushes.fetch_add(1, std::memory_order_relaxed);
+    counters().nodes.fetch_add(request.count, std::memory_order_relaxed);
+    const PlanKey key = plan_key(request);
+    std::shared_ptr<Plan> plan;
+    const bool hit = d.plans.find(key, plan);
+    if (hit) {
+      counters().plan_hits.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      const auto planning = Clock::now();
+      const std::uint64_t compiled = counters().compile_ns.load(std::memory_order_relaxed);
+      plan = make_plan(request, fuse_, d.device, d.kernels);
+      const std::uint64_t spent = counters().compile_ns.load(std::memory_order_relaxed) - compiled;
+      const std::uint64_t all = ns_since(planning);
+      counters().plan_ns.fetch_add(all > spent ? all - spent : 0, std::memory_order_relaxed);
+      counters().plan_misses.fetch_add(1, std::memory_order_relaxed);
+      d.plans.insert(key, plan);
+    }
+    run_plan(*plan, request, d.device, ran);
+    if (debug)
+      std::fprintf(stderr, "flash: flush (%s) %zu ops -> %zu kernels, plan %s, %.1f us\n",
+                   flash::name(request.reason), request.count, plan->steps.size(), hit ? "hit" : "miss",
+                   static_cast<double>(ns_since(start)) / 1e3);
+  }
+
+ private:
+  struct PerDevice {
+    PerDevice(DeviceRuntime& r, CodeKind kind) : device(r), kernels(r, kind), plans(kMostPlans) {}
+    DeviceRuntime& device;
+    KernelCache kernels;
+    Lru<PlanKey, std::shared_ptr<Plan>, KeyHash> plans;
+  };
+
+  PerDevice& of(Device device) {
+    const auto i = static_cast<std::size_t>(device.type);
+    if (PerDevice* d = ready_[i].load(std::memory_order_acquire)) return *d;
+    std::lock_guard lock(mutex_);
+    if (!devices_[i]) devices_[i] = std::make_unique<PerDevice>(runtime(device), kind_);
+    ready_[i].store(devices_[i].get(), std::memory_order_release);
+    return *devices_[i];
+  }
+
+  const std::string_view name_;
+  const bool fuse_;
+  const CodeKind kind_;
+  std::mutex mutex_;  // guards devices_ while one is added
+  std::unique_ptr<PerDevice> devices_[2];
+  std::atomic<PerDevice*> ready_[2] = {};
+};
+
+}  // namespace
+
+std::unique_ptr<Evaluator> make_fusing_evaluator() {
+  return std::make_unique<JitEvaluator>("fuse", true, CodeKind::kBest);
+}
+std::unique_ptr<Evaluator> make_eager_evaluator() {
+  return std::make_unique<JitEvaluator>("eager", false, CodeKind::kBest);
+}
+std::unique_ptr<Evaluator> make_interpreting_evaluator() {
+  return std::make_unique<JitEvaluator>("interpret", false, CodeKind::kPortable);
+}
+
+}  // namespace flash::jit

@@ -1,0 +1,387 @@
+// jit/plan/execute.cpp -- binding a plan to a trace (memory, ArgBlocks, tiles) and running it
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/scope.h"
+#include "jit/plan/history.h"
+#include "jit/plan/plan.h"
+
+namespace flash::jit {
+namespace {
+
+using ir::Word;
+
+constexpr std::int64_t kArenaAlign = 64;
+constexpr std::int64_t kWholeRun = 1 << 14;      // a map's run up to here is one tile
+constexpr std::int64_t kSplitWork = 1 << 16;     // elements under one grid point that are worth a split
+constexpr std::int64_t kColumnTile = 512;        // lanes
+
+/// Everything that is made for one run; kept per thread so that a steady loop allocates nothing.
+struct Scratch {
+  std::vector<char*> address;       // node → memory
+  std::vector<Word> words;          // all ArgBlocks
+  std::vector<Launch> launches;
+  std::vector<std::size_t> offset;  // of each launch's ArgBlock in words
+  std::vector<int> launch_of;       // first launch of each step; a split step has two
+  std::vector<std::int64_t> sizes;
+  std::vector<Ref<Buffer>> held;
+};
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+class Runner {
+ public:
+  Runner(Plan& plan, const EvaluationRequest& r, DeviceRuntime& device, Scratch& s)
+      : plan_(plan), r_(r), t_(r.trace), device_(device), s_(s) {}
+
+  void run(bool& ran) {
+    try {
+      place_memory();
+      bind_steps();
+      ran = true;
+      launch_steps();
+    } catch (...) {
+      if (!ran)  // the results would be half-made: the caller keeps its trace
+        for (LiveOut& l : r_.live) l.result.reset();
+      s_.held.clear();
+      throw;
+    }
+    s_.held.clear();
+  }
+
+ private:
+  const Node& node(NodeId n) const { return t_.nodes[n]; }
+
+  // -- memory ---------------------------------------------------------------------------------------
+  void place_memory() {
+    s_.address.assign(r_.count, nullptr);
+    for (std::size_t i = 0; i < r_.count; ++i)
+      if (const Node& n = t_.nodes[i]; n.op == Prim::kInput) s_.address[i] = static_cast<char*>(n.buffer->data());
+    s_.sizes.clear();
+    for (const Slot& slot : plan_.slots) {
+      std::int64_t bytes = 0;
+      for (NodeId n : slot.nodes) bytes = std::max(bytes, t_.bytes(node(n)));
+      s_.sizes.push_back(slot.live >= 0 || slot.donor != kNoNode ? 0 : bytes);
+    }
+    const std::shared_ptr<const Plan::Layout> layout = arena_layout();
+    char* arena = nullptr;
+    if (layout->bytes) {
+      s_.held.push_back(Buffer::allocate(device_, static_cast<std::size_t>(layout->bytes), "arena"));
+      arena = static_cast<char*>(s_.held.back()->data());
+    }
+    for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
+      const Slot& slot = plan_.slots[i];
+      char* at = arena ? arena + layout->offsets[i] : nullptr;
+      if (slot.donor != kNoNode) {
+        at = s_.address[slot.donor];
+        if (slot.live >= 0) r_.live[static_cast<std::size_t>(slot.live)].result = Ref<Buffer>(node(slot.donor).buffer);
+      } else if (slot.live >= 0) {
+        const NodeId n = r_.live[static_cast<std::size_t>(slot.live)].node;
+        Ref<Buffer> b = Buffer::allocate(device_, static_cast<std::size_t>(t_.bytes(node(n))), label(n));
+        at = static_cast<char*>(b->data());
+        r_.live[static_cast<std::size_t>(slot.live)].result = std::move(b);
+      }
+      for (NodeId n : slot.nodes) s_.address[n] = at;
+    }
+  }
+
+  const char* label(NodeId n) const {
+    const std::string_view s = scope_name(node(n).scope);
+    return s.empty() ? info(node(n).op).name.data() : s.data();
+  }
+
+  /// First fit in order of size: temporaries that are alive at once don't overlap.
+  std::shared_ptr<const Plan::Layout> arena_layout() {
+    {
+      std::lock_guard lock(plan_.mutex);
+      if (plan_.layout && plan_.layout->sizes == s_.sizes) return plan_.layout;
+    }
+    auto layout = std::make_shared<Plan::Layout>();
+    layout->sizes = s_.sizes;
+    layout->offsets.assign(s_.sizes.size(), 0);
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < s_.sizes.size(); ++i)
+      if (s_.sizes[i] > 0) order.push_back(i);
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return s_.sizes[a] > s_.sizes[b]; });
+    std::vector<std::size_t> placed;
+    for (std::size_t i : order) {
+      std::vector<std::pair<std::int64_t, std::int64_t>> busy;
+      for (std::size_t j : placed)
+        if (plan_.slots[i].first <= plan_.slots[j].last && plan_.slots[j].first <= plan_.slots[i].last)
+          busy.emplace_back(layout->offsets[j], layout->offsets[j] + s_.sizes[j]);
+      std::sort(busy.begin(), busy.end());
+      std::int64_t at = 0;
+      for (const auto& [from, to] : busy) {
+        if (at + s_.sizes[i] <= from) break;
+        at = std::max(at, ceil_div(to, kArenaAlign) * kArenaAlign);
+      }
+      layout->offsets[i] = at;
+      layout->bytes = std::max(layout->bytes, at + s_.sizes[i]);
+      placed.push_back(i);
+    }
+    std::lock_guard lock(plan_.mutex);
+    plan_.layout = layout;
+    return layout;
+  }
+
+  // -- ArgBlocks ------------------------------------------------------------------------------------
+  void bind_steps() {
+    s_.words.clear();
+    s_.launches.clear();
+    s_.offset.clear();
+    s_.launch_of.clear();
+    for (const Step& step : plan_.steps) {
+      s_.launch_of.push_back(static_cast<int>(s_.launches.size()));
+      if (step.kernel) bind_kernel(*step.kernel, step.leaf != kNoNode);
+    }
+    s_.launch_of.push_back(static_cast<int>(s_.launches.size()));
+    for (std::size_t i = 0; i < s_.launches.size(); ++i) s_.launches[i].args = s_.words.data() + s_.offset[i];
+  }
+
+  struct Walk {
+    const std::int64_t* shape;
+    Strides strides;
+    std::int64_t offset = 0;
+  };
+  /// Strides (elements) of a value as a view shows it.
+  Walk walk(NodeId n, NodeId view) const {
+    Walk w{};
+    if (view == kNoNode) {
+      const auto shape = t_.shape(node(n));
+      w.shape = shape.data();
+      w.strides = contiguous_strides(Shape(shape));
+    } else if (node(view).op == Prim::kUpdate) {
+      const auto a = t_.attrs(node(view));
+      const auto rank = (a.size() - 1) / 2;
+      w.offset = a[0];
+      w.strides = Shape(a.subspan(1, rank));
+      w.shape = a.data() + 1 + rank;
+    } else {
+      const auto a = t_.attrs(node(view));
+      w.offset = a[2];
+      w.strides = Shape(a.subspan(3));
+      w.shape = t_.shape(node(view)).data();
+    }
+    return w;
+  }
+
+  std::int64_t size(const SizeOf& s) const {
+    if (s.node == kNoNode) return 1;
+    const Node& n = node(s.node);
+    return s.attr ? t_.attrs(n)[s.index] : t_.shape(n)[s.index];
+  }
+
+  void bind_kernel(const PlannedKernel& k, bool epilogue) {
+    const BindSpec& spec = k.spec;
+    const std::size_t at = s_.words.size();
+    s_.words.resize(at + static_cast<std::size_t>(spec.words), 0);
+    Word* w = s_.words.data() + at;
+    const std::size_t axes = spec.axes.size();
+    std::int64_t parts[kMaxRank];
+    for (std::size_t p = 0; p < spec.parts.size(); ++p) parts[p] = size(spec.parts[p]);
+    Word* extent = w + ir::kArgExtents;
+    for (std::size_t a = 0; a < axes; ++a) {
+      extent[a] = 1;
+      for (int p : spec.axes[a]) extent[a] *= parts[p];
+    }
+    for (const MemoryOperand& o : spec.operands) {
+      const Walk walked = walk(o.node, o.view);
+      const std::int64_t bytes = size_of(node(o.node).dtype);
+      w[o.pointer] = reinterpret_cast<std::intptr_t>(s_.address[o.node] + walked.offset * bytes);
+      for (std::size_t a = 0; a < axes; ++a)
+        w[static_cast<std::size_t>(o.strides) + a] = o.dims[a] < 0 ? 0 : walked.strides[o.dims[a]] * bytes;
+    }
+    for (const ScalarWord& s : spec.scalars) w[s.word] = scalar(spec, s, parts);
+    for (const IotaWords& i : spec.iotas) bind_iota(w, i, axes);
+    s_.offset.push_back(at);
+    s_.launches.push_back({k.whole.get(), nullptr, 0});
+    if (epilogue) return;  // the leaf kernel sets extents and tiles
+    choose_tiles(k, at);
+  }
+
+  Word scalar(const BindSpec& spec, const ScalarWord& s, const std::int64_t* parts) const {
+    switch (s.kind) {
+      case ScalarWord::kAttr: return t_.attrs(node(s.node))[static_cast<std::size_t>(s.index)];
+      case ScalarWord::kSize: return parts[s.index];
+      case ScalarWord::kInner: {
+        std::int64_t n = 1;
+        for (int p = s.index + 1; p <= s.end; ++p) n *= parts[p];
+        return n;
+      }
+      case ScalarWord::kStride: {
+        const MemoryOperand& o = spec.operands[static_cast<std::size_t>(s.operand)];
+        return walk(o.node, o.view).strides[s.index];
+      }
+      case ScalarWord::kFlatStride: return walk(s.node, kNoNode).strides[s.index];
+    }
+    return 0;
+  }
+
+  void bind_iota(Word* w, const IotaWords& i, std::size_t axes) const {
+    Word* words = w + i.slot;
+    for (std::size_t a = 0; a <= axes; ++a) words[a] = 0;
+    if (i.kind == IotaWords::kAxis) {
+      words[1 + i.axis] = 1;
+    } else if (i.kind == IotaWords::kRange) {
+      words[0] = t_.attrs(node(i.node))[1];
+      words[1 + i.axis] = t_.attrs(node(i.node))[2];
+    } else {
+      const Walk walked = walk(i.node, kNoNode);
+      for (std::size_t a = 0; a < axes; ++a)
+        if (i.dims[a] >= 0) words[1 + a] = walked.strides[i.dims[a]];
+    }
+  }
+
+  /// Tiles, and whether a reduction with few grid points is cut into blocks. Neither changes a bit.
+  void choose_tiles(const PlannedKernel& k, std::size_t at) {
+    Word* w = s_.words.data() + at;
+    const Word* extent = w + ir::kArgExtents;
+    const std::size_t axes = k.roles.size();
+    std::int64_t grid = 1, outer = 1, run = 1, lane = 1;
+    for (std::size_t a = 0; a < axes; ++a) {
+      if (k.roles[a] == ir::Role::kGrid) grid *= extent[a];
+      if (k.roles[a] == ir::Role::kLane) lane = extent[a];
+      if (k.roles[a] == ir::Role::kLoop) {
+        outer *= run;
+        run = extent[a];
+      }
+    }
+    const std::int64_t threads = device_.parallelism();
+    w[ir::kArgChunks] = 1;
+    if (!k.reduces) {
+      w[ir::kArgChunk] = std::max<std::int64_t>(run, 1);
+      if (run > kWholeRun) {
+        w[ir::kArgChunk] = std::max(kWholeRun / 2, ceil_div(ceil_div(run, threads * 8), 64) * 64);
+        w[ir::kArgChunks] = ceil_div(run, w[ir::kArgChunk]);
+      }
+      s_.launches.back().tiles = run == 0 ? 0 : grid * w[ir::kArgChunks];
+      return;
+    }
+    const bool column = k.form == ir::Form::kColumn;
+    const std::int64_t block = column ? ir::kColumnBlock : ir::kRowBlock;
+    const std::int64_t blocks = outer * ceil_div(run, block);
+    w[ir::kArgBlocks] = blocks;
+    if (column) {
+      w[ir::kArgChunk] = std::max<std::int64_t>(lane, 1);
+      const std::int64_t want = ceil_div(ceil_div(lane, 64), std::max<std::int64_t>(1, ceil_div(2 * threads, std::max<std::int64_t>(grid, 1)))) * 64;
+      if (lane > 64) w[ir::kArgChunk] = std::min(lane, want);
+    } else {
+      w[ir::kArgChunk] = std::max<std::int64_t>(run, 1);
+    }
+    const std::int64_t points = column ? grid * ceil_div(lane, kColumnTile) : grid;
+    const bool split = k.partial && blocks > 1 && points < 4 * threads && outer * run * lane >= kSplitWork;
+    if (!split) {
+      if (column) w[ir::kArgChunks] = std::max<std::int64_t>(1, ceil_div(lane, w[ir::kArgChunk]));
+      s_.launches.back().tiles = lane == 0 ? 0 : grid * w[ir::kArgChunks];
+      return;
+    }
+    if (column) w[ir::kArgChunk] = lane;  // whole rows stream
+    for (std::size_t i = 0; i < k.spec.partials.size(); ++i) {
+      const std::int64_t bytes = grid * blocks * lane * size_of(k.spec.partial_dtypes[i]);
+      s_.held.push_back(Buffer::allocate(device_, static_cast<std::size_t>(bytes), "partial sums"));
+      w[k.spec.partials[i]] = reinterpret_cast<std::intptr_t>(s_.held.back()->data());
+    }
+    s_.launches.back() = {k.partial.get(), nullptr, grid * blocks};
+    // The combine phase has an ArgBlock of its own: its lanes are cut differently.
+    const std::size_t words = static_cast<std::size_t>(k.spec.words);
+    const std::size_t second = s_.words.size();
+    s_.words.resize(second + words);
+    std::copy_n(s_.words.data() + at, words, s_.words.data() + second);
+    Word* c = s_.words.data() + second;
+    if (column) {
+      c[ir::kArgChunk] = std::min(lane, kColumnTile);
+      c[ir::kArgChunks] = ceil_div(lane, c[ir::kArgChunk]);
+    }
+    s_.offset.push_back(second);
+    s_.launches.push_back({k.combine.get(), nullptr, grid * c[ir::kArgChunks]});
+  }
+
+  // -- launches -------------------------------------------------------------------------------------
+  void launch_steps() {
+    for (std::size_t i = 0; i < plan_.steps.size();) {
+      const Step& step = plan_.steps[i];
+      if (step.leaf != kNoNode) {
+        run_leaf(step, i);
+        ++i;
+        continue;
+      }
+      if (step.update != kNoNode && step.update_base != kNoNode) {
+        const Node& n = node(step.update);
+        if (t_.bytes(n))
+          device_.copy(s_.address[step.update], s_.address[step.update_base], static_cast<std::size_t>(t_.bytes(n)), {});
+      }
+      std::size_t end = i + 1;
+      while (end < plan_.steps.size() && plan_.steps[end].batch == step.batch) ++end;
+      launch_batch(i, end);
+      i = end;
+    }
+  }
+
+  /// Whole kernels of a batch run as one launch; a split one takes its own two.
+  void launch_batch(std::size_t begin, std::size_t end) {
+    batch_.clear();
+    for (std::size_t i = begin; i < end; ++i) {
+      const int first = s_.launch_of[i], after = s_.launch_of[i + 1];
+      if (after - first == 1) {
+        if (s_.launches[static_cast<std::size_t>(first)].tiles > 0) batch_.push_back(s_.launches[static_cast<std::size_t>(first)]);
+        continue;
+      }
+      for (int l = first; l < after; ++l) launch({&s_.launches[static_cast<std::size_t>(l)], 1});
+    }
+    if (!batch_.empty()) launch(batch_);
+  }
+
+  void launch(std::span<const Launch> items) {
+    if (items[0].tiles == 0 && items.size() == 1) return;
+    KernelTimer timer(items[0].kernel->name, false, items);
+    device_.launch(items, {});
+  }
+
+  void run_leaf(const Step& step, std::size_t index) {
+    const Node& n = node(step.leaf);
+    flash::Operand in[8];
+    std::size_t count = 0;
+    for (const LeafOperand& o : step.operands) {
+      const Walk walked = walk(o.node, o.view);
+      const NodeId shown = o.view == kNoNode ? o.node : o.view;
+      in[count++] = {s_.address[o.node] + walked.offset * size_of(node(o.node).dtype), node(o.node).dtype,
+                     Shape(t_.shape(node(shown))), walked.strides};
+    }
+    const Shape shape(t_.shape(n));
+    LeafCall call;
+    call.op = n.op;
+    call.inputs = {in, count};
+    call.output = {s_.address[step.leaf], n.dtype, shape, contiguous_strides(shape)};
+    call.attrs = t_.attrs(n);
+    Epilogue epilogue;
+    std::vector<AffineWords> affine;
+    if (step.kernel) {
+      const BindSpec& spec = step.kernel->spec;
+      for (const MemoryOperand& o : spec.operands) affine.push_back({o.pointer, o.strides});
+      for (const IotaWords& i : spec.iotas) affine.push_back({i.slot, i.slot + 1});
+      const Launch& l = s_.launches[static_cast<std::size_t>(s_.launch_of[index])];
+      epilogue = {l.kernel, l.args, spec.words, static_cast<int>(spec.axes.size()), affine};
+      call.epilogue = &epilogue;
+    }
+    KernelTimer timer(info(n.op).name, true, {});
+    device_.run_leaf(call, {});
+  }
+
+  Plan& plan_;
+  const EvaluationRequest& r_;
+  const Trace& t_;
+  DeviceRuntime& device_;
+  Scratch& s_;
+  std::vector<Launch> batch_;
+};
+
+}  // namespace
+
+void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device, bool& ran) {
+  static thread_local Scratch scratch;
+  Runner(plan, request, device, scratch).run(ran);
+}
+
+}  // namespace flash::jit

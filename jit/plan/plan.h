@@ -1,0 +1,78 @@
+// jit/plan/plan.h -- a plan: steps, buffers and how to bind them to a trace with the plan's key
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/evaluator.h"
+#include "jit/cache/key.h"
+#include "jit/fuse/build.h"
+
+namespace flash::jit {
+
+/// A compiled kernel and how to call it. `partial` and `combine` are there if it can be split.
+struct PlannedKernel {
+  std::shared_ptr<LoadedKernel> whole, partial, combine;
+  BindSpec spec;
+  ir::Form form = ir::Form::kRow;
+  std::vector<ir::Role> roles;
+  bool reduces = false;
+  ir::Key code;  ///< equal for kernels that are the same code
+};
+
+/// A strided operand of a leaf kernel.
+struct LeafOperand {
+  NodeId node = kNoNode;  ///< the value in memory
+  NodeId view = kNoNode;  ///< the view it is read through
+};
+
+struct Step {
+  NodeId leaf = kNoNode;  ///< the leaf node, or kNoNode for a fused kernel
+  std::vector<LeafOperand> operands;
+  std::unique_ptr<PlannedKernel> kernel;  ///< the fused kernel, or the leaf's epilogue (may be null)
+  NodeId update_base = kNoNode;  ///< copied into the update's buffer before the kernel runs
+  NodeId update = kNoNode;
+  int batch = -1;  ///< consecutive steps of one batch are one launch
+};
+
+/// Where a stored value lies. Values that share memory (an update in place, a leaf's raw output under its
+/// epilogue) share a slot.
+struct Slot {
+  std::vector<NodeId> nodes;
+  int live = -1;            ///< index of the live value, or -1: a temporary in the arena
+  NodeId donor = kNoNode;   ///< a dying input whose buffer is reused
+  int first = 0, last = 0;  ///< steps
+};
+
+struct Plan {
+  std::string label;  ///< for messages
+  std::vector<Step> steps;
+  std::vector<Slot> slots;
+  std::vector<int> slot_of;  ///< node → slot, -1: not stored
+
+  // The arena's layout for the sizes seen last; another size makes a new one.
+  struct Layout {
+    std::vector<std::int64_t> sizes, offsets;
+    std::int64_t bytes = 0;
+  };
+  std::mutex mutex;  // guards layout
+  std::shared_ptr<const Layout> layout;
+};
+
+/// Looks kernels up by their code, or loads them.
+class KernelSource {
+ public:
+  virtual ~KernelSource() = default;
+  virtual std::shared_ptr<LoadedKernel> get(const ir::Kernel& kernel) = 0;
+};
+
+/// Normalises, fuses, schedules and compiles. Nothing is allocated or run.
+std::shared_ptr<Plan> make_plan(const EvaluationRequest& request, bool fuse, DeviceRuntime& device,
+                                KernelSource& kernels);
+
+/// Allocates and binds everything, then sets `ran` and runs. Fills the live results.
+void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device, bool& ran);
+
+}  // namespace flash::jit

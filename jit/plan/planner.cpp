@@ -1,0 +1,269 @@
+// jit/plan/planner.cpp -- groups become steps; values become slots, donated or temporary memory
+#include <algorithm>
+
+#include "core/env.h"
+#include "core/error.h"
+#include "jit/plan/plan.h"
+
+namespace flash::jit {
+namespace {
+
+class Planner {
+ public:
+  Planner(const EvaluationRequest& request, bool fuse, DeviceRuntime& device, KernelSource& kernels)
+      : request_(request), g_(request, fuse), device_(device), kernels_(kernels) {}
+
+  std::shared_ptr<Plan> run() {
+    groups_ = make_groups(g_, [&](Prim op, DType d) { return device_.takes_epilogue(op, d); });
+    plan_->slot_of.assign(g_.count, -1);
+    for (int id : groups_.order) add_step(id);
+    order_sinks();
+    place_values();
+    batch();
+    return plan_;
+  }
+
+ private:
+  const Group& group(int id) const { return groups_.all[static_cast<std::size_t>(id)]; }
+
+  void add_step(int id) {
+    const Group& gr = group(id);
+    Step step;
+    if (gr.kind == GroupKind::kLeaf) {
+      step.leaf = gr.anchor;
+      for (NodeId u : g_.in(gr.anchor)) {
+        LeafOperand o{u, kNoNode};
+        if (g_.node(u).op == Prim::kView) o = {g_.in(u)[0], u};
+        step.operands.push_back(o);
+      }
+    }
+    if (gr.kind == GroupKind::kUpdate) {
+      step.update = gr.anchor;
+      NodeId base = g_.in(gr.anchor)[0];
+      if (g_.node(base).op == Prim::kView) base = g_.in(base)[0];
+      step.update_base = base;
+    }
+    bool stores = gr.kind != GroupKind::kLeaf;
+    for (NodeId m : gr.members) stores = stores || groups_.stored[m];
+    if (stores) step.kernel = compile(build_kernel(g_, groups_, id));
+    plan_->steps.push_back(std::move(step));
+    sink_.push_back(is_sink(id));
+  }
+
+  /// Nothing else in the plan reads what it stores.
+  bool is_sink(int id) const {
+    for (int other : groups_.order) {
+      const auto& b = group(other).before;
+      const auto w = static_cast<std::size_t>(id) / 64;
+      if (w < b.size() && ((b[w] >> (id % 64)) & 1)) return false;
+    }
+    return group(id).kind == GroupKind::kFused;
+  }
+
+  std::unique_ptr<PlannedKernel> compile(BuiltKernel built) {
+    auto k = std::make_unique<PlannedKernel>();
+    k->code = ir::key_of(built.kernel);
+    k->whole = kernels_.get(built.kernel);
+    k->form = built.kernel.form;
+    k->roles = built.kernel.axes;
+    k->reduces = built.kernel.has_reduce();
+    if (built.splittable) {
+      ir::Kernel part = built.kernel;
+      part.mode = ir::Mode::kPartial;
+      k->partial = kernels_.get(part);
+      part.mode = ir::Mode::kCombine;
+      k->combine = kernels_.get(part);
+    }
+    k->spec = std::move(built.spec);
+    return k;
+  }
+
+  /// The schedule ends with the sinks; among them equal code stands together.
+  void order_sinks() {
+    std::vector<std::size_t> at(plan_->steps.size());
+    for (std::size_t i = 0; i < at.size(); ++i) at[i] = i;
+    std::stable_sort(at.begin(), at.end(), [&](std::size_t a, std::size_t b) {
+      if (sink_[a] != sink_[b]) return sink_[a] < sink_[b];
+      if (!sink_[a]) return false;
+      const ir::Key &x = plan_->steps[a].kernel->code, &y = plan_->steps[b].kernel->code;
+      return x.lo != y.lo ? x.lo < y.lo : x.hi < y.hi;
+    });
+    std::vector<Step> steps;
+    std::vector<char> sink;
+    for (std::size_t i : at) {
+      steps.push_back(std::move(plan_->steps[i]));
+      sink.push_back(sink_[i]);
+    }
+    plan_->steps = std::move(steps);
+    sink_ = std::move(sink);
+  }
+
+  // -- values ---------------------------------------------------------------------------------------
+  void place_values() {
+    const int n = static_cast<int>(plan_->steps.size());
+    last_use_.assign(g_.count, -1);
+    for (int s = 0; s < n; ++s) {
+      const Step& step = plan_->steps[static_cast<std::size_t>(s)];
+      for (const LeafOperand& o : step.operands) use(o.node, s);
+      if (step.kernel)
+        for (const MemoryOperand& o : step.kernel->spec.operands)
+          if (!o.store) use(o.node, s);
+      if (step.update != kNoNode) use(step.update_base, s);
+    }
+    for (std::size_t i = 0; i < request_.live.size(); ++i) live_index_[request_.live[i].node] = static_cast<int>(i);
+    for (int s = 0; s < n; ++s) place_step(s);
+  }
+  void use(NodeId node, int step) { last_use_[node] = std::max(last_use_[node], step); }
+
+  int live_index(NodeId n) const {
+    auto it = live_index_.find(n);
+    return it == live_index_.end() ? -1 : it->second;
+  }
+
+  int new_slot(NodeId n, int step) {
+    Slot slot;
+    slot.nodes.push_back(n);
+    slot.first = step;
+    slot.last = std::max(step, last_use_[n]);
+    slot.live = live_index(n);
+    plan_->slots.push_back(slot);
+    return plan_->slot_of[n] = static_cast<int>(plan_->slots.size() - 1);
+  }
+  void share(NodeId n, int id) {
+    Slot& slot = plan_->slots[static_cast<std::size_t>(id)];
+    slot.nodes.push_back(n);
+    slot.last = std::max(slot.last, last_use_[n]);
+    if (slot.live < 0) slot.live = live_index(n);
+    plan_->slot_of[n] = id;
+  }
+
+  void place_step(int s) {
+    Step& step = plan_->steps[static_cast<std::size_t>(s)];
+    const bool raw_hidden = step.leaf != kNoNode && !groups_.stored[step.leaf];
+    bool raw_placed = step.leaf == kNoNode;
+    if (step.leaf != kNoNode && !raw_hidden) {
+      new_slot(step.leaf, s);
+      raw_placed = true;
+    }
+    if (step.update != kNoNode) {
+      place_update(step, s);
+      return;
+    }
+    if (!step.kernel) {
+      if (!raw_placed) new_slot(step.leaf, s);
+      return;
+    }
+    for (const MemoryOperand& o : step.kernel->spec.operands) {
+      if (!o.store) continue;
+      const bool under = !raw_placed && size_of(g_.node(o.node).dtype) == size_of(g_.node(step.leaf).dtype) &&
+                         g_.node(o.node).rank == g_.node(step.leaf).rank;
+      const int id = new_slot(o.node, s);
+      if (under) {
+        share(step.leaf, id);
+        raw_placed = true;
+      } else {
+        plan_->slots[static_cast<std::size_t>(id)].donor = find_donor(step, o, s);
+      }
+    }
+    if (!raw_placed) new_slot(step.leaf, s);
+  }
+
+  void place_update(Step& step, int s) {
+    const NodeId base = step.update_base;
+    bool read = false;  // the value may be made of the base's old elements
+    for (const MemoryOperand& o : step.kernel->spec.operands) read = read || (!o.store && o.node == base);
+    const int id = plan_->slot_of[base];
+    const bool last = last_use_[base] == s && !read;
+    if (id >= 0 && last && live_index(base) < 0 && plan_->slots[static_cast<std::size_t>(id)].live < 0) {
+      share(step.update, id);
+      step.update_base = kNoNode;
+      return;
+    }
+    const int mine = new_slot(step.update, s);
+    if (id < 0 && last && g_.dying[base] && !donated_.contains(base)) {
+      plan_->slots[static_cast<std::size_t>(mine)].donor = base;
+      donated_[base] = s;
+      step.update_base = kNoNode;
+    }
+  }
+
+  /// A dying input that this step reads last, at the same index as it stores `out`.
+  NodeId find_donor(const Step& step, const MemoryOperand& out, int s) {
+    if (out.view != kNoNode) return kNoNode;
+    for (const MemoryOperand& o : step.kernel->spec.operands) {
+      if (o.store || g_.node(o.node).op != Prim::kInput || !g_.dying[o.node]) continue;
+      if (last_use_[o.node] != s || donated_.contains(o.node)) continue;
+      bool fits = true;
+      for (const MemoryOperand& r : step.kernel->spec.operands)
+        if (!r.store && r.node == o.node) fits = fits && same_index(r, out) && r.loop <= out.loop;
+      for (const LeafOperand& l : step.operands) fits = fits && l.node != o.node;
+      if (!fits) continue;
+      donated_[o.node] = s;
+      return o.node;
+    }
+    return kNoNode;
+  }
+  bool same_index(const MemoryOperand& in, const MemoryOperand& out) {
+    return in.view == kNoNode && size_of(g_.node(in.node).dtype) == size_of(g_.node(out.node).dtype) &&
+           in.dims == out.dims && g_.symbols(in.node) == g_.symbols(out.node) &&
+           g_.node(in.node).rank == g_.node(out.node).rank;
+  }
+
+  // -- batches --------------------------------------------------------------------------------------
+  /// Equal kernels that stand together and don't depend on each other are one launch.
+  void batch() {
+    int batch = 0;
+    for (std::size_t i = 0; i < plan_->steps.size(); ++i) {
+      Step& step = plan_->steps[i];
+      step.batch = batch++;
+      if (i == 0 || !sink_[i] || !sink_[i - 1]) continue;
+      const Step& before = plan_->steps[i - 1];
+      if (step.kernel->code == before.kernel->code && independent(i, before.batch)) {
+        step.batch = before.batch;
+        batch = before.batch + 1;
+      }
+    }
+  }
+  bool independent(std::size_t i, int batch) const {
+    const auto donors = [&](const Step& s) {
+      std::vector<NodeId> d;
+      for (const MemoryOperand& o : s.kernel->spec.operands)
+        if (o.store)
+          if (const NodeId n = plan_->slots[static_cast<std::size_t>(plan_->slot_of[o.node])].donor; n != kNoNode)
+            d.push_back(n);
+      return d;
+    };
+    const auto reads = [&](const Step& s, NodeId n) {
+      for (const MemoryOperand& o : s.kernel->spec.operands)
+        if (!o.store && o.node == n) return true;
+      return false;
+    };
+    for (std::size_t j = i; j-- > 0 && plan_->steps[j].batch == batch;) {
+      for (NodeId d : donors(plan_->steps[i]))
+        if (reads(plan_->steps[j], d)) return false;
+      for (NodeId d : donors(plan_->steps[j]))
+        if (reads(plan_->steps[i], d)) return false;
+    }
+    return true;
+  }
+
+  const EvaluationRequest& request_;
+  Graph g_;
+  DeviceRuntime& device_;
+  KernelSource& kernels_;
+  Groups groups_;
+  std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
+  std::vector<char> sink_;
+  std::vector<int> last_use_;
+  std::unordered_map<NodeId, int> live_index_;
+  std::unordered_map<NodeId, int> donated_;
+};
+
+}  // namespace
+
+std::shared_ptr<Plan> make_plan(const EvaluationRequest& request, bool fuse, DeviceRuntime& device,
+                                KernelSource& kernels) {
+  return Planner(request, fuse, device, kernels).run();
+}
+
+}  // namespace flash::jit
