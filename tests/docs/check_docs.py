@@ -17,14 +17,18 @@ compiler = sys.argv[3:]
 count = 0
 
 
-def report(name, run):
+def say(name, good, why=""):
     global count
     count += 1
-    good = run.returncode == 0
-    print(f"{'ok' if good else 'not ok'} {count} - {name}", flush=True)
+    print(f"{'ok' if good else 'not ok'} {count} - {name}")
     if not good:
-        print("".join(f"# {line}\n" for line in (run.stdout + run.stderr).splitlines()), flush=True)
+        print("".join(f"# {line}\n" for line in why.splitlines()))
+    sys.stdout.flush()
     return good
+
+
+def report(name, run):
+    return say(name, run.returncode == 0, run.stdout + run.stderr)
 
 
 def run(command, **more):
@@ -36,6 +40,12 @@ def blocks(page):
     text = page.read_text()
     for match in re.finditer(r"^```cpp\n(.*?)^```", text, re.M | re.S):
         yield text.count("\n", 0, match.start()) + 1, match[1]
+
+
+def broken_links(page):
+    """Relative links of a page whose file does not exist."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    return [t for t in targets if "://" not in t and not (page.parent / t).exists()]
 
 
 def whole_program(text):
@@ -72,8 +82,10 @@ def main():
         report("all public headers in one file",
                run([*compiler, *strict, "-fsyntax-only", str(alone), *flags]))
 
-        pages = [source / "README.md", *sorted((source / "docs").rglob("*.md"))]
+        pages = [*sorted(source.glob("*.md")), *sorted((source / "docs").rglob("*.md"))]
         for page in pages:
+            broken = broken_links(page)
+            say(f"{page.relative_to(source)} has no broken links", not broken, "\n".join(broken))
             for line, text in blocks(page):
                 name = f"{page.relative_to(source)}:{line}"
                 program = scratch / "snippet.cpp"
