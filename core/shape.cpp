@@ -60,6 +60,27 @@ bool is_contiguous(const Shape& shape, const Strides& strides) {
   return dense;
 }
 
+bool may_overlap(const Shape& shape, const Strides& strides) {
+  // From the smallest stride up, each dimension must step over all that the smaller ones reach.
+  unsigned done = 0;
+  std::int64_t reach = 0;
+  for (int n = 0; n < shape.rank(); ++n) {
+    int next = -1;
+    std::int64_t least = 0;
+    for (int i = 0; i < shape.rank(); ++i) {
+      const std::int64_t stride = strides[i] < 0 ? -strides[i] : strides[i];
+      if (shape[i] <= 1 || (done & (1u << i)) || (next >= 0 && stride >= least)) continue;
+      next = i;
+      least = stride;
+    }
+    if (next < 0) return false;
+    if (least <= reach) return true;
+    reach += least * (shape[next] - 1);
+    done |= 1u << next;
+  }
+  return false;
+}
+
 int normalize_dim(int dim, int rank, const char* op) {
   const int n = std::max(rank, 1);
   if (dim < -n || dim >= n) {

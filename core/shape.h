@@ -74,6 +74,9 @@ FLASH_API Strides contiguous_strides(const Shape& shape);
 /// True when (shape, strides) walks memory row-major without gaps (dims of size 1 don't count).
 FLASH_API bool is_contiguous(const Shape& shape, const Strides& strides);
 
+/// True when two indices may reach one element (exact but for maps that interleave).
+FLASH_API bool may_overlap(const Shape& shape, const Strides& strides);
+
 /// Checks `dim` against `rank` (at least 1, as PyTorch does for scalars) and makes it non-negative.
 /// Throws IndexError naming `op`.
 FLASH_API int normalize_dim(int dim, int rank, const char* op);

@@ -1,7 +1,6 @@
 // core/tensor.cpp -- the handle: properties, reading values, wrapping memory, writing in place
 #include "core/tensor.h"
 
-#include <algorithm>
 #include <cstring>
 
 #include "core/autograd/autograd.h"
@@ -57,25 +56,6 @@ T item_of(const Tensor& t) {
   return read_element<T>(bytes, i.dtype());
 }
 
-/// True if two indices of the view reach one element: such a view cannot be written.
-bool overlaps(const TensorImpl& t) {
-  std::pair<std::int64_t, std::int64_t> by_stride[kMaxRank];
-  int n = 0;
-  for (int i = 0; i < t.shape.rank(); ++i) {
-    if (t.shape[i] <= 1) continue;
-    const std::pair<std::int64_t, std::int64_t> next{std::abs(t.strides[i]), t.shape[i]};
-    int at = n++;
-    for (; at > 0 && by_stride[at - 1] > next; --at) by_stride[at] = by_stride[at - 1];
-    by_stride[at] = next;
-  }
-  std::int64_t reach = 0;
-  for (int i = 0; i < n; ++i) {
-    if (by_stride[i].first <= reach) return true;
-    reach += by_stride[i].first * (by_stride[i].second - 1);
-  }
-  return false;
-}
-
 /// Makes the value of `fresh` the next version of `cell`.
 void advance(Cell& cell, Tensor fresh) {
   Cell& from = *fresh.impl()->cell;
@@ -100,7 +80,8 @@ void advance(Cell& cell, Tensor fresh) {
 void write(Tensor& target, const Tensor& value, const char* op) {
   TensorImpl& t = need(target.impl());
   Cell& cell = *t.cell;
-  if (!t.whole && overlaps(t))
+  autograd::check_writable(target, op);
+  if (!t.whole && may_overlap(t.shape, t.strides))
     throw ValueError(std::string(op) + ": the view of shape " + t.shape.str() + " and strides " +
                      t.strides.str() + " reaches elements more than once; clone() it first");
   if (cell.trace.load() && cell.trace.load() != &this_trace(cell.device))

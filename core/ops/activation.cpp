@@ -1,0 +1,150 @@
+// core/ops/activation.cpp -- activations and dropout: compositions with hand-written gradients
+#include <bit>
+#include <cmath>
+#include <numbers>
+
+#include "core/autograd/autograd.h"
+#include "core/autograd/tape.h"
+#include "core/ops/bind.h"
+#include "core/ops/create.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/linalg.h"
+#include "core/scope.h"
+
+namespace flash {
+namespace {
+
+using autograd::BackwardCall;
+using autograd::Rule;
+
+const Tensor& check_float(const Tensor& x, const char* op) {
+  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
+  if (!is_floating(x.dtype()))
+    throw DTypeError(std::string(op) + ": takes a floating dtype, not " +
+                     std::string(name(x.dtype())) + "; convert it with to()");
+  return x;
+}
+
+/// Half types compute in f32 between one cast in and one out.
+Tensor widen(const Tensor& x) { return is_half(x.dtype()) ? as_dtype(x, DType::kF32) : x; }
+
+/// Computes `forward(x)` without the tape, then puts it there as one operation that saves x.
+template <class F>
+Tensor unary(const Rule& rule, const Tensor& x, F&& forward) {
+  Scope scope(rule.name);
+  const bool on = autograd::tracks_any({&x});
+  Tensor y;
+  {
+    autograd::GradMode off(false);
+    y = forward(x);
+  }
+  if (on) autograd::record_composite(rule, {&x}, y, {&x});
+  return y;
+}
+
+void relu_vjp(BackwardCall& c) { c.give(0, where(le(c.saved(0), 0), 0.0, c.grad())); }
+const Rule kRelu{.name = "relu", .vjp = relu_vjp};
+
+Tensor normal_cdf(const Tensor& x) { return (erf(x * (1.0 / std::numbers::sqrt2)) + 1.0) * 0.5; }
+void gelu_vjp(BackwardCall& c) {
+  const Tensor x = widen(c.saved(0)), g = widen(c.grad());
+  const double scale = 0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;  // 1/√(2π)
+  const Tensor density = exp(x * x * -0.5) * scale;
+  c.give(0, as_dtype(g * (normal_cdf(x) + x * density), c.input_dtype(0)));
+}
+const Rule kGelu{.name = "gelu", .vjp = gelu_vjp};
+
+void silu_vjp(BackwardCall& c) {
+  const Tensor x = widen(c.saved(0)), g = widen(c.grad()), s = sigmoid(x);
+  c.give(0, as_dtype(g * (s * (x * (1.0 - s) + 1.0)), c.input_dtype(0)));
+}
+const Rule kSilu{.name = "silu", .vjp = silu_vjp};
+
+// Words: the bits of the slope.
+void leaky_relu_vjp(BackwardCall& c) {
+  const double slope = std::bit_cast<double>(c.word(0));
+  c.give(0, where(gt(c.saved(0), 0), c.grad(), c.grad() * slope));
+}
+const Rule kLeakyRelu{.name = "leaky_relu", .vjp = leaky_relu_vjp};
+
+/// Which elements dropout keeps: drawn again in the backward pass from the same place of the
+/// stream.
+Tensor kept(const Shape& shape, Device device, double p, std::int64_t seed, std::int64_t block) {
+  const std::int64_t attrs[] = {seed, block};
+  return ge(bind_source(Prim::kUniform, shape, DType::kF32, device, attrs), p);
+}
+// Words: the bits of p, seed, first block.
+void dropout_vjp(BackwardCall& c) {
+  const double p = std::bit_cast<double>(c.word(0));
+  const Tensor& g = c.grad();
+  c.give(0, where(kept(g.shape(), g.device(), p, c.word(1), c.word(2)),
+                  g * (p < 1 ? 1.0 / (1.0 - p) : 0.0), 0.0));
+}
+const Rule kDropout{.name = "dropout", .vjp = dropout_vjp};
+
+}  // namespace
+
+Tensor relu(const Tensor& x) {
+  if (!x.defined()) throw ValueError("relu: the operand is an undefined tensor");
+  const bool on = autograd::tracks_any({&x});
+  Tensor y;
+  {
+    autograd::GradMode off(false);
+    y = maximum(x, 0);
+  }
+  // The result tells where x was positive, so that x itself need not be kept.
+  if (on) autograd::record_composite(kRelu, {&x}, y, {&y});
+  return y;
+}
+
+Tensor gelu(const Tensor& x) {
+  check_float(x, "gelu");
+  return unary(kGelu, x, [](const Tensor& t) {
+    const Tensor w = widen(t);
+    return as_dtype(w * normal_cdf(w), t.dtype());
+  });
+}
+
+Tensor silu(const Tensor& x) {
+  check_float(x, "silu");
+  return unary(kSilu, x, [](const Tensor& t) {
+    const Tensor w = widen(t);
+    return as_dtype(w * sigmoid(w), t.dtype());
+  });
+}
+
+Tensor leaky_relu(const Tensor& x, double slope) {
+  check_float(x, "leaky_relu");
+  const bool on = autograd::tracks_any({&x});
+  Tensor y;
+  {
+    autograd::GradMode off(false);
+    y = where(gt(x, 0), x, x * slope);
+  }
+  const std::int64_t words[] = {std::bit_cast<std::int64_t>(slope)};
+  if (on) autograd::record_composite(kLeakyRelu, {&x}, y, {&x}, words);
+  return y;
+}
+
+Tensor dropout(const Tensor& x, double p, bool training) {
+  check_float(x, "dropout");
+  if (!(p >= 0.0 && p <= 1.0))
+    throw ValueError("dropout: the probability must be between 0 and 1, not " + std::to_string(p));
+  if (!training || p == 0.0) return x;
+  Scope scope("dropout");
+  Generator& generator = default_generator();
+  const auto block = static_cast<std::int64_t>(generator.reserve(x.numel()));
+  const auto seed = static_cast<std::int64_t>(generator.seed());
+  const bool on = autograd::tracks_any({&x});
+  Tensor y;
+  {
+    autograd::GradMode off(false);
+    y = where(kept(x.shape(), x.device(), p, seed, block), x * (p < 1 ? 1.0 / (1.0 - p) : 0.0),
+              0.0);
+  }
+  const std::int64_t words[] = {std::bit_cast<std::int64_t>(p), seed, block};
+  if (on) autograd::record_composite(kDropout, {&x}, y, {}, words);
+  return y;
+}
+
+}  // namespace flash

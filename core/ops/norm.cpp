@@ -1,0 +1,198 @@
+// core/ops/norm.cpp -- softmax, log_softmax, logsumexp, layer_norm: row kernels with hand-written
+// gradients
+#include <bit>
+
+#include "core/autograd/autograd.h"
+#include "core/autograd/tape.h"
+#include "core/ops/bind.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/reduce.h"
+#include "core/scope.h"
+
+namespace flash {
+namespace {
+
+using autograd::BackwardCall;
+using autograd::Rule;
+
+Tensor widen(const Tensor& x) { return is_half(x.dtype()) ? as_dtype(x, DType::kF32) : x; }
+
+int check(const Tensor& x, int dim, const char* op) {
+  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
+  if (!is_floating(x.dtype()))
+    throw DTypeError(std::string(op) + ": takes a floating dtype, not " +
+                     std::string(name(x.dtype())) + "; convert it with to()");
+  return normalize_dim(dim, x.dim(), op);
+}
+
+/// Runs `forward(wide x)` without the tape, rounds once, and records the result, which is saved.
+template <class F>
+Tensor row_op(const Rule& rule, const Tensor& x, int dim, F&& forward) {
+  Scope scope(rule.name);
+  const bool on = autograd::tracks_any({&x});
+  Tensor y;
+  {
+    autograd::GradMode off(false);
+    // Nothing to normalise over: an empty result, or one element (0-d) as a row of its own.
+    if (x.numel() == 0)
+      y = x.clone();
+    else if (x.dim() == 0)
+      y = as_dtype(forward(widen(x).unsqueeze(0)), x.dtype()).squeeze(0).clone();
+    else
+      y = as_dtype(forward(widen(x)), x.dtype());
+  }
+  const std::int64_t words[] = {dim};
+  if (on) autograd::record_composite(rule, {&x}, y, {&y}, words);
+  return y;
+}
+
+Shape row_dim(BackwardCall& c) { return c.grad().dim() == 0 ? Shape{} : Shape{c.word(0)}; }
+
+// y·(g − Σ g·y)
+void softmax_vjp(BackwardCall& c) {
+  const Tensor y = widen(c.saved(0)), g = widen(c.grad());
+  const Tensor gy = g * y;
+  c.give(0, as_dtype(y * (g - sum(gy, row_dim(c), true)), c.input_dtype(0)));
+}
+const Rule kSoftmax{.name = "softmax", .vjp = softmax_vjp};
+
+// g − eʸ·Σ g
+void log_softmax_vjp(BackwardCall& c) {
+  const Tensor y = widen(c.saved(0)), g = widen(c.grad());
+  c.give(0, as_dtype(g - exp(y) * sum(g, row_dim(c), true), c.input_dtype(0)));
+}
+const Rule kLogSoftmax{.name = "log_softmax", .vjp = log_softmax_vjp};
+
+// g·e^(x − y). Saved: x, y. Words: dim, keepdim.
+void logsumexp_vjp(BackwardCall& c) {
+  const Tensor x = widen(c.saved(0));
+  Tensor y = widen(c.saved(1)), g = widen(c.grad());
+  if (!c.word(1) && x.dim() > 0) {
+    const int d = static_cast<int>(c.word(0));
+    y = y.unsqueeze(d);
+    g = g.unsqueeze(d);
+  }
+  c.give(0, as_dtype(g * exp(x - y), c.input_dtype(0)));
+}
+const Rule kLogSumExp{.name = "logsumexp", .vjp = logsumexp_vjp};
+
+/// Mean and 1/√(variance + eps) of each row.
+struct RowStats {
+  Tensor mean, rstd;
+};
+RowStats row_stats(const Tensor& x, const Shape& dims, double eps) {
+  const Tensor mu = mean(x, dims, true);
+  const Tensor centered = x - mu;
+  return {mu, rsqrt(mean(centered * centered, dims, true) + eps)};
+}
+
+/// The last `n` dimensions of a tensor of rank `rank`.
+Shape last_dims(int rank, int n) {
+  Shape dims;
+  for (int d = rank - n; d < rank; ++d) dims.push_back(d);
+  return dims;
+}
+
+// With x̂ = (x − μ)·r and h = g·w:  dx = r·(h − mean(h) − x̂·mean(h·x̂)),  dw = Σ g·x̂,  db = Σ g.
+// Saved: x, w, μ, r. Words: the number of normalised dimensions, the bits of eps.
+void layer_norm_vjp(BackwardCall& c) {
+  const Tensor x = widen(c.saved(0)), w = c.saved(1), g = widen(c.grad());
+  const Shape dims = last_dims(g.dim(), static_cast<int>(c.word(0)));
+  // To be differentiated again, the statistics must be functions of x.
+  const RowStats s = grad_enabled() ? row_stats(x, dims, std::bit_cast<double>(c.word(1)))
+                                    : RowStats{c.saved(2), c.saved(3)};
+  const Tensor normal = (x - s.mean) * s.rstd;
+  if (c.needs(0)) {
+    const Tensor h = w.defined() ? g * widen(w) : g;
+    const Tensor inner = h - mean(h, dims, true) - normal * mean(h * normal, dims, true);
+    c.give(0, as_dtype(s.rstd * inner, c.input_dtype(0)));
+  }
+  if (c.needs(1))
+    c.give(1, as_dtype(autograd::sum_to(g * normal, c.input_shape(1)), c.input_dtype(1)));
+  if (c.needs(2)) c.give(2, as_dtype(autograd::sum_to(g, c.input_shape(2)), c.input_dtype(2)));
+}
+const Rule kLayerNorm{.name = "layer_norm", .vjp = layer_norm_vjp};
+
+}  // namespace
+
+Tensor softmax(const Tensor& x, int dim) {
+  const int d = check(x, dim, "softmax");
+  return row_op(kSoftmax, x, d, [d](const Tensor& t) {
+    const Tensor e = exp(t - amax(t, {d}, true));
+    return e / sum(e, {d}, true);
+  });
+}
+
+Tensor log_softmax(const Tensor& x, int dim) {
+  const int d = check(x, dim, "log_softmax");
+  return row_op(kLogSoftmax, x, d, [d](const Tensor& t) {
+    const Tensor shifted = t - amax(t, {d}, true);
+    return shifted - log(sum(exp(shifted), {d}, true));
+  });
+}
+
+Tensor logsumexp(const Tensor& x, int dim, bool keepdim) {
+  const int d = check(x, dim, "logsumexp");
+  Scope scope("logsumexp");
+  const bool on = autograd::tracks_any({&x});
+  Tensor y;
+  {
+    autograd::GradMode off(false);
+    const Tensor w = widen(x);
+    const Shape dims = x.dim() == 0 ? Shape{} : Shape{d};
+    if (x.dim() > 0 && x.size(d) == 0) {
+      y = as_dtype(log(sum(w, dims, keepdim)), x.dtype());  // the logarithm of an empty sum: −∞
+    } else {
+      // An infinite maximum would give ∞ − ∞; such rows need no shift.
+      const Tensor top = amax(w, dims, true);
+      const Tensor shift = where(isfinite(top), top, 0.0);
+      const Tensor full = log(sum(exp(w - shift), dims, true)) + shift;
+      y = as_dtype(keepdim || x.dim() == 0 ? full : full.squeeze(d).clone(), x.dtype());
+    }
+  }
+  const std::int64_t words[] = {d, keepdim};
+  if (on) autograd::record_composite(kLogSumExp, {&x}, y, {&x, &y}, words);
+  return y;
+}
+
+Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias,
+                  double eps) {
+  check(x, 0, "layer_norm");
+  const int n = shape.rank(), lead = x.dim() - n;
+  bool fits = n > 0 && lead >= 0;
+  for (int i = 0; fits && i < n; ++i) fits = x.size(lead + i) == shape[i];
+  if (!fits)
+    throw ShapeError("layer_norm: the last dimensions of input " + x.shape().str() +
+                     " are not the normalised shape " + shape.str());
+  for (const Tensor* t : {&weight, &bias}) {
+    if (!t->defined()) continue;
+    const char* what = t == &weight ? "weight " : "bias ";
+    if (!(t->shape() == shape))
+      throw ShapeError("layer_norm: " + std::string(what) + t->shape().str() +
+                       " must have the normalised shape " + shape.str());
+    if (t->dtype() != x.dtype() && t->dtype() != DType::kF32)
+      throw DTypeError("layer_norm: the " + std::string(what) + "is " +
+                       std::string(name(t->dtype())) + ", the input " +
+                       std::string(name(x.dtype())) + "; convert one with to()");
+  }
+  Scope scope("layer_norm");
+  const bool on = autograd::tracks_any({&x, &weight, &bias});
+  Tensor y;
+  RowStats s;
+  {
+    autograd::GradMode off(false);
+    const Tensor w = widen(x);
+    s = row_stats(w, last_dims(x.dim(), n), eps);
+    y = (w - s.mean) * s.rstd;
+    if (weight.defined()) y = y * widen(weight);
+    if (bias.defined()) y = y + widen(bias);
+    y = as_dtype(y, x.dtype());
+  }
+  const std::int64_t words[] = {n, std::bit_cast<std::int64_t>(eps)};
+  if (on)
+    autograd::record_composite(kLayerNorm, {&x, &weight, &bias}, y, {&x, &weight, &s.mean, &s.rstd},
+                               words);
+  return y;
+}
+
+}  // namespace flash
