@@ -21,11 +21,7 @@ Registry& registry() {
   return r;
 }
 
-std::atomic<void (*)()> g_installer{nullptr};
-
 }  // namespace
-
-void set_installer(void (*installer)()) { g_installer = installer; }
 
 void ensure_installed() {
   static std::once_flag once;
@@ -33,7 +29,7 @@ void ensure_installed() {
   if (inside) return;
   std::call_once(once, [] {
     inside = true;
-    if (auto* f = g_installer.load()) f();
+    install_all();
     inside = false;
   });
 }

@@ -44,9 +44,9 @@ FLASH_API void install_evaluator(std::unique_ptr<Evaluator> e);
 /// Chooses by name ("fuse", "eager", "interpret"); throws ValueError naming those installed.
 FLASH_API void set_evaluator(std::string_view name);
 
-/// Installs devices and evaluators if that was not done yet; defined by flash.cpp, which alone knows
-/// all folders. Core calls it on first use.
+/// Defined by flash.cpp, which alone knows all folders: installs every device and evaluator there is.
+void install_all();
+/// Calls install_all() once, on first use.
 void ensure_installed();
-void set_installer(void (*installer)());
 
 }  // namespace flash

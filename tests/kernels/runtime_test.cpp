@@ -55,11 +55,11 @@ std::vector<std::int64_t> args_of(const float* x, float* y, std::int64_t n, std:
 }  // namespace
 
 TEST_CASE("a launch runs all tiles of all its items, on any number of threads, and counts as one") {
-  for (const auto emitter : {cpu::default_emitter(), cpu::Emitter::kInterpreter})
+  for (const auto kind : {CodeKind::kBest, CodeKind::kPortable})
     for (const int threads : {1, 2, 5}) {
       const cpu::testing::Threads scope(threads);
-      cpu::CpuRuntime runtime(emitter);
-      const auto kernel = runtime.load(add_one());
+      cpu::CpuRuntime runtime;
+      const auto kernel = runtime.load(add_one(), kind);
       CHECK(kernel->name == "add_one");
       std::vector<std::vector<float>> x, y;
       std::vector<std::vector<std::int64_t>> args;
@@ -104,7 +104,7 @@ TEST_CASE(
   ir::Builder b(k);
   b.begin_loop();
   b.store(1, b.binary(ir::Op::kMul, b.load(0, ir::Type::kF32), b.f32(0.5f)));
-  const auto kernel = runtime.load(k);
+  const auto kernel = runtime.load(k, CodeKind::kBest);
   const std::vector<float> x(10, 1e-38f);
   std::vector<float> y(10);
   const auto args = args_of(x.data(), y.data(), 10, 10);
@@ -122,7 +122,7 @@ TEST_CASE(
 
 TEST_CASE("the null device counts launches by name, computes nothing and hands out address space") {
   null::NullRuntime runtime;
-  const auto kernel = runtime.load(add_one());
+  const auto kernel = runtime.load(add_one(), CodeKind::kBest);
   Block* block = runtime.allocator().allocate(std::size_t{64} << 30);  // more than there may be
   const std::vector<std::int64_t> args(8, 0);
   const Launch item{kernel.get(), args.data(), 1};
