@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <unordered_map>
 
 #include "jit/ir/kernel.h"
@@ -18,6 +19,12 @@ class Builder {
   void begin_loop();  ///< always opens a new loop section
 
   Type type(Value v) const { return k_.insts[static_cast<std::size_t>(v)].type; }
+
+  /// The bits of a kConst (as Inst::imm), nothing for any other value.
+  std::optional<std::uint64_t> constant_bits(Value v) const {
+    const Inst& i = k_.insts[static_cast<std::size_t>(v)];
+    return i.op == Op::kConst ? std::optional(i.imm) : std::nullopt;
+  }
 
   Value f32(float x);
   Value f64(double x);
