@@ -28,4 +28,9 @@ Value exp2(Builder& b, Value x);
 /// kI32 bit patterns. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 Value philox(Builder& b, Value lo, Value hi, Value k0, Value k1, Value word);
 
+/// Uniform in [0, 1): the top 24 of 32 random bits times 2^-24.
+Value uniform_f32(Builder& b, Value bits);
+/// Uniform in [0, 1): the top 27 bits of `bits_hi` and the top 26 of `bits_lo` times 2^-53.
+Value uniform_f64(Builder& b, Value bits_hi, Value bits_lo);
+
 }  // namespace flash::ir
