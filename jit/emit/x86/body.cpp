@@ -1,0 +1,156 @@
+// jit/emit/x86/body.cpp -- section bodies, one vector at a time, and the loop over vectors
+#include "jit/emit/x86/emitter.h"
+
+namespace flash::emit::x64 {
+
+using ir::Inst;
+using ir::kNone;
+using ir::Op;
+using ir::Step;
+using ir::Value;
+
+Val Emitter::identity(ir::ReduceKind kind, Type t) {
+  static constexpr std::uint64_t kBits[4][4] = {
+      // i32, i64, f32, f64
+      {0, 0, 0, 0},
+      {1, 1, 0x3f800000u, 0x3ff0000000000000ull},
+      {0x80000000u, 0x8000000000000000ull, 0xff800000u, 0xfff0000000000000ull},
+      {0x7fffffffu, 0x7fffffffffffffffull, 0x7f800000u, 0x7ff0000000000000ull},
+  };
+  return simd_->constant(t, kBits[static_cast<int>(kind)][static_cast<int>(t) - 1]);
+}
+
+Val& Emitter::get(Value v, const Context& c) {
+  Val& x = vals_[static_cast<std::size_t>(v)];
+  if (x.empty() && !x.mem.hasBase()) x = row_level(v, c);
+  return x;
+}
+
+bool Emitter::dies(Value v) {
+  if (v == kNone) return false;
+  int& left = uses_left_[static_cast<std::size_t>(v)];
+  return --left == 0 && kept_[static_cast<std::size_t>(v)].empty() &&
+         !an_.used_later[static_cast<std::size_t>(v)];
+}
+
+void Emitter::compute(Value v, const Context& c) {
+  const Inst& i = inst(v);
+  const int item = an_.item_of[static_cast<std::size_t>(v)];
+  Val& out = vals_[static_cast<std::size_t>(v)];
+  switch (i.op) {
+    case Op::kLoad:
+      out = load(i, item, c);
+      break;
+    case Op::kStore:
+      store(i, item, c);
+      break;
+    case Op::kIota:
+      out = iota(item, c);
+      break;
+    case Op::kReduce: {
+      Val room;
+      Val* mask = c.tail;
+      if (i.guard != kNone) mask = masked(&get(i.guard, c), c, room);
+      reduce(v, get(i.a, c), mask, c);
+      break;
+    }
+    default: {
+      Val* a = i.a != kNone ? &get(i.a, c) : nullptr;
+      Val* b = i.b != kNone ? &get(i.b, c) : nullptr;
+      Val* d = i.c != kNone ? &get(i.c, c) : nullptr;
+      const bool dying_a = dies(i.a), dying_b = dies(i.b), dying_c = dies(i.c);
+      out = simd_->apply(i, a, b, d, {dying_a, dying_b, dying_c});
+    }
+  }
+}
+
+void Emitter::body(std::size_t section, const Context& c) {
+  vals_ = kept_;
+  uses_left_ = an_.uses[section];
+  for (const Value v : k_.sections[section].body)
+    if (an_.place[static_cast<std::size_t>(v)] == Place::kBody) compute(v, c);
+  end_of_body(section, c);
+}
+
+void Emitter::hoist(std::size_t section) {
+  Context c;
+  c.at = &tile_at_;
+  c.uniform = true;
+  vals_ = kept_;
+  uses_left_.assign(k_.insts.size(), 1 << 30);
+  for (const Value v : k_.sections[section].body) {
+    if (an_.place[static_cast<std::size_t>(v)] != Place::kHoisted) continue;
+    compute(v, c);
+    Val& x = vals_[static_cast<std::size_t>(v)];
+    x.fresh = false;
+    kept_[static_cast<std::size_t>(v)] = x;
+  }
+}
+
+void Emitter::forget_hoisted(std::size_t section) {
+  for (const Value v : k_.sections[section].body)
+    if (an_.place[static_cast<std::size_t>(v)] == Place::kHoisted)
+      kept_[static_cast<std::size_t>(v)] = Val();
+}
+
+void Emitter::vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, Context c) {
+  const int axis = k_.vector_axis();
+  const int step = simd_->lanes * loop.unroll;
+  c.at = &at;
+  c.index = loop.index;
+  // Lanes far apart have running cursors, one vector ahead after each copy.
+  const auto run_ahead = [&] {
+    for (std::size_t i = 0; i < an_.items.size(); ++i) {
+      const Item& item = an_.items[i];
+      if (item.in_section[section] && item.step(axis) == Step::kAny)
+        cc_.add(at[i], offsets_[i].cloneAdjusted(simd_->lanes * 8));
+    }
+  };
+
+  Label whole = cc_.newLabel(), rest = cc_.newLabel(), out = cc_.newLabel();
+  x86::Gp last = cc_.newInt64();
+  cc_.lea(last, x86::ptr(loop.end, -step));
+  cc_.cmp(loop.index, last);
+  cc_.jg(rest);
+  cc_.bind(whole);
+  for (int u = 0; u < loop.unroll; ++u) {
+    c.copy = u;
+    c.lane0 = u * simd_->lanes;
+    body(section, c);
+    run_ahead();
+  }
+  cc_.add(loop.index, step);
+  cc_.cmp(loop.index, last);
+  cc_.jle(whole);
+  cc_.bind(rest);
+  if (loop.between) loop.between();
+
+  Label masked = cc_.newLabel();
+  cc_.cmp(loop.index, loop.end);
+  cc_.jge(out);
+  cc_.bind(masked);
+  x86::Gp n = cc_.newInt64();
+  cc_.mov(n, loop.end);
+  cc_.sub(n, loop.index);
+  if (loop.loop_tail) {
+    x86::Gp most = cc_.newInt64();
+    cc_.mov(most.r32(), simd_->lanes);
+    cc_.cmp(n, most);
+    cc_.cmovg(n, most);
+  }
+  Val tail = simd_->first_lanes(n);
+  c.copy = 0;
+  c.lane0 = 0;
+  c.tail = &tail;
+  c.unrolled = false;
+  body(section, c);
+  if (loop.loop_tail) {
+    run_ahead();
+    cc_.add(loop.index, simd_->lanes);
+    cc_.cmp(loop.index, loop.end);
+    cc_.jl(masked);
+  }
+  cc_.bind(out);
+}
+
+}  // namespace flash::emit::x64
