@@ -369,6 +369,10 @@ class Grouper {
 
 }  // namespace
 
+Groups make_groups(Graph& g, const std::function<bool(Prim, DType)>& takes_epilogue) {
+  return Grouper(g, takes_epilogue).run();
+}
+
 std::uint32_t reduced_axes(const Graph& g, NodeId reduce) {
   const NodeId u = g.in(reduce)[0];
   const std::int64_t mask = g.attrs(reduce)[0];
