@@ -17,3 +17,4 @@
 #include "../core/shape.h"
 #include "../core/stats.h"
 #include "../core/tensor.h"
+#include "../nn/nn.h"

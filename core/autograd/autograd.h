@@ -45,6 +45,10 @@ FLASH_API std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std
                                    const std::vector<Tensor>& grad_outputs = {}, bool retain_graph = false,
                                    bool create_graph = false, bool allow_unused = false);
 
+/// Makes `value` the content of the leaf `t`, which stays the same tensor to all who hold it (torch's
+/// `t.data = value`): another dtype, device or shape. Its gradient is forgotten if that no longer fits.
+FLASH_API void set_data(Tensor& t, const Tensor& value);
+
 /// What a custom function keeps from forward to backward. Saved tensors are checked for in-place
 /// changes when they are read.
 class FLASH_API FunctionContext {

@@ -112,6 +112,29 @@ void Tensor::remove_hook(std::int64_t id) {
     std::erase_if(h.node->extra()->hooks, [&](const Hook& k) { return k.id == id; });
 }
 
+void set_data(Tensor& t, const Tensor& value) {
+  TensorImpl& to = need(t, "set_data");
+  const TensorImpl& from = need(value, "set_data");
+  if (!t.is_leaf() || (to.grad && to.grad->owner))
+    throw AutogradError("set_data: takes a leaf that is no view; this tensor is " +
+                        (t.is_leaf() ? "a view" : "the result of " + t.grad_fn()));
+  if (t.requires_grad() && !is_floating(value.dtype()))
+    throw AutogradError("set_data: the tensor requires a gradient, which " +
+                        std::string(name(value.dtype())) + " values cannot have");
+  const Tensor g = t.grad();
+  if (g.defined() &&
+      (!(g.shape() == from.shape) || g.dtype() != from.dtype() || g.device() != from.device()))
+    t.zero_grad();
+  to.shape = from.shape;
+  to.strides = from.strides;
+  to.offset = from.offset;
+  to.cell = from.cell;
+  to.view = from.view;
+  to.dims = from.dims;
+  to.whole = from.whole;
+  to.node_trace = nullptr;
+}
+
 namespace autograd {
 
 void check_gradient(const Tensor& of, const Tensor& g, const char* op) {

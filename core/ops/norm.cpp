@@ -1,4 +1,4 @@
-// core/ops/norm.cpp -- softmax, log_softmax, logsumexp, layer_norm: row kernels with hand-written
+// core/ops/norm.cpp -- softmax, logsumexp, layer and batch norm: row kernels with hand-written
 // gradients
 #include <bit>
 
@@ -78,29 +78,30 @@ const Rule kLogSumExp{.name = "logsumexp", .vjp = logsumexp_vjp};
 
 /// Mean and 1/√(variance + eps) of each row.
 struct RowStats {
-  Tensor mean, rstd;
+  Tensor mean, rstd, variance;
 };
 RowStats row_stats(const Tensor& x, const Shape& dims, double eps) {
   const Tensor mu = mean(x, dims, true);
   const Tensor centered = x - mu;
-  return {mu, rsqrt(mean(centered * centered, dims, true) + eps)};
+  const Tensor variance = mean(centered * centered, dims, true);
+  return {mu, rsqrt(variance + eps), variance};
 }
 
-/// The last `n` dimensions of a tensor of rank `rank`.
-Shape last_dims(int rank, int n) {
+Shape dims_of(std::int64_t mask) {
   Shape dims;
-  for (int d = rank - n; d < rank; ++d) dims.push_back(d);
+  for (int d = 0; d < kMaxRank; ++d)
+    if ((mask >> d) & 1) dims.push_back(d);
   return dims;
 }
 
 // With x̂ = (x − μ)·r and h = g·w:  dx = r·(h − mean(h) − x̂·mean(h·x̂)),  dw = Σ g·x̂,  db = Σ g.
-// Saved: x, w, μ, r. Words: the number of normalised dimensions, the bits of eps.
-void layer_norm_vjp(BackwardCall& c) {
+// Saved: x, w, μ, r. Words: the mask of normalised dimensions, the bits of eps.
+void normalise_vjp(BackwardCall& c) {
   const Tensor x = widen(c.saved(0)), w = c.saved(1), g = widen(c.grad());
-  const Shape dims = last_dims(g.dim(), static_cast<int>(c.word(0)));
+  const Shape dims = dims_of(c.word(0));
   // To be differentiated again, the statistics must be functions of x.
   const RowStats s = grad_enabled() ? row_stats(x, dims, std::bit_cast<double>(c.word(1)))
-                                    : RowStats{c.saved(2), c.saved(3)};
+                                    : RowStats{c.saved(2), c.saved(3), {}};
   const Tensor normal = (x - s.mean) * s.rstd;
   if (c.needs(0)) {
     const Tensor h = w.defined() ? g * widen(w) : g;
@@ -111,7 +112,41 @@ void layer_norm_vjp(BackwardCall& c) {
     c.give(1, as_dtype(autograd::sum_to(g * normal, c.input_shape(1)), c.input_dtype(1)));
   if (c.needs(2)) c.give(2, as_dtype(autograd::sum_to(g, c.input_shape(2)), c.input_dtype(2)));
 }
-const Rule kLayerNorm{.name = "layer_norm", .vjp = layer_norm_vjp};
+const Rule kLayerNorm{.name = "layer_norm", .vjp = normalise_vjp};
+const Rule kBatchNorm{.name = "batch_norm", .vjp = normalise_vjp};
+
+/// (x − μ)·r·w + b with statistics over the dimensions of `mask`; w and b broadcast or are
+/// undefined.
+Tensor normalise(const Rule& rule, const Tensor& x, std::int64_t mask, const Tensor& weight,
+                 const Tensor& bias, double eps, RowStats& s) {
+  const bool on = autograd::tracks_any({&x, &weight, &bias});
+  Tensor y;
+  {
+    autograd::GradMode off(false);
+    const Tensor w = widen(x);
+    s = row_stats(w, dims_of(mask), eps);
+    y = (w - s.mean) * s.rstd;
+    if (weight.defined()) y = y * widen(weight);
+    if (bias.defined()) y = y + widen(bias);
+    y = as_dtype(y, x.dtype());
+  }
+  const std::int64_t words[] = {mask, std::bit_cast<std::int64_t>(eps)};
+  if (on)
+    autograd::record_composite(rule, {&x, &weight, &bias}, y, {&x, &weight, &s.mean, &s.rstd},
+                               words);
+  return y;
+}
+
+void check_affine(const Tensor& x, const Tensor& t, const Shape& shape, const char* op,
+                  const char* what) {
+  if (!t.defined()) return;
+  if (!(t.shape() == shape))
+    throw ShapeError(std::string(op) + ": the " + what + " has shape " + t.shape().str() +
+                     ", wanted is " + shape.str());
+  if (t.dtype() != x.dtype() && t.dtype() != DType::kF32)
+    throw DTypeError(std::string(op) + ": the " + what + " is " + std::string(name(t.dtype())) +
+                     " and the input " + std::string(name(x.dtype())) + "; convert one with to()");
+}
 
 }  // namespace
 
@@ -164,34 +199,54 @@ Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, con
   if (!fits)
     throw ShapeError("layer_norm: the last dimensions of input " + x.shape().str() +
                      " are not the normalised shape " + shape.str());
-  for (const Tensor* t : {&weight, &bias}) {
-    if (!t->defined()) continue;
-    const char* what = t == &weight ? "weight " : "bias ";
-    if (!(t->shape() == shape))
-      throw ShapeError("layer_norm: " + std::string(what) + t->shape().str() +
-                       " must have the normalised shape " + shape.str());
-    if (t->dtype() != x.dtype() && t->dtype() != DType::kF32)
-      throw DTypeError("layer_norm: the " + std::string(what) + "is " +
-                       std::string(name(t->dtype())) + ", the input " +
-                       std::string(name(x.dtype())) + "; convert one with to()");
-  }
+  check_affine(x, weight, shape, "layer_norm", "weight");
+  check_affine(x, bias, shape, "layer_norm", "bias");
   Scope scope("layer_norm");
-  const bool on = autograd::tracks_any({&x, &weight, &bias});
-  Tensor y;
   RowStats s;
-  {
-    autograd::GradMode off(false);
+  const std::int64_t mask = ((std::int64_t{1} << n) - 1) << lead;
+  return normalise(kLayerNorm, x, mask, weight, bias, eps, s);
+}
+
+Tensor batch_norm(const Tensor& x, Tensor& running_mean, Tensor& running_var, const Tensor& weight,
+                  const Tensor& bias, bool training, double momentum, double eps) {
+  check(x, 0, "batch_norm");
+  if (x.dim() < 2)
+    throw ShapeError("batch_norm: input " + x.shape().str() + " must be [N, C, ...]");
+  const Shape channels{x.size(1)};
+  check_affine(x, weight, channels, "batch_norm", "weight");
+  check_affine(x, bias, channels, "batch_norm", "bias");
+  check_affine(x, running_mean, channels, "batch_norm", "running mean");
+  check_affine(x, running_var, channels, "batch_norm", "running variance");
+  if (running_mean.defined() != running_var.defined() || (!training && !running_mean.defined()))
+    throw ValueError("batch_norm: the running mean and variance are both wanted in evaluation");
+  Scope scope("batch_norm");
+  Shape column = x.shape();
+  for (int d = 0; d < column.rank(); ++d) column[d] = d == 1 ? x.size(1) : 1;
+  const auto wide = [&](const Tensor& t) { return t.defined() ? t.view(column) : t; };
+  if (!training) {
     const Tensor w = widen(x);
-    s = row_stats(w, last_dims(x.dim(), n), eps);
-    y = (w - s.mean) * s.rstd;
-    if (weight.defined()) y = y * widen(weight);
-    if (bias.defined()) y = y + widen(bias);
-    y = as_dtype(y, x.dtype());
+    Tensor y = (w - widen(wide(running_mean))) * rsqrt(widen(wide(running_var)) + eps);
+    if (weight.defined()) y = y * widen(wide(weight));
+    if (bias.defined()) y = y + widen(wide(bias));
+    return as_dtype(y, x.dtype());
   }
-  const std::int64_t words[] = {n, std::bit_cast<std::int64_t>(eps)};
-  if (on)
-    autograd::record_composite(kLayerNorm, {&x, &weight, &bias}, y, {&x, &weight, &s.mean, &s.rstd},
-                               words);
+  const std::int64_t n = x.size(1) > 0 ? x.numel() / x.size(1) : 0;
+  if (n < 2)
+    throw ValueError("batch_norm: training needs more than one value a channel, input is " +
+                     x.shape().str());
+  const std::int64_t mask = ((std::int64_t{1} << x.dim()) - 1) & ~std::int64_t{2};
+  RowStats s;
+  const Tensor y = normalise(kBatchNorm, x, mask, wide(weight), wide(bias), eps, s);
+  if (running_mean.defined()) {
+    autograd::GradMode off(false);
+    const double unbiased = static_cast<double>(n) / static_cast<double>(n - 1);
+    const auto move = [&](Tensor& running, const Tensor& batch) {
+      const Tensor old = widen(running);
+      running.copy_(old * (1.0 - momentum) + batch.reshape(channels) * momentum);
+    };
+    move(running_mean, s.mean);
+    move(running_var, s.variance * unbiased);
+  }
   return y;
 }
 

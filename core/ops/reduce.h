@@ -32,4 +32,11 @@ FLASH_API Tensor log_softmax(const Tensor& x, int dim);
 FLASH_API Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight = {},
                             const Tensor& bias = {}, double eps = 1e-5);
 
+/// As layer_norm, but over all dimensions except 1, the channels of x [N, C, ...]; weight, bias and the
+/// running statistics are [C]. In training the statistics are the batch's, and the running ones move
+/// toward them by `momentum` (the variance unbiased); otherwise the running ones are used.
+FLASH_API Tensor batch_norm(const Tensor& x, Tensor& running_mean, Tensor& running_var,
+                            const Tensor& weight = {}, const Tensor& bias = {},
+                            bool training = false, double momentum = 0.1, double eps = 1e-5);
+
 }  // namespace flash
