@@ -1,4 +1,4 @@
-// kernels/cpu/convert.h -- rows of elements to and from the type they are computed in
+// kernels/cpu/convert.h -- elements to and from the type they are computed in
 #pragma once
 
 #include <cstdint>
@@ -47,5 +47,20 @@ decltype(auto) with_float_type(DType dtype, F&& f) {
       return f(float{});
   }
 }
+
+/// Calls f with a value of the type that `dtype` is computed in.
+template <class F>
+decltype(auto) with_compute_type(DType dtype, F&& f) {
+  if (dtype == DType::kF64) return f(double{});
+  return f(float{});
+}
+
+/// dst[i] = src[i * stride], n elements of `dtype` widened to the compute type T.
+template <class T>
+void widen(DType dtype, std::int64_t n, const void* src, std::int64_t stride, T* dst);
+
+/// dst[i] = src[i], n elements rounded to `dtype`, to nearest even.
+template <class T>
+void narrow(DType dtype, std::int64_t n, const T* src, void* dst);
 
 }  // namespace flash::cpu

@@ -130,8 +130,8 @@ int scatter_add_rows(const LeafCall& call) {
   const Index rows = out.shape[0], items = index.shape.numel();
   const Indices indices(call, index, rows);
   // A stable counting sort by row; one more than `rows` entries, shifted by one while they count.
-  Index* start = workspace<Index>(Slot::kB, rows + 2);
-  Index* order = workspace<Index>(Slot::kC, items);
+  Index* start = workspace<Index>(Slot::kShared, rows + 2);
+  Index* order = workspace<Index>(Slot::kShared2, items);
   std::fill_n(start, rows + 2, 0);
   for (Index i = 0; i < items; ++i) ++start[indices[i] + 2];
   for (Index r = 2; r < rows + 2; ++r) start[r] += start[r - 1];

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/cpu/gemm_tiles.h"
+#include "kernels/cpu/product_tile.h"
 #include "kernels/cpu/leaf.h"
 #include "kernels/cpu/thread_pool.h"
 
@@ -48,12 +48,11 @@ int matmul(const LeafCall& call) {
   const Strides a_strides = batch_strides(a, out.shape), b_strides = batch_strides(b, out.shape);
   std::int64_t batches = 1;
   for (int i = 0; i < rank - 2; ++i) batches *= out.shape[i];
-  const TileGrid grid = tile_grid(m, n, k, out.dtype);
+  const TileGrid grid = tile_grid(batches, m, n, k, out.dtype);
   const std::int64_t tiles = grid.count_m * grid.count_n;
   // A range below this much work is not worth another thread.
   constexpr std::int64_t kWork = 1 << 18;
-  const std::int64_t work =
-      std::min(grid.tile_m, m) * std::min(grid.tile_n, n) * std::max(k, std::int64_t{8});
+  const std::int64_t work = (m * n * std::max<std::int64_t>(k, 8) + tiles - 1) / tiles;
   const std::int64_t grain = std::max<std::int64_t>(1, kWork / work);
 
   parallel_for(batches * tiles, grain, [&](std::int64_t begin, std::int64_t end) {
@@ -70,7 +69,7 @@ int matmul(const LeafCall& call) {
       }
       const Tile tile = tile_at(grid, t % tiles, m, n);
       void* c = static_cast<char*>(out.data) + t / tiles * m * n * size_of(out.dtype);
-      gemm_tile(tile, k, at(a, a_offset), at(b, b_offset), bias, c, out.dtype, n);
+      product_tile(tile, k, at(a, a_offset), at(b, b_offset), bias, c, out.dtype, n);
       if (!call.epilogue) continue;
       const auto r = static_cast<std::size_t>(rank);
       first[r - 2] = tile.m0;

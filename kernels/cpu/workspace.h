@@ -8,7 +8,18 @@ namespace flash::cpu {
 
 /// Several regions may be in use at once, each under its own slot; asking for a slot again gives
 /// the same memory, larger if need be, contents unspecified. Aligned to 64 bytes.
-enum class Slot : std::uint8_t { kA, kB, kC, kD, kCount };
+enum class Slot : std::uint8_t {
+  kA,       // packed rows
+  kB,       // packed columns
+  kC,       // results before they are rounded
+  kD,       // transposed results, biases
+  kE,       // widened rows
+  kF,       // widened columns
+  kBias,    // one row of it
+  kShared,  // of the calling thread, read or written by all
+  kShared2,
+  kCount
+};
 
 void* workspace_bytes(Slot slot, std::size_t bytes);
 

@@ -1,0 +1,167 @@
+// kernels/cpu/microkernel_impl.h -- the inner loops, written once over a type of vectors
+//
+// Included by one source file an instruction set, which defines FLASH_TARGET (the functions'
+// target attribute) and gives each template a Simd type. Everything is in an unnamed namespace, so
+// that no code of one instruction set is ever linked into another.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "kernels/cpu/microkernel.h"
+
+#define FLASH_INLINE FLASH_TARGET __attribute__((always_inline)) inline
+#define FLASH_UNROLL _Pragma("GCC unroll 16")
+
+namespace flash::cpu {
+namespace {
+
+template <class Simd, int M, int V>
+FLASH_TARGET void gemm_kernel(const GemmBlock<typename Simd::Scalar>& x) {
+  using Vec = typename Simd::Vec;
+  constexpr int L = Simd::kLanes;
+  Vec acc[M][V];
+  FLASH_UNROLL for (int i = 0; i < M; ++i)
+    FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::zero();
+  const auto *a = x.a, *b = x.b;
+  const std::int64_t a_row = x.a_row, a_col = x.a_col, b_row = x.b_row;
+  for (std::int64_t p = x.k; p > 0; --p, a += a_col, b += b_row) {
+    Vec bv[V];
+    FLASH_UNROLL for (int j = 0; j < V; ++j) bv[j] = Simd::load(b + L * j);
+    FLASH_UNROLL for (int i = 0; i < M; ++i) {
+      const Vec av = Simd::set1(a[i * a_row]);
+      FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::fma(av, bv[j], acc[i][j]);
+    }
+  }
+  const auto tail = Simd::mask(x.cols - L * (V - 1));
+  FLASH_UNROLL for (int i = 0; i < M; ++i)
+    FLASH_UNROLL for (int j = 0; j < V; ++j) {
+      auto* c = x.c + i * x.c_row + L * j;
+      const auto mask = j == V - 1 ? tail : Simd::mask(L);
+      Vec r = acc[i][j];
+      if (x.accumulate) r = Simd::add(Simd::load(c, mask), r);
+      if (x.row_bias) r = Simd::add(r, Simd::set1(x.row_bias[i]));
+      if (x.col_bias) r = Simd::add(r, Simd::load(x.col_bias + L * j));
+      Simd::store(c, mask, r);
+    }
+}
+
+template <class Simd, int M, int V>
+FLASH_TARGET void taps_kernel(const TapBlock<typename Simd::Scalar>& x) {
+  using Vec = typename Simd::Vec;
+  Vec acc[M][V];
+  FLASH_UNROLL for (int i = 0; i < M; ++i)
+    FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::zero();
+  const auto* a = x.a;
+  const typename Simd::Scalar* b[V];
+  FLASH_UNROLL for (int j = 0; j < V; ++j) b[j] = x.b[j];
+  const std::int64_t a_row = x.a_row;
+  for (std::int64_t p = 0; p < x.k; ++p, ++a) {
+    const std::int64_t offset = x.offsets[p];
+    Vec bv[V];
+    FLASH_UNROLL for (int j = 0; j < V; ++j) bv[j] = Simd::load(b[j] + offset);
+    FLASH_UNROLL for (int i = 0; i < M; ++i) {
+      const Vec av = Simd::set1(a[i * a_row]);
+      FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::fma(av, bv[j], acc[i][j]);
+    }
+  }
+  FLASH_UNROLL for (int j = 0; j < V; ++j) {
+    const auto mask = Simd::mask(x.cols[j]);
+    FLASH_UNROLL for (int i = 0; i < M; ++i) {
+      auto* c = x.c[j] + i * x.c_row;
+      Vec r = acc[i][j];
+      if (x.accumulate) r = Simd::add(Simd::load(c, mask), r);
+      if (x.row_bias) r = Simd::add(r, Simd::set1(x.row_bias[i]));
+      Simd::store(c, mask, r);
+    }
+  }
+}
+
+template <class Simd, int M, int V>
+FLASH_TARGET void pixels_kernel(const PixelBlock<typename Simd::Scalar>& x) {
+  using Vec = typename Simd::Vec;
+  constexpr int L = Simd::kLanes;
+  Vec acc[M][V];
+  FLASH_UNROLL for (int i = 0; i < M; ++i)
+    FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::zero();
+  const typename Simd::Scalar* a[M];
+  FLASH_UNROLL for (int i = 0; i < M; ++i) a[i] = x.a + x.offsets[i];
+  const auto* b = x.b;
+  const std::int64_t b_row = x.b_row, width = x.width;
+  for (std::int64_t y = 0; y < x.height; ++y) {
+    const std::int64_t start = y * x.a_row;
+    for (std::int64_t at = start; at < start + width; ++at, b += b_row) {
+      Vec bv[V];
+      FLASH_UNROLL for (int j = 0; j < V; ++j) bv[j] = Simd::load(b + L * j);
+      FLASH_UNROLL for (int i = 0; i < M; ++i) {
+        const Vec av = Simd::set1(a[i][at]);
+        FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::fma(av, bv[j], acc[i][j]);
+      }
+    }
+  }
+  FLASH_UNROLL for (int i = 0; i < M; ++i)
+    FLASH_UNROLL for (int j = 0; j < V; ++j) {
+      auto* c = x.c + i * x.c_row + L * j;
+      Vec r = acc[i][j];
+      if (x.accumulate) r = Simd::add(Simd::load(c), r);
+      Simd::store(c, r);
+    }
+}
+
+template <class Simd>
+FLASH_TARGET void copy_rows(std::int64_t rows, std::int64_t cols,
+                            const typename Simd::Scalar* src, std::int64_t src_row,
+                            typename Simd::Scalar* dst, std::int64_t dst_row) {
+  constexpr int L = Simd::kLanes;
+  for (; rows > 0; --rows, src += src_row, dst += dst_row) {
+    std::int64_t j = 0;
+    for (; j + L <= cols; j += L) Simd::store(dst + j, Simd::load(src + j));
+    if (j < cols) {
+      const auto value = Simd::load(src + j, Simd::mask(cols - j));
+      const std::int64_t room = std::min<std::int64_t>(dst_row - j, L);
+      Simd::store(dst + j, Simd::mask(room), value);  // the lanes beyond cols hold zeros
+      j += room;
+    }
+    for (; j < dst_row; ++j) dst[j] = 0;
+  }
+}
+
+template <class Simd>
+FLASH_TARGET void transpose(std::int64_t rows, std::int64_t cols,
+                            const typename Simd::Scalar* src, std::int64_t src_row,
+                            typename Simd::Scalar* dst, std::int64_t dst_row) {
+  constexpr int K = Simd::kTile;
+  const std::int64_t r1 = rows / K * K, c1 = cols / K * K;
+  for (std::int64_t r = 0; r < r1; r += K)
+    for (std::int64_t c = 0; c < c1; c += K)
+      Simd::transpose_tile(src + r * src_row + c, src_row, dst + c * dst_row + r, dst_row);
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = r < r1 ? c1 : 0; c < cols; ++c)
+      dst[c * dst_row + r] = src[r * src_row + c];
+}
+
+/// Fills row V of the tables with instances for 1 … Simd::kMaxRows[V] rows.
+template <class Simd, int V, int... M>
+constexpr void fill(Microkernels<typename Simd::Scalar>& t, std::integer_sequence<int, M...>) {
+  t.max_rows[V - 1] = sizeof...(M);
+  ((t.gemm[V - 1][M] = gemm_kernel<Simd, M + 1, V>), ...);
+  ((t.taps[V - 1][M] = taps_kernel<Simd, M + 1, V>), ...);
+  ((t.pixels[V - 1][M] = pixels_kernel<Simd, M + 1, V>), ...);
+}
+
+template <class Simd>
+constexpr Microkernels<typename Simd::Scalar> make(const char* name) {
+  Microkernels<typename Simd::Scalar> t{};
+  t.name = name;
+  t.lanes = Simd::kLanes;
+  fill<Simd, 1>(t, std::make_integer_sequence<int, Simd::kMaxRows[0]>());
+  fill<Simd, 2>(t, std::make_integer_sequence<int, Simd::kMaxRows[1]>());
+  fill<Simd, 3>(t, std::make_integer_sequence<int, Simd::kMaxRows[2]>());
+  t.copy = copy_rows<Simd>;
+  t.transpose = transpose<Simd>;
+  return t;
+}
+
+}  // namespace
+}  // namespace flash::cpu
