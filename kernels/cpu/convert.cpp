@@ -32,10 +32,8 @@ void widen(DType dtype, std::int64_t n, const void* src, std::int64_t stride, T*
 template <class T>
 void narrow(DType dtype, std::int64_t n, const T* src, void* dst) {
   if constexpr (std::is_same_v<T, float>) {
-    if (dtype == DType::kF16)
-      return half_rows().to_f16(n, src, static_cast<std::uint16_t*>(dst));
-    if (dtype == DType::kBF16)
-      return half_rows().to_bf16(n, src, static_cast<std::uint16_t*>(dst));
+    if (dtype == DType::kF16) return half_rows().to_f16(n, src, static_cast<std::uint16_t*>(dst));
+    if (dtype == DType::kBF16) return half_rows().to_bf16(n, src, static_cast<std::uint16_t*>(dst));
   }
   std::copy_n(src, n, static_cast<T*>(dst));
 }

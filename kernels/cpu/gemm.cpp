@@ -12,14 +12,15 @@ void pack_sliver(std::int64_t k, std::int64_t n, const Matrix<T>& b, T* dst, std
   const auto& kernels = microkernels<T>();
   if (b.col == 1) return kernels.copy(k, n, b.data, b.row, dst, width);
   if (n < width)
-    for (std::int64_t p = 0; p < k; ++p) std::fill(dst + p * width + n, dst + (p + 1) * width, T(0));
+    for (std::int64_t p = 0; p < k; ++p)
+      std::fill(dst + p * width + n, dst + (p + 1) * width, T(0));
   if (b.row == 1) return kernels.transpose(n, k, b.data, b.col, dst, width);
   for (std::int64_t p = 0; p < k; ++p)
     for (std::int64_t j = 0; j < n; ++j) dst[p * width + j] = b.data[p * b.row + j * b.col];
 }
 
-/// A copy of a in the workspace whose rows (or columns, where a's are the contiguous ones) lie close
-/// together: rows a power of two apart fall into the same few sets of the cache.
+/// A copy of a in the workspace whose rows (or columns, where a's are the contiguous ones) lie
+/// close together: rows a power of two apart fall into the same few sets of the cache.
 template <class T>
 Matrix<T> pack_rows(std::int64_t m, std::int64_t k, const Matrix<T>& a) {
   const auto& kernels = microkernels<T>();
@@ -62,8 +63,9 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const Matrix
                        v1 = cut(grid.vectors, grid.slivers, s + 1);
     const std::int64_t j0 = v0 * lanes, width = (v1 - v0) * lanes;
     const std::int64_t cols = std::min(width, n - j0);
-    GemmBlock<T> x{k, nullptr, rows.row, rows.col, packed, width, nullptr, c_row, cols, accumulate,
-                   nullptr, col_bias ? col_bias + j0 : nullptr};
+    GemmBlock<T> x{k,      nullptr,    rows.row, rows.col,
+                   packed, width,      nullptr,  c_row,
+                   cols,   accumulate, nullptr,  col_bias ? col_bias + j0 : nullptr};
     // Rows of b that are read only a few times are read where they are.
     if (b.col == 1 && cols == width && grid.row_groups <= 2) {
       x.b = b.data + j0;

@@ -13,7 +13,9 @@ template <class T>
 struct Matrix {
   const T* data = nullptr;
   std::int64_t row = 0, col = 0;
-  Matrix block(std::int64_t i, std::int64_t j) const { return {data + i * row + j * col, row, col}; }
+  Matrix block(std::int64_t i, std::int64_t j) const {
+    return {data + i * row + j * col, row, col};
+  }
   Matrix transposed() const { return {data, col, row}; }
 };
 
@@ -49,8 +51,8 @@ Cover cover(std::int64_t m, std::int64_t n) {
   return best;
 }
 
-/// c[m × n] (+)= a · b (+ biases) where k is one block. row_bias has m entries, col_bias n rounded up
-/// to whole vectors; either may be null. Packs where that pays, in the thread's workspace.
+/// c[m × n] (+)= a · b (+ biases) where k is one block. row_bias has m entries, col_bias n rounded
+/// up to whole vectors; either may be null. Packs where that pays, in the thread's workspace.
 template <class T>
 void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const Matrix<T>& a,
                     const Matrix<T>& b, T* c, std::int64_t c_row, bool accumulate,

@@ -20,13 +20,11 @@ struct Row {
 };
 
 constexpr Row kTable[] = {
-    {Prim::kMatmul, matmul},
-    {Prim::kMaxPool2d, max_pool2d},
-    {Prim::kMaxPool2dDx, max_pool2d_dx},
-    {Prim::kAvgPool2d, avg_pool2d},
-    {Prim::kAvgPool2dDx, avg_pool2d_dx},
-    {Prim::kGatherRows, gather_rows},
-    {Prim::kScatterAddRows, scatter_add_rows},
+    {Prim::kMatmul, matmul},          {Prim::kConv2d, conv2d},
+    {Prim::kConv2dDx, conv2d_dx},     {Prim::kConv2dDw, conv2d_dw},
+    {Prim::kMaxPool2d, max_pool2d},   {Prim::kMaxPool2dDx, max_pool2d_dx},
+    {Prim::kAvgPool2d, avg_pool2d},   {Prim::kAvgPool2dDx, avg_pool2d_dx},
+    {Prim::kGatherRows, gather_rows}, {Prim::kScatterAddRows, scatter_add_rows},
 };
 
 }  // namespace

@@ -25,6 +25,9 @@ void require(bool ok, const LeafCall& call, const char* what);
 
 // The kernels, one file each. All return the number of launches.
 int matmul(const LeafCall& call);
+int conv2d(const LeafCall& call);
+int conv2d_dx(const LeafCall& call);
+int conv2d_dw(const LeafCall& call);
 int max_pool2d(const LeafCall& call);
 int max_pool2d_dx(const LeafCall& call);
 int avg_pool2d(const LeafCall& call);

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/cpu/product_tile.h"
 #include "kernels/cpu/leaf.h"
+#include "kernels/cpu/product_tile.h"
 #include "kernels/cpu/thread_pool.h"
 
 namespace flash::cpu {

@@ -50,19 +50,22 @@ struct Four {
   }
 };
 
-constexpr HalfRows kPortableHalfRows{
-    [](std::int64_t n, const std::uint16_t* src, float* dst) {
-      for (std::int64_t i = 0; i < n; ++i) dst[i] = to_float(Half{src[i]});
-    },
-    [](std::int64_t n, const std::uint16_t* src, float* dst) {
-      for (std::int64_t i = 0; i < n; ++i) dst[i] = to_float(BFloat16{src[i]});
-    },
-    [](std::int64_t n, const float* src, std::uint16_t* dst) {
-      for (std::int64_t i = 0; i < n; ++i) dst[i] = to_half(src[i]).bits;
-    },
-    [](std::int64_t n, const float* src, std::uint16_t* dst) {
-      for (std::int64_t i = 0; i < n; ++i) dst[i] = to_bfloat16(src[i]).bits;
-    }};
+constexpr HalfRows kPortableHalfRows{[](std::int64_t n, const std::uint16_t* src, float* dst) {
+                                       for (std::int64_t i = 0; i < n; ++i)
+                                         dst[i] = to_float(Half{src[i]});
+                                     },
+                                     [](std::int64_t n, const std::uint16_t* src, float* dst) {
+                                       for (std::int64_t i = 0; i < n; ++i)
+                                         dst[i] = to_float(BFloat16{src[i]});
+                                     },
+                                     [](std::int64_t n, const float* src, std::uint16_t* dst) {
+                                       for (std::int64_t i = 0; i < n; ++i)
+                                         dst[i] = to_half(src[i]).bits;
+                                     },
+                                     [](std::int64_t n, const float* src, std::uint16_t* dst) {
+                                       for (std::int64_t i = 0; i < n; ++i)
+                                         dst[i] = to_bfloat16(src[i]).bits;
+                                     }};
 
 template <class T>
 std::atomic<const Microkernels<T>*> selected{nullptr};

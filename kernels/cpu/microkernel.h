@@ -1,9 +1,10 @@
-// kernels/cpu/microkernel.h -- the inner loops of contractions: a few registers of output, one chain
+// kernels/cpu/microkernel.h -- the inner loops of contractions: a few registers of output, one
+// chain
 //
-// Every element of an output block is one chain of fused multiply-adds in order of k, starting at 0;
-// blocks of k are added to the output in order. So results don't depend on the instruction set, on
-// how rows and columns are cut into blocks, or on packing: all of that is free to choose for speed.
-// Only where k is cut matters, and that is a function of sizes (see k_block).
+// Every element of an output block is one chain of fused multiply-adds in order of k, starting at
+// 0; blocks of k are added to the output in order. So results don't depend on the instruction set,
+// on how rows and columns are cut into blocks, or on packing: all of that is free to choose for
+// speed. Only where k is cut matters, and that is a function of sizes (see k_block).
 #pragma once
 
 #include <cstdint>
@@ -24,14 +25,14 @@ struct GemmBlock {
   std::int64_t b_row;
   T* c;
   std::int64_t c_row;
-  std::int64_t cols;   ///< columns to write; all vectors but the last are whole
-  bool accumulate;     ///< add to c instead of overwriting it
-  const T* row_bias;   ///< added last, one a row; or nullptr
-  const T* col_bias;   ///< added last, one a column, readable in whole vectors; or nullptr
+  std::int64_t cols;  ///< columns to write; all vectors but the last are whole
+  bool accumulate;    ///< add to c instead of overwriting it
+  const T* row_bias;  ///< added last, one a row; or nullptr
+  const T* col_bias;  ///< added last, one a column, readable in whole vectors; or nullptr
 };
 
-/// A convolution's forward: c[i][at(v) + j] = Σ_p a[i * a_row + p] · b[v][offsets[p] + j], where each
-/// vector v of output pixels has its own place in the input and in the output.
+/// A convolution's forward: c[i][at(v) + j] = Σ_p a[i * a_row + p] · b[v][offsets[p] + j], where
+/// each vector v of output pixels has its own place in the input and in the output.
 template <class T>
 struct TapBlock {
   std::int64_t k;
@@ -46,8 +47,8 @@ struct TapBlock {
   const T* row_bias;
 };
 
-/// A convolution's weight gradient: c[i][j] += Σ a[offsets[i] + y * a_row + x] · b[(y * width + x) *
-/// b_row + j] over y < height, x < width in row-major order. c and b are whole vectors.
+/// A convolution's weight gradient: c[i][j] += Σ a[offsets[i] + y * a_row + x] · b[(y * width + x)
+/// * b_row + j] over y < height, x < width in row-major order. c and b are whole vectors.
 template <class T>
 struct PixelBlock {
   std::int64_t height, width;
@@ -65,8 +66,8 @@ struct PixelBlock {
 template <class T>
 struct Microkernels {
   const char* name;
-  int lanes;                   ///< elements of a vector
-  int max_rows[kMaxVectors];   ///< rows of a call with 1 + index vectors, never growing; 0: no calls
+  int lanes;                  ///< elements of a vector
+  int max_rows[kMaxVectors];  ///< rows of a call with 1 + index vectors, never growing; 0: no calls
   void (*gemm[kMaxVectors][kMaxRows])(const GemmBlock<T>&);
   void (*taps[kMaxVectors][kMaxRows])(const TapBlock<T>&);
   void (*pixels[kMaxVectors][kMaxRows])(const PixelBlock<T>&);
@@ -74,8 +75,10 @@ struct Microkernels {
   void (*copy)(std::int64_t rows, std::int64_t cols, const T* src, std::int64_t src_row, T* dst,
                std::int64_t dst_row);
   /// dst[c * dst_row + r] = src[r * src_row + c].
-  void (*transpose)(std::int64_t rows, std::int64_t cols, const T* src, std::int64_t src_row, T* dst,
-                    std::int64_t dst_row);
+  void (*transpose)(std::int64_t rows, std::int64_t cols, const T* src, std::int64_t src_row,
+                    T* dst, std::int64_t dst_row);
+  /// dst[i] += src[i].
+  void (*add)(std::int64_t n, const T* src, T* dst);
 };
 
 /// Rows of half types, widened and rounded to nearest even.
@@ -89,7 +92,8 @@ struct HalfRows {
 /// Those of the best instruction set that the CPU has and FLASH_ISA allows.
 template <class T>
 const Microkernels<T>& microkernels();
-/// Chooses again: "avx512", "avx2", "portable", or "" for the best; what is not there gives the next.
+/// Chooses again: "avx512", "avx2", "portable", or "" for the best; what is not there gives the
+/// next.
 void select_microkernels(std::string_view isa);
 const HalfRows& half_rows();
 
@@ -102,7 +106,8 @@ struct MicrokernelSets {
 };
 const HalfRows* half_rows_avx2();
 
-/// Blocks that k is cut into, as evenly as can be: the fewest of at most 256. Part of a result's bits.
+/// Blocks that k is cut into, as evenly as can be: the fewest of at most 256. Part of a result's
+/// bits.
 constexpr std::int64_t k_blocks(std::int64_t k) {
   constexpr std::int64_t kMost = 256;
   return k > kMost ? (k + kMost - 1) / kMost : 1;

@@ -5,7 +5,8 @@
 
 #include <immintrin.h>
 
-#define FLASH_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")))
+#define FLASH_TARGET \
+  __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")))
 #include "kernels/cpu/microkernel_impl.h"
 #include "kernels/cpu/transpose_avx.h"
 

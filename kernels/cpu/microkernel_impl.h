@@ -22,8 +22,8 @@ FLASH_TARGET void gemm_kernel(const GemmBlock<typename Simd::Scalar>& x) {
   using Vec = typename Simd::Vec;
   constexpr int L = Simd::kLanes;
   Vec acc[M][V];
-  FLASH_UNROLL for (int i = 0; i < M; ++i)
-    FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::zero();
+  FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] =
+      Simd::zero();
   const auto *a = x.a, *b = x.b;
   const std::int64_t a_row = x.a_row, a_col = x.a_col, b_row = x.b_row;
   for (std::int64_t p = x.k; p > 0; --p, a += a_col, b += b_row) {
@@ -35,24 +35,23 @@ FLASH_TARGET void gemm_kernel(const GemmBlock<typename Simd::Scalar>& x) {
     }
   }
   const auto tail = Simd::mask(x.cols - L * (V - 1));
-  FLASH_UNROLL for (int i = 0; i < M; ++i)
-    FLASH_UNROLL for (int j = 0; j < V; ++j) {
-      auto* c = x.c + i * x.c_row + L * j;
-      const auto mask = j == V - 1 ? tail : Simd::mask(L);
-      Vec r = acc[i][j];
-      if (x.accumulate) r = Simd::add(Simd::load(c, mask), r);
-      if (x.row_bias) r = Simd::add(r, Simd::set1(x.row_bias[i]));
-      if (x.col_bias) r = Simd::add(r, Simd::load(x.col_bias + L * j));
-      Simd::store(c, mask, r);
-    }
+  FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) {
+    auto* c = x.c + i * x.c_row + L * j;
+    const auto mask = j == V - 1 ? tail : Simd::mask(L);
+    Vec r = acc[i][j];
+    if (x.accumulate) r = Simd::add(Simd::load(c, mask), r);
+    if (x.row_bias) r = Simd::add(r, Simd::set1(x.row_bias[i]));
+    if (x.col_bias) r = Simd::add(r, Simd::load(x.col_bias + L * j));
+    Simd::store(c, mask, r);
+  }
 }
 
 template <class Simd, int M, int V>
 FLASH_TARGET void taps_kernel(const TapBlock<typename Simd::Scalar>& x) {
   using Vec = typename Simd::Vec;
   Vec acc[M][V];
-  FLASH_UNROLL for (int i = 0; i < M; ++i)
-    FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::zero();
+  FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] =
+      Simd::zero();
   const auto* a = x.a;
   const typename Simd::Scalar* b[V];
   FLASH_UNROLL for (int j = 0; j < V; ++j) b[j] = x.b[j];
@@ -83,8 +82,8 @@ FLASH_TARGET void pixels_kernel(const PixelBlock<typename Simd::Scalar>& x) {
   using Vec = typename Simd::Vec;
   constexpr int L = Simd::kLanes;
   Vec acc[M][V];
-  FLASH_UNROLL for (int i = 0; i < M; ++i)
-    FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::zero();
+  FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] =
+      Simd::zero();
   const typename Simd::Scalar* a[M];
   FLASH_UNROLL for (int i = 0; i < M; ++i) a[i] = x.a + x.offsets[i];
   const auto* b = x.b;
@@ -100,19 +99,18 @@ FLASH_TARGET void pixels_kernel(const PixelBlock<typename Simd::Scalar>& x) {
       }
     }
   }
-  FLASH_UNROLL for (int i = 0; i < M; ++i)
-    FLASH_UNROLL for (int j = 0; j < V; ++j) {
-      auto* c = x.c + i * x.c_row + L * j;
-      Vec r = acc[i][j];
-      if (x.accumulate) r = Simd::add(Simd::load(c), r);
-      Simd::store(c, r);
-    }
+  FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) {
+    auto* c = x.c + i * x.c_row + L * j;
+    Vec r = acc[i][j];
+    if (x.accumulate) r = Simd::add(Simd::load(c), r);
+    Simd::store(c, r);
+  }
 }
 
 template <class Simd>
-FLASH_TARGET void copy_rows(std::int64_t rows, std::int64_t cols,
-                            const typename Simd::Scalar* src, std::int64_t src_row,
-                            typename Simd::Scalar* dst, std::int64_t dst_row) {
+FLASH_TARGET void copy_rows(std::int64_t rows, std::int64_t cols, const typename Simd::Scalar* src,
+                            std::int64_t src_row, typename Simd::Scalar* dst,
+                            std::int64_t dst_row) {
   constexpr int L = Simd::kLanes;
   for (; rows > 0; --rows, src += src_row, dst += dst_row) {
     std::int64_t j = 0;
@@ -128,9 +126,9 @@ FLASH_TARGET void copy_rows(std::int64_t rows, std::int64_t cols,
 }
 
 template <class Simd>
-FLASH_TARGET void transpose(std::int64_t rows, std::int64_t cols,
-                            const typename Simd::Scalar* src, std::int64_t src_row,
-                            typename Simd::Scalar* dst, std::int64_t dst_row) {
+FLASH_TARGET void transpose(std::int64_t rows, std::int64_t cols, const typename Simd::Scalar* src,
+                            std::int64_t src_row, typename Simd::Scalar* dst,
+                            std::int64_t dst_row) {
   constexpr int K = Simd::kTile;
   const std::int64_t r1 = rows / K * K, c1 = cols / K * K;
   for (std::int64_t r = 0; r < r1; r += K)
@@ -139,6 +137,16 @@ FLASH_TARGET void transpose(std::int64_t rows, std::int64_t cols,
   for (std::int64_t r = 0; r < rows; ++r)
     for (std::int64_t c = r < r1 ? c1 : 0; c < cols; ++c)
       dst[c * dst_row + r] = src[r * src_row + c];
+}
+
+template <class Simd>
+FLASH_TARGET void add(std::int64_t n, const typename Simd::Scalar* src,
+                      typename Simd::Scalar* dst) {
+  constexpr int L = Simd::kLanes;
+  std::int64_t i = 0;
+  for (; i + L <= n; i += L)
+    Simd::store(dst + i, Simd::add(Simd::load(dst + i), Simd::load(src + i)));
+  for (; i < n; ++i) dst[i] += src[i];
 }
 
 /// Fills row V of the tables with instances for 1 … Simd::kMaxRows[V] rows.
@@ -160,6 +168,7 @@ constexpr Microkernels<typename Simd::Scalar> make(const char* name) {
   fill<Simd, 3>(t, std::make_integer_sequence<int, Simd::kMaxRows[2]>());
   t.copy = copy_rows<Simd>;
   t.transpose = transpose<Simd>;
+  t.add = add<Simd>;
   return t;
 }
 

@@ -129,9 +129,8 @@ Tile tile_at(const TileGrid& grid, std::int64_t index, std::int64_t m, std::int6
 
 void product_tile(const Tile& tile, std::int64_t k, const MatrixView& a, const MatrixView& b,
                   const MatrixView& bias, void* out, DType out_dtype, std::int64_t ld) {
-  with_compute_type(out_dtype, [&](auto t) {
-    run<decltype(t)>(tile, k, a, b, bias, out, out_dtype, ld);
-  });
+  with_compute_type(out_dtype,
+                    [&](auto t) { run<decltype(t)>(tile, k, a, b, bias, out, out_dtype, ld); });
 }
 
 }  // namespace flash::cpu

@@ -40,9 +40,9 @@ TileGrid tile_grid(std::int64_t batches, std::int64_t m, std::int64_t n, std::in
                    DType dtype);
 Tile tile_at(const TileGrid& grid, std::int64_t index, std::int64_t m, std::int64_t n);
 
-/// out[tile] = a[tile rows, :] · b[:, tile columns] + bias[tile columns], rounded to `out_dtype` once.
-/// `out` is the whole matrix, row-major with rows `ld` elements apart. bias.data may be null; it
-/// walks by bias.col.
+/// out[tile] = a[tile rows, :] · b[:, tile columns] + bias[tile columns], rounded to `out_dtype`
+/// once. `out` is the whole matrix, row-major with rows `ld` elements apart. bias.data may be null;
+/// it walks by bias.col.
 void product_tile(const Tile& tile, std::int64_t k, const MatrixView& a, const MatrixView& b,
                   const MatrixView& bias, void* out, DType out_dtype, std::int64_t ld);
 

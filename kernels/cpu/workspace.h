@@ -13,11 +13,12 @@ enum class Slot : std::uint8_t {
   kB,       // packed columns
   kC,       // results before they are rounded
   kD,       // transposed results, biases
-  kE,       // widened rows
-  kF,       // widened columns
+  kE,       // widened rows; a convolution's padded image
+  kF,       // widened columns; a convolution's other operand
   kBias,    // one row of it
   kShared,  // of the calling thread, read or written by all
   kShared2,
+  kShared3,
   kCount
 };
 

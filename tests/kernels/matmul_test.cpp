@@ -6,6 +6,9 @@
 #include <vector>
 
 #include "epilogue_testing.h"
+#include "kernels/cpu/blas.h"
+#include "kernels/cpu/microkernel.h"
+#include "kernels/cpu/product_tile.h"
 #include "leaf_testing.h"
 
 using namespace flash;
@@ -102,6 +105,47 @@ TEST_CASE("matmul gives the same bits on 1, 2, 3 and 5 threads") {
         CHECK(got == want);
       }
     }
+}
+
+TEST_CASE("matmul gives the same bits with every instruction set") {
+  for (const DType t : {f32, f64, f16, bf16})
+    for (const auto& [m, n, k] : kSizes) {
+      Array a(t, {m, k}), b(t, {k, n}), bias(t, {n});
+      a.fill(7), b.fill(8), bias.fill(9);
+      const std::string want = run(Prim::kMatmul, {&a, &b, &bias}, t, {m, n}).bytes();
+      for (const char* isa : {"portable", "avx2", "avx512"}) {
+        cpu::select_microkernels(isa);
+        CHECK(run(Prim::kMatmul, {&a, &b, &bias}, t, {m, n}).bytes() == want);
+      }
+      cpu::select_microkernels("");
+    }
+}
+
+TEST_CASE("products by OpenBLAS are right, and alike for all layouts and numbers of threads") {
+  if (!cpu::blas::available()) {
+    MESSAGE("skipped: OpenBLAS is not installed");
+    return;
+  }
+  const auto before = cpu::product_engine();
+  cpu::set_product_engine(cpu::ProductEngine::kBlas);
+  for (const DType t : {f32, f64, f16, bf16})
+    for (const auto& [m, n, k] : kSizes) {
+      CAPTURE(name(t));
+      CAPTURE(m);
+      CAPTURE(n);
+      CAPTURE(k);
+      Array a(t, {m, k}), b(t, {k, n}), bias(t, {n});
+      a.fill(1), b.fill(2), bias.fill(3);
+      const Array out = run(Prim::kMatmul, {&a, &b, &bias}, t, {m, n});
+      check_product(a, b, &bias, out);
+      for (const int threads : {1, 3})
+        for (const Layout layout : kLayouts) {
+          const Threads scope(threads);
+          const Array a2 = a.copy(layout), b2 = b.copy(layout);
+          CHECK(run(Prim::kMatmul, {&a2, &b2, &bias}, t, {m, n}).bytes() == out.bytes());
+        }
+    }
+  cpu::set_product_engine(before);
 }
 
 TEST_CASE("batches broadcast, and each is the product of its own matrices") {
