@@ -69,6 +69,8 @@ NodeId Trace::node_of(TensorImpl& t) {
 
 void Trace::assign(Cell& cell, NodeId node) {
   if (cell.trace.load(std::memory_order_relaxed) == this) drop(cell);
+  // The former version lives on only as an input of this trace, so that its memory can be reused.
+  if (!cell.pinned) cell.buffer.reset();
   nodes[node].owner = &cell;
   pending_bytes_ += bytes(nodes[node]);
   cell.pending = node;
