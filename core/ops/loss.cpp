@@ -41,14 +41,16 @@ void check_classes(const Tensor& x, const Tensor& target, const char* op) {
 struct Classes {
   Tensor hit;      // [N, C] bool: this is the row's class
   Tensor counted;  // [N, 1] bool: the row is not ignored
-  Tensor weight;   // [N, 1]: 1; NaN where the class does not exist, so that a bad target is seen
+  Tensor weight;   // [N, 1]: 1; NaN where the class doesn't exist, so that a bad target is seen
 };
 Classes classes_of(const Tensor& target, std::int64_t classes, std::int64_t ignore, DType dtype) {
   const Tensor column = as_dtype(target, DType::kI64).unsqueeze(1);
-  const Tensor known = logical_and(ge(column, 0), lt(column, classes));
+  const Tensor counted = ne(column, ignore);
+  const Tensor unknown =
+      logical_and(counted, logical_or(lt(column, 0), ge(column, classes)));
   const Tensor one = scalar_on(1, dtype, target.device());
-  return {eq(iota_on(classes, target.device()), column), ne(column, ignore),
-          where(known, one, std::numeric_limits<double>::quiet_NaN())};
+  return {eq(iota_on(classes, target.device()), column), counted,
+          where(unknown, std::numeric_limits<double>::quiet_NaN(), one)};
 }
 
 /// One loss a row [N, 1] → the result; `count` is set for the mean.
