@@ -1,0 +1,64 @@
+// train/loop/progress.cpp -- drawing the bar and the lines
+#include "train/loop/progress.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace flash::train {
+
+std::string plain(const ProgressLine& line) {
+  char text[200];
+  int n = std::snprintf(text, sizeof text, "epoch %lld/%lld  step %lld/%lld  loss %.4f",
+                        static_cast<long long>(line.epoch), static_cast<long long>(line.epochs),
+                        static_cast<long long>(line.step), static_cast<long long>(line.steps),
+                        line.loss);
+  std::string out(text, static_cast<std::size_t>(n));
+  if (line.accuracy >= 0) {
+    std::snprintf(text, sizeof text, "  accuracy %.2f %%", line.accuracy * 100);
+    out += text;
+  }
+  std::snprintf(text, sizeof text, "  lr %.1e", line.lr);
+  return out + text;
+}
+
+Progress::Progress(bool quiet, std::int64_t every)
+    : quiet_(quiet), terminal_(isatty(STDOUT_FILENO) == 1), every_(every) {}
+
+bool Progress::due(std::int64_t step, std::int64_t steps) {
+  if (quiet_) return false;
+  if (!terminal_) return every_ > 0 && (step % every_ == 0 || step == steps);
+  const auto now = std::chrono::steady_clock::now();
+  if (step != steps && now - last_ < std::chrono::milliseconds(100)) return false;
+  last_ = now;
+  return true;
+}
+
+void Progress::show(const ProgressLine& line) {
+  if (quiet_) return;
+  if (!terminal_) {
+    std::printf("%s\n", plain(line).c_str());
+  } else {
+    constexpr std::int64_t kWidth = 24;
+    const std::int64_t full = line.steps > 0 ? kWidth * line.step / line.steps : kWidth;
+    std::string bar(static_cast<std::size_t>(full), '#');
+    bar.resize(kWidth, '.');
+    std::printf("\r\x1b[K[%s] %s", bar.c_str(), plain(line).c_str());
+    bar_ = true;
+  }
+  std::fflush(stdout);
+}
+
+void Progress::wipe() {
+  if (bar_) std::printf("\r\x1b[K");
+  bar_ = false;
+}
+
+void Progress::say(const std::string& text) {
+  if (quiet_) return;
+  wipe();
+  std::printf("%s\n", text.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace flash::train

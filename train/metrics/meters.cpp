@@ -1,0 +1,73 @@
+// train/metrics/meters.cpp -- sums that live in device tensors
+#include "train/metrics/meters.h"
+
+#include <limits>
+
+#include "core/autograd/autograd.h"
+#include "core/ops/elementwise.h"
+#include "core/ops/reduce.h"
+
+namespace flash::metrics {
+namespace {
+
+/// A zero that is a value already: a pending constant would make the next step's trace another one.
+template <class T>
+Tensor zero() {
+  const T value = 0;
+  return from_host(&value, Shape{}, dtype_of<T>);
+}
+
+Tensor own_copy(const Tensor& sum, DType dtype, const char* meter) {
+  if (!sum.defined() || sum.numel() != 1 || sum.dtype() != dtype)
+    throw ValueError(std::string(meter) + ": the state's sum must be one " +
+                     std::string(name(dtype)) + " number");
+  Tensor copy = sum.reshape({}).clone();
+  copy.eval();
+  return copy;
+}
+
+}  // namespace
+
+void MeanMeter::update(const Tensor& value, std::int64_t weight) {
+  if (value.numel() != 1)
+    throw ShapeError("MeanMeter: the value has shape " + value.shape().str() +
+                     "; give one number, a mean for example");
+  NoGrad guard;
+  state_.sum.add_(cast(value.detach().reshape({}), DType::kF64) * static_cast<double>(weight));
+  state_.count += weight;
+}
+
+double MeanMeter::value() const {
+  if (state_.count == 0) return std::numeric_limits<double>::quiet_NaN();
+  return state_.sum.item<double>() / static_cast<double>(state_.count);
+}
+
+void MeanMeter::reset() { state_ = {zero<double>(), 0}; }
+
+void MeanMeter::set_state(const MeterState& state) {
+  state_ = {own_copy(state.sum, DType::kF64, "MeanMeter"), state.count};
+}
+
+void AccuracyMeter::update(const Tensor& logits, const Tensor& target) {
+  if (logits.dim() != 2 || target.dim() != 1 || logits.size(0) != target.size(0))
+    throw ShapeError("AccuracyMeter: logits are " + logits.shape().str() + " and targets " +
+                     target.shape().str() + "; they must be [N, C] and [N]");
+  NoGrad guard;
+  state_.sum.add_(sum(argmax(logits.detach(), 1) == target));
+  state_.count += target.size(0);
+}
+
+std::int64_t AccuracyMeter::correct() const { return state_.sum.item<std::int64_t>(); }
+
+double AccuracyMeter::value() const {
+  if (state_.count == 0) return std::numeric_limits<double>::quiet_NaN();
+  return static_cast<double>(correct()) / static_cast<double>(state_.count);
+}
+
+void AccuracyMeter::reset() { state_ = {zero<std::int64_t>(), 0}; }
+
+void AccuracyMeter::set_state(const MeterState& state) {
+  state_ = {own_copy(state.sum, DType::kI64, "AccuracyMeter"), state.count};
+}
+
+}  // namespace flash::metrics
