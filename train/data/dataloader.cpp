@@ -8,7 +8,7 @@
 #include <string>
 #include <thread>
 
-#include "core/trace.h"
+#include "core/stats.h"
 
 namespace flash::data {
 
@@ -107,7 +107,7 @@ class Pass {
       Slot result;
       try {
         result.batch = make(ticket);
-        flush_all(FlushReason::kThread);  // what the data set computed, here and not in the consumer
+        eval_all();  // what the data set computed, here and not in the consumer
       } catch (...) {
         result.batch = {};
         result.error = std::current_exception();

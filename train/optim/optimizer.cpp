@@ -7,7 +7,7 @@
 #include "core/autograd/autograd.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
-#include "core/trace.h"
+#include "core/stats.h"
 
 namespace flash::optim {
 namespace {
@@ -57,7 +57,7 @@ Optimizer::Optimizer(const char* kind, std::vector<ParamGroup> groups, double lr
   }
   if (seen.empty())
     throw ValueError(std::string(kind) + ": no parameters; pass model.parameters()");
-  flush_all(FlushReason::kStep);
+  end_step();
 }
 
 void Optimizer::zero_grad() {
@@ -83,7 +83,7 @@ void Optimizer::step() {
       }
     }
   }
-  flush_all(FlushReason::kStep);
+  end_step();
 }
 
 double Optimizer::lr(std::size_t group) const {
@@ -160,7 +160,7 @@ void Optimizer::load_state_dict(const OptimizerState& state) {
       for (Slot& slot : s.slots) set(slot, state.tensors.at(prefix + slot.name));
     }
   }
-  flush_all(FlushReason::kStep);
+  end_step();
 }
 
 }  // namespace flash::optim

@@ -1,0 +1,129 @@
+// apps/flash/command.cpp -- the command line: verbs and flags, and errors as one line each
+#include "apps/flash/command.h"
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+#include "apps/flash/devices.h"
+#include "apps/flash/predict.h"
+#include "apps/flash/train_digits.h"
+
+namespace flash::apps {
+namespace {
+
+/// Checks a number in its text, so that "3x", "1e99" and "-1" all get the same clear answer.
+CLI::Validator whole(std::int64_t low, std::int64_t high, const std::string& name) {
+  return CLI::Validator(
+      [=](std::string& text) -> std::string {
+        char* end = nullptr;
+        errno = 0;
+        const long long value = std::strtoll(text.c_str(), &end, 10);
+        if (!text.empty() && *end == 0 && errno == 0 && value >= low && value <= high) return {};
+        return "'" + text + "' is not a whole number from " + std::to_string(low) + " to " +
+               std::to_string(high);
+      },
+      name);
+}
+
+CLI::Validator rate() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        if (!text.empty() && *end == 0 && std::isfinite(value) && value > 0 && value <= 10) return {};
+        return "'" + text + "' is not a number above 0 and up to 10";
+      },
+      "X");
+}
+
+}  // namespace
+
+int run_command(int argc, char** argv) {
+  CLI::App app{"Flash: trains and runs neural networks. Operations are recorded, fused and compiled "
+               "as they are needed."};
+  app.name("flash");
+  app.set_version_flag("--version", std::string("flash ") + FLASH_VERSION);
+  app.require_subcommand(1);
+  app.failure_message([](const CLI::App*, const CLI::Error& e) {
+    return std::string("flash: ") + e.what() + "\n";
+  });
+
+  CLI::App* train_app = app.add_subcommand("train", "Train a network");
+  train_app->require_subcommand(1);
+  CLI::App* digits = train_app->add_subcommand(
+      "digits", "Train a convolutional network to read handwritten digits");
+  TrainDigitsOptions t;
+  std::string threads;
+  digits->add_option("--data", t.data,
+                     "Folder with the four MNIST files, gzipped or not; without it digits are drawn")
+      ->type_name("DIR");
+  digits->add_option("--epochs", t.epochs, "Passes over the training set [5]")
+      ->check(whole(1, 100000, "N"));
+  digits->add_option("--batch-size", t.batch_size, "Pictures in a step [64]")
+      ->check(whole(1, 1000000, "N"));
+  digits->add_option("--lr", t.lr, "Highest learning rate of the one-cycle schedule [0.002]")
+      ->check(rate());
+  digits->add_option("--seed", t.seed, "Of weights, order, shifts and dropout [1]")
+      ->check(whole(0, INT64_MAX, "N"));
+  digits->add_option("--threads", threads, "Threads that compute [all cores]; results don't depend on it")
+      ->check(whole(1, 1024, "N"));
+  digits->add_option("--device", t.device, "Where to compute; flash devices lists what there is [cpu]")
+      ->type_name("NAME");
+  digits->add_option("--out", t.out,
+                     "Folder for checkpoints, one an epoch, and the final model.safetensors")
+      ->type_name("DIR");
+  digits->add_option("--checkpoint-every", t.checkpoint_every, "Steps from checkpoint to checkpoint too")
+      ->check(whole(1, INT64_MAX, "N"));
+  digits->add_option("--resume", t.resume,
+                     "Continue exactly: the newest whole checkpoint in the folder of a run, or one "
+                     "checkpoint's folder or file. Settings not given are taken from it; --out is "
+                     "the same folder")
+      ->type_name("DIR|FILE");
+  digits->add_option("--report", t.report, "Write accuracy, loss and counters as JSON")
+      ->type_name("FILE.json");
+  digits->add_option("--examples", t.train_examples, "Drawn digits to train on [12000]")
+      ->check(whole(1, 10000000, "N"));
+
+  CLI::App* predict_app =
+      app.add_subcommand("predict", "Read the digits in pictures (PNG, or binary PGM)");
+  predict_app->footer(
+      "A picture is read as grey; one with a light border is inverted, because the network knows\n"
+      "light strokes on dark. One that is not 28x28 is scaled to fit, centred on the background.");
+  PredictOptions p;
+  predict_app
+      ->add_option("--checkpoint", p.checkpoint,
+                   "Weights: a model.safetensors, or the folder of a run or a checkpoint")
+      ->type_name("FILE|DIR")
+      ->required();
+  predict_app->add_option("--held-out", p.held_out, "Also read N digits drawn anew, and show them")
+      ->check(whole(1, 100000, "N"));
+  predict_app->add_option("IMAGE", p.images, "Pictures to read");
+
+  CLI::App* devices_app = app.add_subcommand("devices", "Show where Flash can compute");
+
+  try {
+    app.parse(argc, argv);
+    if (predict_app->parsed() && p.images.empty() && p.held_out == 0)
+      throw CLI::RequiredError("predict: an IMAGE or --held-out");
+  } catch (const CLI::ParseError& e) {
+    const int status = app.exit(e);
+    return status == 0 ? 0 : 2;
+  }
+  try {
+    // Before anything computes: the pool of threads is made once.
+    if (!threads.empty()) setenv("FLASH_NUM_THREADS", threads.c_str(), 1);
+    if (digits->parsed()) return train_digits(t);
+    if (predict_app->parsed()) return predict(p);
+    if (devices_app->parsed()) return show_devices();
+  } catch (const std::exception& e) {
+    std::cout.flush();
+    std::fprintf(stderr, "flash: %s\n", e.what());
+    return 1;
+  }
+  return 2;
+}
+
+}  // namespace flash::apps

@@ -1,0 +1,19 @@
+// apps/flash/predict.h -- `flash predict`: pictures in, digits and probabilities out
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace flash::apps {
+
+struct PredictOptions {
+  std::string checkpoint;
+  std::vector<std::string> images;
+  std::int64_t held_out = 0;
+};
+
+/// Returns the exit status; throws flash::Error. Every picture is read before the first is answered.
+int predict(const PredictOptions& options);
+
+}  // namespace flash::apps

@@ -1,0 +1,228 @@
+// apps/flash/train_digits.cpp -- `flash train digits`: data, network, schedule, report
+#include "apps/flash/train_digits.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "apps/flash/lenet.h"
+
+namespace flash::apps {
+namespace fs = std::filesystem;
+namespace {
+
+using Config = std::map<std::string, std::string>;
+
+std::string text_of(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
+/// Finds out now what would otherwise fail after the training.
+void check_writable_folder(const std::string& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!error && !fs::is_directory(folder)) error = std::make_error_code(std::errc::not_a_directory);
+  if (error)
+    throw IoError("--out: cannot make the folder '" + folder + "': " + error.message() +
+                  "; choose another one");
+  try {
+    io::AtomicFile probe((fs::path(folder) / ".flash-probe").string());  // goes without a commit
+  } catch (const IoError& e) {
+    throw IoError("--out: cannot write into '" + folder + "': " + e.what());
+  }
+}
+
+void check_writable_file(const std::string& path) {
+  try {
+    io::AtomicFile probe(path);
+  } catch (const IoError& e) {
+    throw IoError("--report: cannot be written: " + std::string(e.what()));
+  }
+}
+
+struct Data {
+  std::shared_ptr<data::Digits> train, test;
+  std::string says;
+};
+
+Data load_data(const std::string& folder, const TrainDigitsOptions& options) {
+  // Small shifts stand for the ways in which people place a digit.
+  const data::DigitsOptions shifted{.shift = 2}, plain{};
+  Data d;
+  if (!folder.empty()) {
+    d.train = std::make_shared<data::Digits>(data::read_mnist(folder, true), shifted);
+    d.test = std::make_shared<data::Digits>(data::read_mnist(folder, false), plain);
+    d.says = "MNIST files in " + folder;
+    for (const auto& half : {d.train, d.test})
+      if (half->height() != 28 || half->width() != 28 || half->size() == 0)
+        throw ShapeError("--data: the pictures in '" + folder + "' are " +
+                         std::to_string(half->size()) + " of " + std::to_string(half->height()) +
+                         "x" + std::to_string(half->width()) + "; the network takes 28x28");
+  } else {
+    const data::DrawnDigits drawn(kDrawnSeed);
+    const std::int64_t count = options.train_examples > 0 ? options.train_examples : kDrawnTrain;
+    d.train = std::make_shared<data::Digits>(drawn.make(0, count), shifted);
+    d.test = std::make_shared<data::Digits>(drawn.make(kDrawnTestBegin, kDrawnTest), plain);
+    d.says = "drawn digits, made here (--data DIR trains on the MNIST files in DIR)";
+  }
+  return d;
+}
+
+/// The settings of the run: what was given, else what the checkpoint was made with, else defaults.
+Config settle(const TrainDigitsOptions& o, const std::optional<train::CheckpointInfo>& from) {
+  const auto choose = [&](const char* key, const std::optional<std::string>& given,
+                          const std::string& otherwise) {
+    if (given) return *given;
+    if (from) {
+      const auto found = from->config.find(key);
+      if (found != from->config.end()) return found->second;
+    }
+    return otherwise;
+  };
+  const auto number = [](const auto& value) -> std::optional<std::string> {
+    if (!value) return {};
+    return std::to_string(*value);
+  };
+  std::optional<std::string> data = o.data;
+  if (data) data = fs::weakly_canonical(*data).string();
+  Config c;
+  c["task"] = "digits";
+  c["data"] = choose("data", data, "");
+  c["examples"] = choose("examples", {}, std::to_string(o.train_examples));
+  c["epochs"] = choose("epochs", number(o.epochs), std::to_string(kDefaultEpochs));
+  c["batch-size"] = choose("batch-size", number(o.batch_size), std::to_string(kDefaultBatchSize));
+  c["lr"] = choose("lr", o.lr ? std::optional(text_of(*o.lr)) : std::nullopt, text_of(kDefaultLr));
+  c["seed"] = choose("seed", number(o.seed), std::to_string(kDefaultSeed));
+  return c;
+}
+
+/// A setting as a number; it may come from a damaged file.
+template <class T>
+T as_number(const Config& config, const char* key) {
+  std::istringstream in(config.at(key));
+  T value{};
+  if (!(in >> value) || !in.eof())
+    throw IoError(std::string("resume: the checkpoint's setting ") + key + " is '" +
+                  config.at(key) + "'; it must be a number");
+  return value;
+}
+
+}  // namespace
+
+int train_digits(const TrainDigitsOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  if (const Device device(options.device); device.type != DeviceType::kCpu)
+    throw DeviceError("--device: '" + options.device + "' computes nothing; use cpu");
+
+  // A run's folder continues in place.
+  std::string out = options.out;
+  std::optional<train::CheckpointInfo> from;
+  if (!options.resume.empty()) {
+    from = train::find_checkpoint(options.resume);
+    if (out.empty())
+      out = from ? fs::path(from->path).parent_path().string() : options.resume;
+    if (out.empty()) out = ".";
+  }
+  if (!out.empty()) check_writable_folder(out);
+  if (!options.report.empty()) check_writable_file(options.report);
+
+  const Config config = settle(options, from);
+  const auto epochs = as_number<std::int64_t>(config, "epochs");
+  const auto batch_size = as_number<std::int64_t>(config, "batch-size");
+  const auto seed = as_number<std::uint64_t>(config, "seed");
+  TrainDigitsOptions chosen = options;
+  chosen.train_examples = as_number<std::int64_t>(config, "examples");
+  const Data digits = load_data(config.at("data"), chosen);
+  std::cout << "data: " << digits.says << "\n      " << digits.train->size() << " to train, "
+            << digits.test->size() << " to test\n";
+
+  manual_seed(seed);
+  LeNet model;
+  std::cout << model << "\n";
+  data::DataLoader loader(digits.train,
+                          {.batch_size = batch_size, .shuffle = true, .workers = 1, .seed = seed});
+  data::DataLoader test_loader(digits.test, {.batch_size = 250});
+  optim::AdamW optimizer(model.parameters(), {.weight_decay = 0.02});
+  optim::OneCycleLR schedule(optimizer, {.max_lr = as_number<double>(config, "lr"),
+                                         .total_steps = std::max<std::int64_t>(
+                                             epochs * loader.size(), 1),
+                                         .pct_start = 0.2,
+                                         .cycle_momentum = false});
+  train::Trainer trainer(model, optimizer,
+                         {.epochs = epochs,
+                          .out = out,
+                          .checkpoint_every = options.checkpoint_every.value_or(0),
+                          .config = config});
+  trainer.set_schedule(schedule);
+  if (from) {
+    trainer.resume(from->path);
+    std::cout << "resuming from " << from->path << " (epoch " << from->epoch << ", after step "
+              << from->step << ")\n";
+  } else if (!options.resume.empty()) {
+    std::cout << "no checkpoint in '" << options.resume << "' yet: starting afresh\n";
+  }
+
+  std::optional<std::uint64_t> compiled_after_first;
+  std::uint64_t launches_before = 0, launches_of_step = 0;
+  trainer.set_callbacks({.on_step =
+                             [&](const train::StepInfo&) {
+                               const std::uint64_t now = stats().launches;
+                               launches_of_step = now - launches_before;
+                               launches_before = now;
+                               return true;
+                             },
+                         .on_epoch =
+                             [&](const train::EpochResult&) {
+                               if (!compiled_after_first)
+                                 compiled_after_first = stats().kernels_compiled;
+                             }});
+  const train::FitResult result = trainer.fit(loader);
+  const std::uint64_t compiled_in_training = stats().kernels_compiled;
+  if (result.stopped) return 128 + result.signal;
+
+  const train::Metrics test = trainer.validate(test_loader);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const Stats counted = stats();
+  if (!out.empty()) {
+    const std::string path = (fs::path(out) / "model.safetensors").string();
+    save(model.state_dict(), path);
+    std::cout << "weights: " << path << "\n";
+  }
+  std::printf("test accuracy %.2f %% (%lld pictures, loss %.4f)\n", test.accuracy * 100,
+              static_cast<long long>(test.examples), test.loss);
+  std::printf("%lld steps, %llu kernels compiled, %.1f s\n", static_cast<long long>(result.steps),
+              static_cast<unsigned long long>(counted.kernels_compiled), seconds);
+  std::fflush(stdout);
+  if (options.report.empty()) return 0;
+  const nlohmann::json report = {
+      {"task", "digits"},
+      {"data", config.at("data").empty() ? "drawn" : config.at("data")},
+      {"seed", seed},
+      {"epochs", epochs},
+      {"batch_size", batch_size},
+      {"test_accuracy", test.accuracy},
+      {"test_loss", test.loss},
+      {"train_loss", result.epochs.empty() ? nlohmann::json() : result.epochs.back().train.loss},
+      {"steps", result.steps},
+      {"seconds", seconds},
+      {"kernels_compiled", counted.kernels_compiled},
+      {"compiles_after_first_epoch",
+       compiled_in_training - compiled_after_first.value_or(compiled_in_training)},
+      {"kernels_per_step", launches_of_step},
+      {"launches", counted.launches},
+      {"peak_bytes", memory_stats().peak},
+  };
+  const std::string text = report.dump(2) + "\n";
+  io::write_file_atomic(options.report, io::as_bytes(text));
+  return 0;
+}
+
+}  // namespace flash::apps

@@ -1,0 +1,165 @@
+// train/loop/checkpoint_store.cpp -- folders, checksums, and the order in which things reach the disk
+#include "train/loop/checkpoint_store.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/io/atomic_file.h"
+#include "train/io/safetensors.h"
+
+namespace flash::train {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kPrefix = "checkpoint-";
+constexpr const char* kModel = "model.safetensors";
+constexpr const char* kTraining = "training.safetensors";
+constexpr const char* kState = "state.json";
+constexpr std::uint64_t kMaxState = 64u << 20;
+
+std::uint64_t crc_of(const io::InputFile& file) {
+  uLong crc = crc32(0, nullptr, 0);
+  std::vector<std::byte> piece(std::size_t{1} << 20);
+  for (std::uint64_t at = 0; at < file.size(); at += piece.size()) {
+    piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), file.size() - at)));
+    file.read_at(at, piece);
+    crc = crc32(crc, reinterpret_cast<const Bytef*>(piece.data()), static_cast<uInt>(piece.size()));
+  }
+  return crc;
+}
+
+nlohmann::json describe(const fs::path& path) {
+  const io::InputFile file(path.string());
+  return {{"bytes", file.size()}, {"crc32", crc_of(file)}};
+}
+
+/// The number in "checkpoint-000012"; negative for other names.
+std::int64_t serial_of(const std::string& name) {
+  const std::string digits = name.rfind(kPrefix, 0) == 0 ? name.substr(std::strlen(kPrefix)) : "";
+  if (digits.size() < 6 || digits.size() > 15) return -1;
+  if (!std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; }))
+    return -1;
+  return std::stoll(digits);
+}
+
+std::string name_of(std::int64_t serial) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%s%06lld", kPrefix, static_cast<long long>(serial));
+  return text;
+}
+
+void sync_folder(const fs::path& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  fsync(fd);  // best effort: some file systems refuse it for folders
+  close(fd);
+}
+
+/// Removes a checkpoint so that a crash in between leaves no half one under its name.
+void remove_checkpoint(const fs::path& path) {
+  std::error_code ignored;
+  const fs::path hidden = path.parent_path() / ("." + path.filename().string() + ".old");
+  fs::rename(path, hidden, ignored);
+  fs::remove_all(ignored ? path : hidden, ignored);
+}
+
+}  // namespace
+
+std::vector<std::string> list_checkpoints(const std::string& run) {
+  std::vector<std::pair<std::int64_t, std::string>> found;
+  std::error_code error;
+  for (fs::directory_iterator it(run, error), end; !error && it != end; it.increment(error)) {
+    const std::int64_t serial = serial_of(it->path().filename().string());
+    if (serial >= 0 && it->is_directory()) found.emplace_back(serial, it->path().string());
+  }
+  std::sort(found.rbegin(), found.rend());
+  std::vector<std::string> paths;
+  for (auto& [serial, path] : found) paths.push_back(std::move(path));
+  return paths;
+}
+
+bool is_checkpoint(const std::string& path) { return fs::is_regular_file(fs::path(path) / kState); }
+
+std::string write_checkpoint(const std::string& run, const CheckpointData& data, int keep) {
+  std::error_code error;
+  fs::create_directories(run, error);
+  if (error) throw IoError("checkpoint: cannot make the folder '" + run + "': " + error.message());
+  const std::vector<std::string> older = list_checkpoints(run);
+  const std::int64_t serial =
+      older.empty() ? 1 : serial_of(fs::path(older[0]).filename().string()) + 1;
+  const fs::path target = fs::path(run) / name_of(serial);
+  const fs::path hidden = fs::path(run) / ("." + name_of(serial) + ".tmp");
+  fs::remove_all(hidden, error);  // of a run that was killed
+  fs::create_directory(hidden, error);
+  if (error)
+    throw IoError("checkpoint: cannot make the folder '" + hidden.string() +
+                  "': " + error.message());
+  try {
+    io::write_safetensors((hidden / kModel).string(), data.model, {{"format", "flash"}});
+    io::write_safetensors((hidden / kTraining).string(), data.training, {{"format", "flash"}});
+    nlohmann::json state = data.state;
+    state["version"] = kCheckpointVersion;
+    state["files"] = {{kModel, describe(hidden / kModel)}, {kTraining, describe(hidden / kTraining)}};
+    const std::string text = state.dump(1) + "\n";
+    io::write_file_atomic((hidden / kState).string(), io::as_bytes(text));
+    sync_folder(hidden);
+    fs::rename(hidden, target);
+  } catch (const fs::filesystem_error& e) {
+    fs::remove_all(hidden, error);
+    throw IoError("checkpoint: cannot publish '" + target.string() + "': " + e.code().message());
+  } catch (...) {
+    fs::remove_all(hidden, error);
+    throw;
+  }
+  sync_folder(run);
+  const std::vector<std::string> all = list_checkpoints(run);
+  for (std::size_t i = static_cast<std::size_t>(std::max(keep, 1)); i < all.size(); ++i)
+    remove_checkpoint(all[i]);
+  return target.string();
+}
+
+nlohmann::json read_checkpoint_state(const std::string& checkpoint) {
+  const std::string path = (fs::path(checkpoint) / kState).string();
+  const io::InputFile file(path);
+  if (file.size() > kMaxState)
+    io::fail(path, "is " + std::to_string(file.size()) + " bytes long; no state is");
+  const io::Bytes bytes = file.read_at(0, file.size());
+  nlohmann::json state;
+  try {
+    const char* text = reinterpret_cast<const char*>(bytes.data());
+    state = nlohmann::json::parse(text, text + bytes.size());
+    const int version = state.at("version").get<int>();
+    if (version != kCheckpointVersion)
+      io::fail(path, "is of version " + std::to_string(version) + "; this Flash reads version " +
+                         std::to_string(kCheckpointVersion));
+    for (const char* part : {kModel, kTraining}) {
+      const nlohmann::json want = state.at("files").at(part);
+      const std::string at = (fs::path(checkpoint) / part).string();
+      const nlohmann::json have = describe(at);
+      if (want != have)
+        io::fail(at, "is corrupt: bytes and CRC-32 are " + have.dump() + ", state.json says " +
+                         want.dump() + "; resume from an older checkpoint");
+    }
+  } catch (const nlohmann::json::exception& e) {
+    io::fail(path, std::string("is corrupt: ") + e.what() + "; resume from an older checkpoint");
+  }
+  return state;
+}
+
+CheckpointData read_checkpoint(const std::string& checkpoint) {
+  CheckpointData data;
+  data.state = read_checkpoint_state(checkpoint);
+  data.model = io::read_safetensors((fs::path(checkpoint) / kModel).string());
+  data.training = io::read_safetensors((fs::path(checkpoint) / kTraining).string());
+  return data;
+}
+
+}  // namespace flash::train
