@@ -1,0 +1,253 @@
+// tests/apps/command_test.cpp -- the flash command as users run it: answers, errors, exit status
+#include <doctest/doctest.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+#include <string>
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Folder {
+  fs::path path;
+  explicit Folder(const std::string& name)
+      : path(fs::temp_directory_path() / ("flash-command-" + std::to_string(getpid()) + "-" + name)) {
+    fs::remove_all(path);
+    fs::create_directories(path);
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::permissions(path, fs::perms::owner_all, ignored);
+    fs::remove_all(path, ignored);
+  }
+  std::string operator/(const std::string& name) const { return (path / name).string(); }
+  void write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path / name, std::ios::binary) << bytes;
+  }
+  std::string read(const std::string& name) const {
+    std::ifstream in(path / name, std::ios::binary);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+  std::set<std::string> names() const {
+    std::set<std::string> out;
+    for (const auto& entry : fs::recursive_directory_iterator(path))
+      out.insert(fs::relative(entry.path(), path).string());
+    return out;
+  }
+};
+
+struct Result {
+  int status = -1;
+  std::string out, error;
+};
+
+/// Runs `flash ARGS` under a shell; standard output and error apart.
+Result flash(const std::string& args) {
+  Folder scratch("run");
+  const std::string command = std::string(FLASH_COMMAND) + " " + args + " >" + (scratch / "out") +
+                              " 2>" + (scratch / "err") + " </dev/null";
+  const int raw = std::system(command.c_str());
+  Result r;
+  r.status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+  r.out = scratch.read("out");
+  r.error = scratch.read("err");
+  return r;
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+const std::string kSmall = "train digits --examples 640 --epochs 2 --batch-size 32 ";
+
+}  // namespace
+
+TEST_CASE("help is there for every verb and names every flag") {
+  const Result top = flash("--help");
+  CHECK(top.status == 0);
+  for (const char* verb : {"train", "predict", "devices"}) CHECK(contains(top.out, verb));
+  CHECK(flash("train --help").status == 0);
+  const Result train = flash("train digits --help");
+  CHECK(train.status == 0);
+  for (const char* flag : {"--data", "--epochs", "--batch-size", "--lr", "--seed", "--threads",
+                           "--device", "--out", "--resume", "--report"})
+    CHECK(contains(train.out, flag));
+  const Result predict = flash("predict --help");
+  CHECK(predict.status == 0);
+  for (const char* text : {"--checkpoint", "--held-out", "IMAGE", "inverted", "28x28"})
+    CHECK(contains(predict.out, text));
+  CHECK(contains(flash("--version").out, "flash 0."));
+  const Result devices = flash("devices");
+  CHECK(devices.status == 0);
+  CHECK(contains(devices.out, "cpu"));
+}
+
+TEST_CASE("each bad input gets one line that says what is wrong, and no file is left behind") {
+  Folder f("bad");
+  f.write("text.png", "this is no picture");
+  f.write("junk.safetensors", "\xff\xff\xff\xff\xff\xff\xff\x7f{}");
+  fs::create_directories(f.path / "empty");
+  fs::create_directories(f.path / "idx");
+  for (const char* name : {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                           "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"})
+    f.write(std::string("idx/") + name, std::string("\0\0\x08\x03\0\0\0\x02\0\0", 10));
+  f.write("file", "x");
+  const std::string at = f.path.string();
+  const struct {
+    std::string args;
+    int status;
+    std::string says;
+  } table[] = {
+      {"", 2, "A subcommand is required"},
+      {"trian digits", 2, "trian"},
+      {"train", 2, "A subcommand is required"},
+      {"train letters", 2, "letters"},
+      {"train digits --epoch 3", 2, "--epoch"},
+      {"train digits --epochs 0", 2, "--epochs: '0' is not a whole number from 1 to 100000"},
+      {"train digits --epochs 3x", 2, "--epochs: '3x' is not a whole number from 1 to 100000"},
+      {"train digits --batch-size -4", 2, "--batch-size: '-4' is not a whole number from 1"},
+      {"train digits --lr 0", 2, "--lr: '0' is not a number above 0 and up to 10"},
+      {"train digits --lr nan", 2, "--lr: 'nan' is not a number above 0 and up to 10"},
+      {"train digits --seed 1.5", 2, "--seed: '1.5' is not a whole number from 0"},
+      {"train digits --threads 0", 2, "--threads: '0' is not a whole number from 1 to 1024"},
+      {"train digits --device gpu7", 1, "gpu7"},
+      {"train digits --device null", 1, "--device: 'null' computes nothing; use cpu"},
+      {"train digits --data " + at + "/missing", 1, at + "/missing"},
+      {"train digits --data " + at + "/empty", 1, "train-images-idx3-ubyte"},
+      {"train digits --data " + at + "/idx", 1, "train-images-idx3-ubyte"},
+      {"train digits --out " + at + "/file", 1, "--out: cannot make the folder '" + at + "/file'"},
+      {"train digits --out " + at + "/file/deeper", 1, "--out: cannot make the folder"},
+      {"train digits --out /proc/flash", 1, "--out: cannot make the folder '/proc/flash'"},
+      {"train digits --report " + at + "/no/such/report.json", 1, "--report: cannot be written"},
+      {"train digits --resume " + at + "/missing.json", 1, "resume: there is no file"},
+      {"train digits --resume " + at + "/junk.safetensors", 1, "is no checkpoint"},
+      {"predict", 2, "--checkpoint is required"},
+      {"predict --checkpoint " + at + "/junk.safetensors", 2, "predict: an IMAGE or --held-out"},
+      {"predict --checkpoint " + at + "/missing.safetensors " + at + "/text.png", 1,
+       "missing.safetensors"},
+      {"predict --checkpoint " + at + "/junk.safetensors " + at + "/text.png", 1,
+       "junk.safetensors"},
+      {"predict --checkpoint " + at + "/empty " + at + "/text.png", 1,
+       "there are no weights in the folder"},
+      {"predict --checkpoint " + at + "/empty --held-out 0 x.png", 2,
+       "--held-out: '0' is not a whole number from 1"},
+  };
+  const std::set<std::string> before = f.names();
+  for (const auto& row : table) {
+    CAPTURE(row.args);
+    const Result r = flash(row.args);
+    CAPTURE(r.error);
+    CHECK(r.status == row.status);
+    CHECK(contains(r.error, row.says));
+    CHECK(r.error.rfind("flash: ", 0) == 0);
+    CHECK(r.error.find('\n') == r.error.size() - 1);
+  }
+  CHECK(f.names() == before);
+}
+
+TEST_CASE("drawn digits are learnt, saved, reported and read back") {
+  Folder f("learn");
+  const Result train = flash("train digits --examples 3000 --epochs 2 --out " + (f / "run") +
+                             " --report " + (f / "report.json"));
+  CAPTURE(train.error);
+  REQUIRE(train.status == 0);
+  CHECK(contains(train.out, "data: drawn digits"));
+  CHECK(contains(train.out, "kernels compiled"));
+  const auto report = nlohmann::json::parse(f.read("report.json"));
+  CHECK(report.at("test_accuracy").get<double>() > 0.9);
+  CHECK(report.at("steps") == 2 * 47);
+  CHECK(report.at("compiles_after_first_epoch") == 0);
+  for (const char* key : {"train_loss", "seconds", "kernels_compiled", "kernels_per_step", "launches",
+                          "peak_bytes"})
+    CHECK(report.at(key).get<double>() > 0);
+
+  const Result held = flash("predict --checkpoint " + (f / "run") + " --held-out 10");
+  CHECK(held.status == 0);
+  CHECK(contains(held.out, "of 10 held-out digits right"));
+  // A 56x56 picture of a one, dark on light: scaled and inverted.
+  std::string pgm = "P5\n56 56\n255\n";
+  for (int y = 0; y < 56; ++y)
+    for (int x = 0; x < 56; ++x) pgm += y > 9 && y < 47 && x > 24 && x < 31 ? '\0' : '\xff';
+  f.write("one.pgm", pgm);
+  const Result one =
+      flash("predict --checkpoint " + (f / "run/model.safetensors") + " " + (f / "one.pgm"));
+  CHECK(one.status == 0);
+  CHECK(contains(one.out, "one.pgm: 1  ("));
+  f.write("text.png", "this is no picture");
+  const Result both = flash("predict --checkpoint " + (f / "run") + " " + (f / "one.pgm") + " " +
+                            (f / "text.png"));
+  CHECK(both.status == 1);
+  CHECK(both.out.empty());
+  CHECK(contains(both.error, "text.png"));
+}
+
+TEST_CASE("equal seeds give equal weights whatever the threads, and another seed others") {
+  Folder f("equal");
+  CHECK(flash(kSmall + "--threads 1 --out " + (f / "a")).status == 0);
+  CHECK(flash(kSmall + "--threads 2 --out " + (f / "b")).status == 0);
+  CHECK(flash(kSmall + "--seed 2 --out " + (f / "c")).status == 0);
+  const std::string weights = f.read("a/model.safetensors");
+  CHECK(weights.size() > 1000);
+  CHECK(weights == f.read("b/model.safetensors"));
+  CHECK(weights != f.read("c/model.safetensors"));
+}
+
+TEST_CASE("a run killed at any moment resumes to the same bytes as one that was not") {
+  Folder f("resume");
+  REQUIRE(flash(kSmall + "--out " + (f / "whole")).status == 0);
+  const std::string weights = f.read("whole/model.safetensors");
+
+  // Nothing there yet: it starts afresh and says so.
+  const std::string resume = "train digits --examples 640 --epochs 2 --batch-size 32 "
+                             "--checkpoint-every 3 --resume " + (f / "run");
+  int signals = 0;
+  for (int round = 0; round < 30; ++round) {
+    const bool gentle = round % 2 == 0;
+    const std::string command = "timeout -s " + std::string(gentle ? "INT" : "KILL") + " 0." +
+                                std::to_string(3 + round % 5) + " " FLASH_COMMAND " " + resume +
+                                " >" + (f / "log") + " 2>&1";
+    const int raw = std::system(command.c_str());
+    if (round == 0) CHECK(contains(f.read("log"), "starting afresh"));
+    if (WIFEXITED(raw) && WEXITSTATUS(raw) == 0) break;
+    ++signals;
+  }
+  CAPTURE(signals);
+  const Result last = flash(resume);
+  CHECK(last.status == 0);
+  CHECK(contains(last.out, "resuming from"));
+  CHECK(weights == f.read("run/model.safetensors"));
+
+  const Result other = flash("train digits --batch-size 16 --resume " + (f / "run"));
+  CHECK(other.status == 1);
+  CHECK(contains(other.error, "is of another run: batch-size 32 (here 16)"));
+}
+
+TEST_CASE("Ctrl-C finishes the step, saves, says how to go on and exits with 130") {
+  Folder f("interrupt");
+  const Result r = [&] {
+    Result result;
+    const std::string command = "timeout -s INT --preserve-status 3 " FLASH_COMMAND
+                                " train digits --examples 200000 --out " + (f / "run") + " >" +
+                                (f / "out") + " 2>" + (f / "err");
+    const int raw = std::system(command.c_str());
+    result.status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
+    result.out = f.read("out");
+    return result;
+  }();
+  CHECK(r.status == 130);
+  CHECK(contains(r.out, "stopped by SIGINT after step"));
+  CHECK(contains(r.out, "resume from " + (f / "run")));
+  CHECK_FALSE(fs::exists(f.path / "run/model.safetensors"));
+}

@@ -1,0 +1,312 @@
+// tests/train/trainer_test.cpp -- training, checkpoints, and resume that equals the undisturbed run
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "train/flash.h"
+#include "train/loop/checkpoint_store.h"
+
+using namespace flash;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A folder that goes at the end.
+struct Folder {
+  fs::path path;
+  explicit Folder(const std::string& name)
+      : path(fs::temp_directory_path() / ("flash-test-" + std::to_string(getpid()) + "-" + name)) {
+    fs::remove_all(path);
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+  std::string operator/(const std::string& name) const { return (path / name).string(); }
+};
+
+struct Mlp : nn::Module {
+  nn::Linear fc1{6, 16}, fc2{16, 3};
+  nn::Dropout drop{0.3};
+  FLASH_MODULE(Mlp, fc1, drop, fc2)
+  Tensor forward(const Tensor& x) { return fc2(drop(relu(fc1(x)))); }
+};
+
+/// 105 points in 3 classes: which of three sums is the largest.
+std::shared_ptr<const data::Dataset> points() {
+  std::vector<float> x;
+  std::vector<std::int64_t> y;
+  for (std::uint32_t i = 0; i < 105; ++i) {
+    float best = -1;
+    std::int64_t label = 0;
+    for (std::uint32_t k = 0; k < 3; ++k) {
+      const float a = uniform_from_word(philox({i, k, 0, 0}, {1, 2})[0]);
+      const float b = uniform_from_word(philox({i, k, 0, 0}, {1, 2})[1]);
+      x.push_back(a);
+      x.push_back(b);
+      if (a + b > best) {
+        best = a + b;
+        label = k;
+      }
+    }
+    y.push_back(label);
+  }
+  return std::make_shared<data::TensorDataset>(from_vector(x, Shape{105, 6}), from_vector(y));
+}
+
+/// One run with everything that has a state: dropout, moments, schedule, shuffling, meters.
+struct Run {
+  struct Seed {
+    Seed() { manual_seed(5); }
+  } seed;  // before the model draws its weights
+  Mlp model;
+  optim::AdamW opt;
+  data::DataLoader loader;
+  optim::OneCycleLR schedule;
+  train::Trainer trainer;
+
+  explicit Run(const std::string& out, std::int64_t checkpoint_every = 0, double decay = 0.01)
+      : opt(model.parameters(), {.weight_decay = decay}),
+        loader(points(), {.batch_size = 10, .shuffle = true, .seed = 11}),
+        schedule(opt, {.max_lr = 0.02, .total_steps = 6 * 11}),
+        trainer(model, opt,
+                {.epochs = 6, .out = out, .checkpoint_every = checkpoint_every, .quiet = true,
+                 .config = {{"seed", "5"}}}) {
+    trainer.set_schedule(schedule);
+  }
+  train::FitResult fit(std::int64_t stop_after = -1) {
+    trainer.set_callbacks(
+        {.on_step = [=](const train::StepInfo& info) { return info.step != stop_after; }});
+    return trainer.fit(loader);
+  }
+  std::vector<std::vector<float>> weights() {
+    std::vector<std::vector<float>> out;
+    for (const Tensor& p : model.parameters()) out.push_back(p.detach().to_vector<float>());
+    return out;
+  }
+};
+
+std::string message(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+void flip_byte(const std::string& path, std::uintmax_t at) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(static_cast<std::streamoff>(at));
+  const char old = static_cast<char>(file.get());
+  file.seekp(static_cast<std::streamoff>(at));
+  file.put(static_cast<char>(old ^ 1));
+}
+
+}  // namespace
+
+TEST_CASE("a trainer lowers the loss, and its result says what happened") {
+  Run run("");
+  const train::FitResult result = run.fit();
+  CHECK_FALSE(result.stopped);
+  CHECK(result.steps == 66);
+  REQUIRE(result.epochs.size() == 6);
+  CHECK(result.epochs.back().train.loss < result.epochs.front().train.loss);
+  CHECK(result.epochs.back().train.examples == 105);
+  data::DataLoader all(points(), {.batch_size = 16});
+  const train::Metrics metrics = run.trainer.validate(all);
+  CHECK(metrics.accuracy > 0.8);
+  CHECK(metrics.examples == 105);
+  // predict gives what validate counted.
+  const Tensor outputs = run.trainer.predict(all);
+  CHECK(outputs.shape() == Shape{105, 3});
+  const std::vector<std::int64_t> classes = argmax(outputs, 1).to_vector<std::int64_t>();
+  std::int64_t right = 0;
+  std::size_t i = 0;
+  for (auto& [x, y] : all)
+    for (const std::int64_t label : y.to_vector<std::int64_t>()) right += classes[i++] == label;
+  CHECK(static_cast<double>(right) / 105 == doctest::Approx(metrics.accuracy));
+}
+
+TEST_CASE("a run that was stopped at any step and resumed equals one that was not, bit for bit") {
+  Run whole("");
+  const train::FitResult expected = whole.fit();
+  // In the middle of an epoch, its first and last step, and twice in one run.
+  const std::vector<std::vector<std::int64_t>> stops = {{1}, {11}, {12}, {37}, {22, 40}, {65}};
+  for (const auto& steps : stops) {
+    CAPTURE(steps[0]);
+    Folder folder("resume");
+    Run first(folder / "run");
+    CHECK(first.fit(steps[0]).stopped);
+    for (std::size_t i = 1; i <= steps.size(); ++i) {
+      manual_seed(999);  // what a fresh process would not have
+      Run next(folder / "run");
+      (void)rand({7});
+      next.trainer.resume(folder / "run");
+      const train::FitResult result = next.fit(i < steps.size() ? steps[i] : -1);
+      if (i < steps.size()) {
+        CHECK(result.stopped);
+        continue;
+      }
+      CHECK(result.steps == 66);
+      CHECK(next.weights() == whole.weights());
+      REQUIRE(result.epochs.size() == expected.epochs.size());
+      for (std::size_t e = 0; e < result.epochs.size(); ++e) {
+        CHECK(result.epochs[e].train.loss == expected.epochs[e].train.loss);
+        CHECK(result.epochs[e].train.accuracy == expected.epochs[e].train.accuracy);
+      }
+      CHECK(next.opt.lr() == whole.opt.lr());
+    }
+  }
+}
+
+TEST_CASE("checkpoints on the way don't change the run, and the newest three stay") {
+  Folder folder("keep");
+  Run whole(""), saving(folder / "run", 4);
+  whole.fit();
+  const train::FitResult result = saving.fit();
+  CHECK(saving.weights() == whole.weights());
+  const std::vector<std::string> kept = train::list_checkpoints(folder / "run");
+  REQUIRE(kept.size() == 3);
+  CHECK(kept[0] == result.checkpoint);
+  for (const auto& entry : fs::directory_iterator(folder / "run"))
+    CHECK(entry.path().filename().string().rfind("checkpoint-", 0) == 0);  // nothing left behind
+  // Any of them continues to the same end.
+  Run resumed(folder / "again");
+  resumed.trainer.resume(kept[2]);
+  resumed.fit();
+  CHECK(resumed.weights() == whole.weights());
+}
+
+TEST_CASE("SIGINT and SIGTERM finish the step, save and stop; the handlers of before come back") {
+  for (const int number : {SIGINT, SIGTERM}) {
+    Folder folder("signal");
+    struct sigaction before = {}, after = {};
+    sigaction(number, nullptr, &before);
+    Run run(folder / "run");
+    run.trainer.set_callbacks({.on_step = [&](const train::StepInfo& info) {
+      if (info.step == 15) std::raise(number);
+      return true;
+    }});
+    const train::FitResult result = run.trainer.fit(run.loader);
+    CHECK(result.stopped);
+    CHECK(result.signal == number);
+    CHECK(result.steps == 15);
+    const auto found = train::find_checkpoint(folder / "run");
+    REQUIRE(found.has_value());
+    CHECK(found->step == 15);
+    CHECK(found->epoch == 2);
+    sigaction(number, nullptr, &after);
+    CHECK(before.sa_handler == after.sa_handler);
+  }
+}
+
+TEST_CASE("the newest whole checkpoint is taken when a newer one is damaged") {
+  Folder folder("damaged");
+  Run run(folder / "run", 5);
+  run.fit(20);
+  const std::vector<std::string> kept = train::list_checkpoints(folder / "run");
+  REQUIRE(kept.size() >= 2);
+  const std::string weights = (fs::path(kept[0]) / "model.safetensors").string();
+  flip_byte(weights, fs::file_size(weights) - 3);
+  CHECK(train::find_checkpoint(folder / "run")->path == kept[1]);
+  // Named itself, it is an error that says why.
+  const std::string text = message([&] { (void)train::find_checkpoint(kept[0]); });
+  CHECK(text.find("model.safetensors") != std::string::npos);
+  CHECK(text.find("is corrupt: bytes and CRC-32 are") != std::string::npos);
+  CHECK(text.find("resume from an older checkpoint") != std::string::npos);
+  for (const std::string& path : kept) fs::resize_file(path + "/state.json", 40);
+  CHECK(message([&] { (void)train::find_checkpoint(folder / "run"); })
+            .find("is whole. The newest:") != std::string::npos);
+}
+
+TEST_CASE("a checkpoint is found by its folder, a file in it or its run, and else there is none") {
+  Folder folder("find");
+  CHECK_FALSE(train::find_checkpoint(folder / "run").has_value());
+  fs::create_directories(folder / "run");
+  CHECK_FALSE(train::find_checkpoint(folder / "run").has_value());
+  Run run(folder / "run");
+  const std::string path = run.fit(3).checkpoint;
+  for (const std::string& name : {folder / "run", path, path + "/state.json"})
+    CHECK(train::find_checkpoint(name)->path == path);
+  save(run.model.state_dict(), folder / "weights.safetensors");
+  CHECK(message([&] { (void)train::find_checkpoint(folder / "weights.safetensors"); })
+            .find("is no checkpoint; give a folder checkpoint-") != std::string::npos);
+  CHECK(message([&] { (void)train::find_checkpoint(folder / "missing.json"); })
+            .find("there is no file") != std::string::npos);
+}
+
+TEST_CASE("a checkpoint of another run is refused, and the model stays") {
+  Folder folder("other");
+  Run run(folder / "run");
+  run.fit(3);
+  Mlp model;
+  optim::SGD sgd(model.parameters());
+  optim::AdamW adam(model.parameters());
+  optim::OneCycleLR schedule(adam, {.total_steps = 66});
+  train::Trainer other(model, adam, {.config = {{"seed", "6"}}});
+  CHECK(message([&] { other.resume(folder / "run"); }).find("is of another run: seed 5 (here 6)") !=
+        std::string::npos);
+  train::Trainer bare(model, adam, {.config = {{"seed", "5"}}});
+  CHECK(message([&] { bare.resume(folder / "run"); }).find("was written with a schedule") !=
+        std::string::npos);
+  const std::vector<float> before = model.parameters()[0].detach().to_vector<float>();
+  train::Trainer wrong(model, sgd, {.config = {{"seed", "5"}}});
+  wrong.set_schedule(schedule);
+  CHECK(message([&] { wrong.resume(folder / "run"); }) ==
+        "SGD::load_state_dict: the state is of AdamW; make that optimizer to continue it");
+  CHECK(model.parameters()[0].detach().to_vector<float>() == before);
+  Run batches(folder / "run2");
+  batches.trainer.resume(folder / "run");
+  data::DataLoader loader(points(), {.batch_size = 20, .shuffle = true, .seed = 11});
+  CHECK(message([&] { batches.trainer.fit(loader); })
+            .find("is of 105 examples in batches of 10, shuffled by seed 11, the loader gives 105 "
+                  "examples in batches of 20") != std::string::npos);
+}
+
+TEST_CASE("meters count without a flush, and read what was counted") {
+  metrics::MeanMeter mean;
+  metrics::AccuracyMeter accuracy;
+  CHECK(std::isnan(mean.value()));
+  eval_all();
+  const std::uint64_t flushes = stats().flushes;
+  mean.update(tensor({2.0}), 3);
+  mean.update(tensor({4.0}), 1);
+  const Tensor logits = tensor({1, 2, 3, 9, 8, 7, 0, 5, 1}).reshape({3, 3});
+  accuracy.update(logits, from_vector(std::vector<std::int64_t>{2, 1, 1}));
+  CHECK(stats().flushes == flushes);
+  CHECK(mean.value() == doctest::Approx(2.5));
+  CHECK(accuracy.correct() == 2);
+  CHECK(accuracy.value() == doctest::Approx(2.0 / 3));
+  CHECK_THROWS_AS(mean.update(zeros({2})), ShapeError);
+  CHECK_THROWS_AS(accuracy.update(logits, zeros({2}, i64)), ShapeError);
+}
+
+TEST_CASE("save and load keep names, dtypes, shapes and bits") {
+  Folder folder("save");
+  fs::create_directories(folder.path);
+  nn::StateDict state;
+  state["a.weight"] = randn({3, 4});
+  state["b"] = tensor({1.5, -2.25}, f16);
+  state["flags"] = tensor({1, 0, 1}, boolean);
+  state["count"] = full({}, 12345678901, i64);
+  save(state, folder / "x.safetensors");
+  const nn::StateDict back = load(folder / "x.safetensors");
+  REQUIRE(back.size() == state.size());
+  for (const auto& [name, t] : state) {
+    CAPTURE(name);
+    const HostArray a = to_host_array(t), b = to_host_array(back.at(name));
+    CHECK(a.dtype == b.dtype);
+    CHECK(a.shape == b.shape);
+    CHECK(a.bytes == b.bytes);
+  }
+  CHECK_THROWS_AS(load(folder / "missing.safetensors"), IoError);
+  CHECK_THROWS_AS(save(state, folder / "no/such/folder.safetensors"), IoError);
+}
