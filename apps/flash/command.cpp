@@ -33,7 +33,8 @@ CLI::Validator rate() {
       [](std::string& text) -> std::string {
         char* end = nullptr;
         const double value = std::strtod(text.c_str(), &end);
-        if (!text.empty() && *end == 0 && std::isfinite(value) && value > 0 && value <= 10) return {};
+        if (!text.empty() && *end == 0 && std::isfinite(value) && value > 0 && value <= 10)
+          return {};
         return "'" + text + "' is not a number above 0 and up to 10";
       },
       "X");
@@ -42,8 +43,9 @@ CLI::Validator rate() {
 }  // namespace
 
 int run_command(int argc, char** argv) {
-  CLI::App app{"Flash: trains and runs neural networks. Operations are recorded, fused and compiled "
-               "as they are needed."};
+  CLI::App app{
+      "Flash: trains and runs neural networks. Operations are recorded, fused and compiled "
+      "as they are needed."};
   app.name("flash");
   app.set_version_flag("--version", std::string("flash ") + FLASH_VERSION);
   app.require_subcommand(1);
@@ -57,8 +59,9 @@ int run_command(int argc, char** argv) {
       "digits", "Train a convolutional network to read handwritten digits");
   TrainDigitsOptions t;
   std::string threads;
-  digits->add_option("--data", t.data,
-                     "Folder with the four MNIST files, gzipped or not; without it digits are drawn")
+  digits
+      ->add_option("--data", t.data,
+                   "Folder with the four MNIST files, gzipped or not; without it digits are drawn")
       ->type_name("DIR");
   digits->add_option("--epochs", t.epochs, "Passes over the training set [5]")
       ->check(whole(1, 100000, "N"));
@@ -68,19 +71,27 @@ int run_command(int argc, char** argv) {
       ->check(rate());
   digits->add_option("--seed", t.seed, "Of weights, order, shifts and dropout [1]")
       ->check(whole(0, INT64_MAX, "N"));
-  digits->add_option("--threads", threads, "Threads that compute [all cores]; results don't depend on it")
+  digits
+      ->add_option("--threads", threads,
+                   "Threads that compute [all cores]; results don't depend on it")
       ->check(whole(1, 1024, "N"));
-  digits->add_option("--device", t.device, "Where to compute; flash devices lists what there is [cpu]")
+  digits
+      ->add_option("--device", t.device,
+                   "Where to compute; flash devices lists what there is [cpu]")
       ->type_name("NAME");
-  digits->add_option("--out", t.out,
-                     "Folder for checkpoints, one an epoch, and the final model.safetensors")
+  digits
+      ->add_option("--out", t.out,
+                   "Folder for checkpoints, one an epoch, and the final model.safetensors")
       ->type_name("DIR");
-  digits->add_option("--checkpoint-every", t.checkpoint_every, "Steps from checkpoint to checkpoint too")
+  digits
+      ->add_option("--checkpoint-every", t.checkpoint_every,
+                   "Steps from checkpoint to checkpoint too")
       ->check(whole(1, INT64_MAX, "N"));
-  digits->add_option("--resume", t.resume,
-                     "Continue exactly: the newest whole checkpoint in the folder of a run, or one "
-                     "checkpoint's folder or file. Settings not given are taken from it; --out is "
-                     "the same folder")
+  digits
+      ->add_option("--resume", t.resume,
+                   "Continue exactly: the newest whole checkpoint in the folder of a run, or one "
+                   "checkpoint's folder or file. Settings not given are taken from it; --out is "
+                   "the same folder")
       ->type_name("DIR|FILE");
   digits->add_option("--report", t.report, "Write accuracy, loss and counters as JSON")
       ->type_name("FILE.json");

@@ -5,8 +5,8 @@
 
 namespace flash::apps {
 
-/// LeNet-class: two 5x5 convolutions, each with a 2x2 pool, and two dense layers. [N, 1, 28, 28] gives
-/// [N, 10] logits.
+/// LeNet-class: two 5x5 convolutions, each with a 2x2 pool, and two dense layers. [N, 1, 28, 28]
+/// gives [N, 10] logits.
 struct LeNet : nn::Module {
   nn::Conv2d conv1{1, 32, 5, {.padding = 2}}, conv2{32, 64, 5, {.padding = 2}};
   nn::Linear fc1{64 * 7 * 7, 256}, fc2{256, 10};

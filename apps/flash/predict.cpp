@@ -2,6 +2,7 @@
 #include "apps/flash/predict.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -60,7 +61,8 @@ Picture fit_picture(const HostArray& image, const std::string& path) {
 
   // Scaled to fit, centred, aspect kept.
   const double scale = static_cast<double>(std::max(h, w)) / kSide;
-  const auto rows = std::clamp<std::int64_t>(std::llround(static_cast<double>(h) / scale), 1, kSide);
+  const auto rows =
+      std::clamp<std::int64_t>(std::llround(static_cast<double>(h) / scale), 1, kSide);
   const auto columns =
       std::clamp<std::int64_t>(std::llround(static_cast<double>(w) / scale), 1, kSide);
   const double dy = static_cast<double>(h) / static_cast<double>(rows);
@@ -120,8 +122,8 @@ void show(const std::vector<Picture>& pictures, const std::vector<Answer>& answe
   for (std::size_t i = 0; i < pictures.size(); i += 2) {
     std::vector<std::string> lines;
     for (std::size_t k = i; k < std::min(i + 2, pictures.size()); ++k) {
-      const std::string text = data::render_ascii(
-          std::span<const std::uint8_t, data::kDigitPixels>(pictures[k].data(), data::kDigitPixels));
+      const std::string text = data::render_ascii(std::span<const std::uint8_t, data::kDigitPixels>(
+          pictures[k].data(), data::kDigitPixels));
       const bool good = answers[k].digit == labels[k];
       right += good;
       std::size_t row = 0;

@@ -126,8 +126,7 @@ int train_digits(const TrainDigitsOptions& options) {
   std::optional<train::CheckpointInfo> from;
   if (!options.resume.empty()) {
     from = train::find_checkpoint(options.resume);
-    if (out.empty())
-      out = from ? fs::path(from->path).parent_path().string() : options.resume;
+    if (out.empty()) out = from ? fs::path(from->path).parent_path().string() : options.resume;
     if (out.empty()) out = ".";
   }
   if (!out.empty()) check_writable_folder(out);
@@ -150,11 +149,11 @@ int train_digits(const TrainDigitsOptions& options) {
                           {.batch_size = batch_size, .shuffle = true, .workers = 1, .seed = seed});
   data::DataLoader test_loader(digits.test, {.batch_size = 250});
   optim::AdamW optimizer(model.parameters(), {.weight_decay = 0.02});
-  optim::OneCycleLR schedule(optimizer, {.max_lr = as_number<double>(config, "lr"),
-                                         .total_steps = std::max<std::int64_t>(
-                                             epochs * loader.size(), 1),
-                                         .pct_start = 0.2,
-                                         .cycle_momentum = false});
+  optim::OneCycleLR schedule(optimizer,
+                             {.max_lr = as_number<double>(config, "lr"),
+                              .total_steps = std::max<std::int64_t>(epochs * loader.size(), 1),
+                              .pct_start = 0.2,
+                              .cycle_momentum = false});
   train::Trainer trainer(model, optimizer,
                          {.epochs = epochs,
                           .out = out,
@@ -210,7 +209,7 @@ int train_digits(const TrainDigitsOptions& options) {
       {"batch_size", batch_size},
       {"test_accuracy", test.accuracy},
       {"test_loss", test.loss},
-      {"train_loss", result.epochs.empty() ? nlohmann::json() : result.epochs.back().train.loss},
+      {"train_loss", result.epochs.back().train.loss},
       {"steps", result.steps},
       {"seconds", seconds},
       {"kernels_compiled", counted.kernels_compiled},

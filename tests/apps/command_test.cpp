@@ -21,7 +21,8 @@ namespace {
 struct Folder {
   fs::path path;
   explicit Folder(const std::string& name)
-      : path(fs::temp_directory_path() / ("flash-command-" + std::to_string(getpid()) + "-" + name)) {
+      : path(fs::temp_directory_path() /
+             ("flash-command-" + std::to_string(getpid()) + "-" + name)) {
     fs::remove_all(path);
     fs::create_directories(path);
   }
@@ -169,8 +170,8 @@ TEST_CASE("drawn digits are learnt, saved, reported and read back") {
   CHECK(report.at("test_accuracy").get<double>() > 0.9);
   CHECK(report.at("steps") == 2 * 47);
   CHECK(report.at("compiles_after_first_epoch") == 0);
-  for (const char* key : {"train_loss", "seconds", "kernels_compiled", "kernels_per_step", "launches",
-                          "peak_bytes"})
+  for (const char* key :
+       {"train_loss", "seconds", "kernels_compiled", "kernels_per_step", "launches", "peak_bytes"})
     CHECK(report.at(key).get<double>() > 0);
 
   const Result held = flash("predict --checkpoint " + (f / "run") + " --held-out 10");
@@ -186,8 +187,8 @@ TEST_CASE("drawn digits are learnt, saved, reported and read back") {
   CHECK(one.status == 0);
   CHECK(contains(one.out, "one.pgm: 1  ("));
   f.write("text.png", "this is no picture");
-  const Result both = flash("predict --checkpoint " + (f / "run") + " " + (f / "one.pgm") + " " +
-                            (f / "text.png"));
+  const Result both =
+      flash("predict --checkpoint " + (f / "run") + " " + (f / "one.pgm") + " " + (f / "text.png"));
   CHECK(both.status == 1);
   CHECK(both.out.empty());
   CHECK(contains(both.error, "text.png"));
@@ -210,12 +211,14 @@ TEST_CASE("a run killed at any moment resumes to the same bytes as one that was 
   const std::string weights = f.read("whole/model.safetensors");
 
   // Nothing there yet: it starts afresh and says so.
-  const std::string resume = "train digits --examples 640 --epochs 2 --batch-size 32 "
-                             "--checkpoint-every 3 --resume " + (f / "run");
+  const std::string resume =
+      "train digits --examples 640 --epochs 2 --batch-size 32 "
+      "--checkpoint-every 3 --resume " +
+      (f / "run");
   int signals = 0;
   for (int round = 0; round < 30; ++round) {
     const bool gentle = round % 2 == 0;
-    const std::string command = "timeout -s " + std::string(gentle ? "INT" : "KILL") + " 0." +
+    const std::string command = "timeout --foreground -s " + std::string(gentle ? "INT" : "KILL") + " 0." +
                                 std::to_string(3 + round % 5) + " " FLASH_COMMAND " " + resume +
                                 " >" + (f / "log") + " 2>&1";
     const int raw = std::system(command.c_str());
@@ -238,9 +241,9 @@ TEST_CASE("Ctrl-C finishes the step, saves, says how to go on and exits with 130
   Folder f("interrupt");
   const Result r = [&] {
     Result result;
-    const std::string command = "timeout -s INT --preserve-status 3 " FLASH_COMMAND
-                                " train digits --examples 200000 --out " + (f / "run") + " >" +
-                                (f / "out") + " 2>" + (f / "err");
+    const std::string command = "timeout --foreground --preserve-status -s INT 3 " FLASH_COMMAND
+                                " train digits --examples 200000 --out " +
+                                (f / "run") + " >" + (f / "out") + " 2>" + (f / "err");
     const int raw = std::system(command.c_str());
     result.status = WIFEXITED(raw) ? WEXITSTATUS(raw) : 128 + WTERMSIG(raw);
     result.out = f.read("out");

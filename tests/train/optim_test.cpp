@@ -213,8 +213,8 @@ TEST_CASE("options out of range name the option, its value and what is wanted") 
                        "SGD: momentum is 0; it must be above 0 with nesterov", ValueError);
   CHECK_THROWS_WITH_AS(optim::SGD(std::vector<Tensor>{}),
                        "SGD: no parameters; pass model.parameters()", ValueError);
-  CHECK_THROWS_WITH_AS(optim::SGD({p, p}), "SGD: parameter 1 was given twice; pass each tensor once",
-                       ValueError);
+  CHECK_THROWS_WITH_AS(optim::SGD({p, p}),
+                       "SGD: parameter 1 was given twice; pass each tensor once", ValueError);
   CHECK_THROWS_AS(optim::SGD({zeros({2}, i64)}), DTypeError);
   optim::SGD opt({p});
   CHECK_THROWS_AS(opt.set_lr(-1), ValueError);

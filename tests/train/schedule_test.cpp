@@ -34,7 +34,8 @@ TEST_CASE("CosineAnnealingLR starts at the base, passes the middle and ends at e
   CHECK(opt.lr(0) == doctest::Approx(0.1).epsilon(1e-14));
 }
 
-TEST_CASE("OneCycleLR rises to max_lr at pct_start and falls to the last rate, momentum against it") {
+TEST_CASE(
+    "OneCycleLR rises to max_lr at pct_start and falls to the last rate, momentum against it") {
   optim::AdamW opt({zeros({1})});
   // PyTorch: phases end at 0.3 · 10 - 1 = 2 and at 10 - 1 = 9.
   optim::OneCycleLR schedule(opt, {.max_lr = 1.0, .total_steps = 10});
@@ -58,7 +59,8 @@ TEST_CASE("OneCycleLR rises to max_lr at pct_start and falls to the last rate, m
 }
 
 TEST_CASE("a linear one-cycle and a resumed one give the same rates as one that ran through") {
-  optim::SGD opt({zeros({1})}, {.lr = 0.1, .momentum = 0.9}), other({zeros({1})}, {.momentum = 0.9});
+  optim::SGD opt({zeros({1})}, {.lr = 0.1, .momentum = 0.9}),
+      other({zeros({1})}, {.momentum = 0.9});
   const optim::OneCycleLROptions options{.max_lr = 2.0, .total_steps = 20, .cosine = false};
   optim::OneCycleLR schedule(opt, options), resumed(other, options);
   for (int i = 0; i < 11; ++i) schedule.step();

@@ -77,7 +77,10 @@ struct Run {
         loader(points(), {.batch_size = 10, .shuffle = true, .seed = 11}),
         schedule(opt, {.max_lr = 0.02, .total_steps = 6 * 11}),
         trainer(model, opt,
-                {.epochs = 6, .out = out, .checkpoint_every = checkpoint_every, .quiet = true,
+                {.epochs = 6,
+                 .out = out,
+                 .checkpoint_every = checkpoint_every,
+                 .quiet = true,
                  .config = {{"seed", "5"}}}) {
     trainer.set_schedule(schedule);
   }
@@ -204,7 +207,7 @@ TEST_CASE("SIGINT and SIGTERM finish the step, save and stop; the handlers of be
     CHECK(found->step == 15);
     CHECK(found->epoch == 2);
     sigaction(number, nullptr, &after);
-    CHECK(before.sa_handler == after.sa_handler);
+    CHECK((before.sa_handler == after.sa_handler));
   }
 }
 
@@ -223,8 +226,9 @@ TEST_CASE("the newest whole checkpoint is taken when a newer one is damaged") {
   CHECK(text.find("is corrupt: bytes and CRC-32 are") != std::string::npos);
   CHECK(text.find("resume from an older checkpoint") != std::string::npos);
   for (const std::string& path : kept) fs::resize_file(path + "/state.json", 40);
-  CHECK(message([&] { (void)train::find_checkpoint(folder / "run"); })
-            .find("is whole. The newest:") != std::string::npos);
+  CHECK(message([&] {
+          (void)train::find_checkpoint(folder / "run");
+        }).find("is whole. The newest:") != std::string::npos);
 }
 
 TEST_CASE("a checkpoint is found by its folder, a file in it or its run, and else there is none") {
@@ -237,10 +241,12 @@ TEST_CASE("a checkpoint is found by its folder, a file in it or its run, and els
   for (const std::string& name : {folder / "run", path, path + "/state.json"})
     CHECK(train::find_checkpoint(name)->path == path);
   save(run.model.state_dict(), folder / "weights.safetensors");
-  CHECK(message([&] { (void)train::find_checkpoint(folder / "weights.safetensors"); })
-            .find("is no checkpoint; give a folder checkpoint-") != std::string::npos);
-  CHECK(message([&] { (void)train::find_checkpoint(folder / "missing.json"); })
-            .find("there is no file") != std::string::npos);
+  CHECK(message([&] {
+          (void)train::find_checkpoint(folder / "weights.safetensors");
+        }).find("is no checkpoint; give a folder checkpoint-") != std::string::npos);
+  CHECK(message([&] {
+          (void)train::find_checkpoint(folder / "missing.json");
+        }).find("there is no file") != std::string::npos);
 }
 
 TEST_CASE("a checkpoint of another run is refused, and the model stays") {

@@ -169,8 +169,8 @@ DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptio
           "prefetch is " + std::to_string(options.prefetch) + "; it must be from 1 to 4096");
   impl_->dataset = std::move(dataset);
   impl_->options = options;
-  require(size() > 0, "batch_size is " + std::to_string(options.batch_size) + " and the data set has " +
-                          std::to_string(impl_->dataset->size()) +
+  require(size() > 0, "batch_size is " + std::to_string(options.batch_size) +
+                          " and the data set has " + std::to_string(impl_->dataset->size()) +
                           " examples; with drop_last nothing is left, use a smaller batch");
 }
 

@@ -3,8 +3,8 @@
 //   data::DataLoader loader(dataset, {.batch_size = 64, .shuffle = true, .workers = 1, .seed = 1});
 //   for (auto& [x, y] : loader) …          // one epoch
 //
-// The order of an epoch is a function of (seed, epoch, size) alone, and each batch of its indices, so
-// any number of workers gives the same batches.
+// The order of an epoch is a function of (seed, epoch, size) alone, and each batch of its indices,
+// so any number of workers gives the same batches.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ struct LoaderOptions {
 };
 
 /// A permutation of 0 … n - 1 that depends on (n, seed, epoch) only.
-FLASH_API std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed, std::int64_t epoch);
+FLASH_API std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t seed,
+                                                std::int64_t epoch);
 
 /// Used by one thread. Destroying it, or leaving a loop early, stops the workers.
 class FLASH_API DataLoader {
@@ -76,8 +77,8 @@ class FLASH_API DataLoader {
     DataLoader* loader_;
   };
 
-  /// Starts the next epoch (or the rest of the one given to set_state). What a worker throws is thrown
-  /// here or by ++, at the batch that it concerns.
+  /// Starts the next epoch (or the rest of the one given to set_state). What a worker throws is
+  /// thrown here or by ++, at the batch that it concerns.
   iterator begin();
   iterator end() { return iterator(nullptr); }
 

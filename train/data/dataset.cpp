@@ -58,9 +58,9 @@ Subset::Subset(std::shared_ptr<const Dataset> all, std::int64_t start, std::int6
     : all_(std::move(all)), start_(start), count_(count) {
   if (!all_) throw ValueError("Subset: the data set is null; pass one that exists");
   if (start < 0 || count < 0 || start > all_->size() - count)
-    throw IndexError("Subset: examples [" + std::to_string(start) + ", " +
-                     std::to_string(start) + " + " + std::to_string(count) + ") of " +
-                     std::to_string(all_->size()) + "; choose a range inside");
+    throw IndexError("Subset: examples [" + std::to_string(start) + ", " + std::to_string(start) +
+                     " + " + std::to_string(count) + ") of " + std::to_string(all_->size()) +
+                     "; choose a range inside");
 }
 
 Batch Subset::get_batch(std::span<const std::int64_t> indices, const Draw& draw) const {

@@ -2,7 +2,8 @@
 //
 //   struct Squares : data::Dataset {
 //     std::int64_t size() const override { return 1000; }
-//     data::Batch get_batch(std::span<const std::int64_t> indices, const data::Draw&) const override {
+//     data::Batch get_batch(std::span<const std::int64_t> indices, const data::Draw&) const
+//     override {
 //       std::vector<float> x(indices.begin(), indices.end());
 //       Tensor t = from_vector(x);
 //       return {t, t * t};
@@ -26,8 +27,8 @@ struct Batch {
   Tensor x, y;
 };
 
-/// Random numbers for augmentation. They depend on (seed, epoch, example) only, so that a batch is the
-/// same whichever worker makes it and after a resume.
+/// Random numbers for augmentation. They depend on (seed, epoch, example) only, so that a batch is
+/// the same whichever worker makes it and after a resume.
 struct FLASH_API Draw {
   std::uint64_t seed = 0;
   std::int64_t epoch = 0;

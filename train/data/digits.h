@@ -11,9 +11,9 @@
 namespace flash::data {
 
 struct DigitsOptions {
-  int shift = 0;           ///< augmentation: each picture moves by up to this many pixels, drawn anew
-                           ///< every epoch
-  double mean = 0.1307;    ///< of pixels in [0, 1]: MNIST's training set
+  int shift = 0;         ///< augmentation: each picture moves by up to this many pixels, drawn anew
+                         ///< every epoch
+  double mean = 0.1307;  ///< of pixels in [0, 1]: MNIST's training set
   double stddev = 0.3081;
 };
 

@@ -27,15 +27,33 @@ HostArray to_host_array(const Tensor& tensor) {
       for (const bool v : values) array.bytes.push_back(std::byte{v});
       break;
     }
-    case DType::kU8: read_values<std::uint8_t>(tensor, array.bytes); break;
-    case DType::kI8: read_values<std::int8_t>(tensor, array.bytes); break;
-    case DType::kI16: read_values<std::int16_t>(tensor, array.bytes); break;
-    case DType::kI32: read_values<std::int32_t>(tensor, array.bytes); break;
-    case DType::kI64: read_values<std::int64_t>(tensor, array.bytes); break;
-    case DType::kF16: read_values<Half>(tensor, array.bytes); break;
-    case DType::kBF16: read_values<BFloat16>(tensor, array.bytes); break;
-    case DType::kF32: read_values<float>(tensor, array.bytes); break;
-    case DType::kF64: read_values<double>(tensor, array.bytes); break;
+    case DType::kU8:
+      read_values<std::uint8_t>(tensor, array.bytes);
+      break;
+    case DType::kI8:
+      read_values<std::int8_t>(tensor, array.bytes);
+      break;
+    case DType::kI16:
+      read_values<std::int16_t>(tensor, array.bytes);
+      break;
+    case DType::kI32:
+      read_values<std::int32_t>(tensor, array.bytes);
+      break;
+    case DType::kI64:
+      read_values<std::int64_t>(tensor, array.bytes);
+      break;
+    case DType::kF16:
+      read_values<Half>(tensor, array.bytes);
+      break;
+    case DType::kBF16:
+      read_values<BFloat16>(tensor, array.bytes);
+      break;
+    case DType::kF32:
+      read_values<float>(tensor, array.bytes);
+      break;
+    case DType::kF64:
+      read_values<double>(tensor, array.bytes);
+      break;
   }
   return array;
 }

@@ -1,4 +1,5 @@
-// train/loop/checkpoint_store.cpp -- folders, checksums, and the order in which things reach the disk
+// train/loop/checkpoint_store.cpp -- folders, checksums, and the order in which things reach the
+// disk
 #include "train/loop/checkpoint_store.h"
 
 #include <fcntl.h>
@@ -107,7 +108,8 @@ std::string write_checkpoint(const std::string& run, const CheckpointData& data,
     io::write_safetensors((hidden / kTraining).string(), data.training, {{"format", "flash"}});
     nlohmann::json state = data.state;
     state["version"] = kCheckpointVersion;
-    state["files"] = {{kModel, describe(hidden / kModel)}, {kTraining, describe(hidden / kTraining)}};
+    state["files"] = {{kModel, describe(hidden / kModel)},
+                      {kTraining, describe(hidden / kTraining)}};
     const std::string text = state.dump(1) + "\n";
     io::write_file_atomic((hidden / kState).string(), io::as_bytes(text));
     sync_folder(hidden);

@@ -1,12 +1,14 @@
-// train/loop/checkpoint_store.h -- the checkpoints of a run: written whole or not at all, kept last k
+// train/loop/checkpoint_store.h -- the checkpoints of a run: written whole or not at all, kept last
+// k
 //
 // RUN/checkpoint-000012/
 //   model.safetensors     weights and buffers, as any tool reads them
 //   training.safetensors  optimizer and meter tensors
 //   state.json            everything else, and size and CRC-32 of the two
 //
-// A checkpoint is written into a hidden folder, flushed to the disk and renamed, so that a folder of
-// that name is whole unless the disk failed; the checksums tell that. The highest number is the newest.
+// A checkpoint is written into a hidden folder, flushed to the disk and renamed, so that a folder
+// of that name is whole unless the disk failed; the checksums tell that. The highest number is the
+// newest.
 #pragma once
 
 #include <cstdint>

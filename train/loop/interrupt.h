@@ -5,8 +5,8 @@
 
 namespace flash::train {
 
-/// While one lives, the first SIGINT or SIGTERM is only noted; the second one ends the process as it
-/// would have without this. One at a time; the handlers of before come back at the end.
+/// While one lives, the first SIGINT or SIGTERM is only noted; the second one ends the process as
+/// it would have without this. One at a time; the handlers of before come back at the end.
 class InterruptGuard {
  public:
   InterruptGuard();

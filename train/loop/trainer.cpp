@@ -106,7 +106,8 @@ Trainer::Trainer(nn::Module& model, Forward forward, optim::Optimizer& optimizer
                  TrainerOptions options)
     : impl_(std::make_unique<Impl>(model, std::move(forward), optimizer, std::move(options))) {
   const TrainerOptions& o = impl_->options;
-  if (o.epochs < 0) throw ValueError("Trainer: epochs is " + std::to_string(o.epochs) + "; at least 0");
+  if (o.epochs < 0)
+    throw ValueError("Trainer: epochs is " + std::to_string(o.epochs) + "; at least 0");
   if (o.keep < 1) throw ValueError("Trainer: keep is " + std::to_string(o.keep) + "; at least 1");
   if (o.checkpoint_every < 0 || o.log_every < 0)
     throw ValueError("Trainer: checkpoint_every and log_every are steps; they must be at least 0");
@@ -147,8 +148,8 @@ bool Trainer::Impl::train_epoch(data::DataLoader& loader) {
     const std::int64_t done = run.place.position, all = loader.size();
     if (progress.due(done, all)) {
       const Metrics m = meters.read();
-      progress.show({run.place.epoch + 1, options.epochs, done, all, m.loss, m.accuracy,
-                     optimizer.lr()});
+      progress.show(
+          {run.place.epoch + 1, options.epochs, done, all, m.loss, m.accuracy, optimizer.lr()});
     }
     if (stop || InterruptGuard::signal() != 0) {
       count_time();
@@ -334,7 +335,8 @@ void Trainer::resume(const std::string& path) {
   }
   if ((run.schedule_steps >= 0) != (t.schedule != nullptr))
     throw ValueError("resume: '" + info->path + "' was written " +
-                     (t.schedule ? "without" : "with") + " a schedule; use the same to continue it");
+                     (t.schedule ? "without" : "with") +
+                     " a schedule; use the same to continue it");
 
   nn::StateDict weights;
   for (const auto& [name, array] : data.model) weights[name] = to_tensor(array);

@@ -78,9 +78,9 @@ struct CheckpointInfo {
   std::map<std::string, std::string> config;
 };
 
-/// The checkpoint that `path` names: one itself (or a file in it), or the newest whole one of a run's
-/// folder. Nothing when there is no such folder or no checkpoint in it. Throws IoError when there are
-/// some and none is whole, or the one that was named is not.
+/// The checkpoint that `path` names: one itself (or a file in it), or the newest whole one of a
+/// run's folder. Nothing when there is no such folder or no checkpoint in it. Throws IoError when
+/// there are some and none is whole, or the one that was named is not.
 FLASH_API std::optional<CheckpointInfo> find_checkpoint(const std::string& path);
 
 class FLASH_API Trainer {
@@ -88,14 +88,14 @@ class FLASH_API Trainer {
   using Forward = std::function<Tensor(const Tensor& x)>;
   using Loss = std::function<Tensor(const Tensor& output, const Tensor& y)>;
 
-  /// Model: a Module with `Tensor forward(const Tensor&)`. Model and optimizer must outlive the trainer.
-  /// The loss is cross-entropy unless set_loss() was called.
+  /// Model: a Module with `Tensor forward(const Tensor&)`. Model and optimizer must outlive the
+  /// trainer. The loss is cross-entropy unless set_loss() was called.
   template <class Model>
   Trainer(Model& model, optim::Optimizer& optimizer, TrainerOptions options = {})
-      : Trainer(static_cast<nn::Module&>(model), [&model](const Tensor& x) { return model.forward(x); },
-                optimizer, std::move(options)) {}
-  Trainer(nn::Module& model, Forward forward, optim::Optimizer& optimizer,
-          TrainerOptions options);
+      : Trainer(
+            static_cast<nn::Module&>(model), [&model](const Tensor& x) { return model.forward(x); },
+            optimizer, std::move(options)) {}
+  Trainer(nn::Module& model, Forward forward, optim::Optimizer& optimizer, TrainerOptions options);
   ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
@@ -113,9 +113,9 @@ class FLASH_API Trainer {
   /// Outputs for all examples of a loader, stacked.
   Tensor predict(data::DataLoader& loader);
 
-  /// Takes everything over from a checkpoint (a path for find_checkpoint); the next fit() continues it.
-  /// Throws IoError or ValueError when it is not whole or of another model, optimizer or config; nothing
-  /// of the model is changed when it is of another model.
+  /// Takes everything over from a checkpoint (a path for find_checkpoint); the next fit() continues
+  /// it. Throws IoError or ValueError when it is not whole or of another model, optimizer or
+  /// config; nothing of the model is changed when it is of another model.
   void resume(const std::string& path);
 
  private:

@@ -1,7 +1,7 @@
 // train/metrics/meters.h -- running loss and accuracy that don't stop the recording to be counted
 //
-// update() records a few operations beside those of the step; the sums stay on the device and are computed
-// with it. Only value() reads them, so call it at intervals.
+// update() records a few operations beside those of the step; the sums stay on the device and are
+// computed with it. Only value() reads them, so call it at intervals.
 #pragma once
 
 #include <cstdint>

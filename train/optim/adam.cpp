@@ -9,20 +9,23 @@ namespace flash::optim {
 namespace {
 
 AdamOptions as_adam(const AdamWOptions& o) {
-  return {.lr = o.lr, .beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.weight_decay};
+  return {
+      .lr = o.lr, .beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps, .weight_decay = o.weight_decay};
 }
 
 }  // namespace
 
 Adam::Adam(const char* kind, std::vector<ParamGroup> groups, const AdamOptions& options,
            bool decoupled)
-    : Optimizer(kind, std::move(groups), options.lr, options.weight_decay, {"exp_avg", "exp_avg_sq"}),
+    : Optimizer(kind, std::move(groups), options.lr, options.weight_decay,
+                {"exp_avg", "exp_avg_sq"}),
       options_(options),
       decoupled_(decoupled) {
   check_option(options.lr >= 0, kind, "lr", options.lr, "at least 0");
   check_option(options.beta1 >= 0 && options.beta1 < 1, kind, "beta1", options.beta1, "in [0, 1)");
   check_option(options.beta2 >= 0 && options.beta2 < 1, kind, "beta2", options.beta2, "in [0, 1)");
-  check_option(options.eps >= 0 && std::isfinite(options.eps), kind, "eps", options.eps, "at least 0");
+  check_option(options.eps >= 0 && std::isfinite(options.eps), kind, "eps", options.eps,
+               "at least 0");
   check_option(options.weight_decay >= 0, kind, "weight_decay", options.weight_decay, "at least 0");
 }
 

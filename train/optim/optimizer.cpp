@@ -34,7 +34,8 @@ Optimizer::Optimizer(const char* kind, std::vector<ParamGroup> groups, double lr
   for (ParamGroup& group : groups_) {
     if (group.lr < 0) group.lr = lr;
     if (group.weight_decay < 0) group.weight_decay = weight_decay;
-    check_option(std::isfinite(group.lr) && group.lr >= 0, kind, "lr", group.lr, "finite and at least 0");
+    check_option(std::isfinite(group.lr) && group.lr >= 0, kind, "lr", group.lr,
+                 "finite and at least 0");
     check_option(std::isfinite(group.weight_decay) && group.weight_decay >= 0, kind, "weight_decay",
                  group.weight_decay, "finite and at least 0");
     auto& states = states_.emplace_back();
@@ -49,9 +50,9 @@ Optimizer::Optimizer(const char* kind, std::vector<ParamGroup> groups, double lr
       seen.push_back(p.impl());
       ParamState state;
       for (const char* slot : slots)
-        state.slots.push_back({slot, full(p.shape(), 0.0,
-                                          TensorOptions{.dtype = compute_dtype(p.dtype()),
-                                                        .device = p.device()})});
+        state.slots.push_back(
+            {slot, full(p.shape(), 0.0,
+                        TensorOptions{.dtype = compute_dtype(p.dtype()), .device = p.device()})});
       states.push_back(std::move(state));
     }
   }
@@ -75,7 +76,8 @@ void Optimizer::step() {
         if (!grad.defined()) continue;
         if (!(grad.shape() == p.shape()))
           throw ShapeError(std::string(kind_) + ": the gradient of parameter " + std::to_string(i) +
-                           " has shape " + grad.shape().str() + ", the parameter " + p.shape().str());
+                           " has shape " + grad.shape().str() + ", the parameter " +
+                           p.shape().str());
         const DType dtype = compute_dtype(p.dtype());
         ParamState& state = states_[g][i];
         ++state.step;

@@ -1,14 +1,15 @@
-// train/optim/optimizer.h -- what all optimizers share: parameter groups, steps, and their saved state
+// train/optim/optimizer.h -- what all optimizers share: parameter groups, steps, and their saved
+// state
 //
 //   optim::AdamW opt(model.parameters(), {.lr = 1e-3});
 //   opt.zero_grad();
 //   loss.backward();
 //   opt.step();  // updates every parameter that has a gradient, and computes everything pending
 //
-// Updates are PyTorch's single-tensor formulas, written with public element-wise operations: the engine
-// fuses one parameter's update into one kernel and runs all of them as one launch. Rates and bias
-// corrections are parameters of that kernel, so a new one compiles nothing. Parameters in f16 and bf16
-// are updated in f32, with f32 moments, and rounded once.
+// Updates are PyTorch's single-tensor formulas, written with public element-wise operations: the
+// engine fuses one parameter's update into one kernel and runs all of them as one launch. Rates and
+// bias corrections are parameters of that kernel, so a new one compiles nothing. Parameters in f16
+// and bf16 are updated in f32, with f32 moments, and rounded once.
 #pragma once
 
 #include <cstdint>
@@ -45,7 +46,8 @@ class FLASH_API Optimizer {
   /// Forgets all gradients (sets them to none).
   void zero_grad();
   /// One update of every parameter that has a gradient; then computes everything pending, so that
-  /// traces of steady steps are alike. Throws ShapeError if a gradient's shape is not its parameter's.
+  /// traces of steady steps are alike. Throws ShapeError if a gradient's shape is not its
+  /// parameter's.
   void step();
 
   /// Of group `group`; throws IndexError if there is no such group, ValueError for a negative or
@@ -62,8 +64,8 @@ class FLASH_API Optimizer {
 
   /// Copies of nothing: the tensors alias the live state until the next step.
   OptimizerState state_dict() const;
-  /// Takes a state over. Throws ValueError, naming what differs, when it is of another kind of optimizer
-  /// or of other parameters; nothing is changed then.
+  /// Takes a state over. Throws ValueError, naming what differs, when it is of another kind of
+  /// optimizer or of other parameters; nothing is changed then.
   void load_state_dict(const OptimizerState& state);
 
  protected:
@@ -77,8 +79,9 @@ class FLASH_API Optimizer {
     std::vector<Slot> slots;
   };
 
-  /// `slots`: the names of the state tensors each parameter has. They start as zeros, and are computed
-  /// here together with the parameters' own initial values, so that the first step is like all others.
+  /// `slots`: the names of the state tensors each parameter has. They start as zeros, and are
+  /// computed here together with the parameters' own initial values, so that the first step is like
+  /// all others.
   Optimizer(const char* kind, std::vector<ParamGroup> groups, double lr, double weight_decay,
             std::vector<const char*> slots);
 

@@ -44,15 +44,14 @@ CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealing
     : LrScheduler(optimizer), options_(options) {
   check_option(options.t_max > 0, "CosineAnnealingLR", "t_max", static_cast<double>(options.t_max),
                "above 0");
-  check_option(options.eta_min >= 0 && std::isfinite(options.eta_min), "CosineAnnealingLR", "eta_min",
-               options.eta_min, "at least 0");
+  check_option(options.eta_min >= 0 && std::isfinite(options.eta_min), "CosineAnnealingLR",
+               "eta_min", options.eta_min, "at least 0");
   apply(0);
 }
 
 double CosineAnnealingLR::lr_at(std::int64_t step, double base) const {
   const double turn = static_cast<double>(step) / static_cast<double>(options_.t_max);
-  return options_.eta_min +
-         (base - options_.eta_min) * (1 + std::cos(std::numbers::pi * turn)) / 2;
+  return options_.eta_min + (base - options_.eta_min) * (1 + std::cos(std::numbers::pi * turn)) / 2;
 }
 
 OneCycleLR::OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options)
@@ -60,10 +59,10 @@ OneCycleLR::OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options)
   const char* kind = "OneCycleLR";
   check_option(options.max_lr > 0 && std::isfinite(options.max_lr), kind, "max_lr", options.max_lr,
                "above 0");
-  check_option(options.total_steps > 0, kind, "total_steps", static_cast<double>(options.total_steps),
-               "above 0");
-  check_option(options.pct_start >= 0 && options.pct_start <= 1, kind, "pct_start", options.pct_start,
-               "in [0, 1]");
+  check_option(options.total_steps > 0, kind, "total_steps",
+               static_cast<double>(options.total_steps), "above 0");
+  check_option(options.pct_start >= 0 && options.pct_start <= 1, kind, "pct_start",
+               options.pct_start, "in [0, 1]");
   check_option(options.div_factor > 0, kind, "div_factor", options.div_factor, "above 0");
   check_option(options.final_div_factor > 0, kind, "final_div_factor", options.final_div_factor,
                "above 0");

@@ -12,7 +12,8 @@
 
 namespace flash::optim {
 
-/// Sets the learning rates of an optimizer from the number of steps taken. The optimizer must outlive it.
+/// Sets the learning rates of an optimizer from the number of steps taken. The optimizer must
+/// outlive it.
 class FLASH_API LrScheduler {
  public:
   virtual ~LrScheduler() = default;
@@ -76,8 +77,9 @@ struct OneCycleLROptions {
   double div_factor = 25;         ///< initial rate = max_lr / div_factor
   double final_div_factor = 1e4;  ///< last rate = initial / final_div_factor
 };
-/// Up from the initial rate to max_lr, then down to the last one, while momentum (β₁ of Adam) goes the
-/// other way. L. Smith, N. Topin, "Super-Convergence", 2017. A step past total_steps throws ValueError.
+/// Up from the initial rate to max_lr, then down to the last one, while momentum (β₁ of Adam) goes
+/// the other way. L. Smith, N. Topin, "Super-Convergence", 2017. A step past total_steps throws
+/// ValueError.
 class FLASH_API OneCycleLR final : public LrScheduler {
  public:
   OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options);

@@ -25,7 +25,8 @@ SGD::SGD(std::vector<ParamGroup> groups, const SgdOptions& options)
   check_option(options.momentum >= 0 && std::isfinite(options.momentum), "SGD", "momentum",
                options.momentum, "at least 0");
   check_option(std::isfinite(options.dampening), "SGD", "dampening", options.dampening, "finite");
-  check_option(options.weight_decay >= 0, "SGD", "weight_decay", options.weight_decay, "at least 0");
+  check_option(options.weight_decay >= 0, "SGD", "weight_decay", options.weight_decay,
+               "at least 0");
   check_option(!options.nesterov || options.momentum > 0, "SGD", "momentum", options.momentum,
                "above 0 with nesterov");
   check_option(!options.nesterov || options.dampening == 0, "SGD", "dampening", options.dampening,
