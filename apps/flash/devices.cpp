@@ -25,8 +25,8 @@ std::string cpu_name() {
 int show_devices() {
   for (const Device& device : devices()) {
     if (device.type == DeviceType::kCpu) {
-      std::printf("%-6s %s, %d threads; evaluator %s\n", device.str().c_str(), cpu_name().c_str(),
-                  runtime(device).parallelism(), std::string(evaluator().name()).c_str());
+      std::printf("%-6s %s, %d threads\n", device.str().c_str(), cpu_name().c_str(),
+                  runtime(device).parallelism());
     } else {
       std::printf("%-6s records and plans, computes nothing (for tests)\n", device.str().c_str());
     }
