@@ -128,7 +128,7 @@ void visit(MemberVisitor&, const std::string&, T&) {
 FLASH_API std::string next_name(std::string_view& names);
 
 template <class... Members>
-void visit_all(MemberVisitor& v, std::string_view names, Members&... members) {
+void visit_all(MemberVisitor& v, [[maybe_unused]] std::string_view names, Members&... members) {
   (visit(v, next_name(names), members), ...);
 }
 
