@@ -218,9 +218,9 @@ TEST_CASE("a run killed at any moment resumes to the same bytes as one that was 
   int signals = 0;
   for (int round = 0; round < 30; ++round) {
     const bool gentle = round % 2 == 0;
-    const std::string command = "timeout --foreground -s " + std::string(gentle ? "INT" : "KILL") + " 0." +
-                                std::to_string(3 + round % 5) + " " FLASH_COMMAND " " + resume +
-                                " >" + (f / "log") + " 2>&1";
+    const std::string command = "timeout --foreground -s " + std::string(gentle ? "INT" : "KILL") +
+                                " 0." + std::to_string(3 + round % 5) + " " FLASH_COMMAND " " +
+                                resume + " >" + (f / "log") + " 2>&1";
     const int raw = std::system(command.c_str());
     if (round == 0) CHECK(contains(f.read("log"), "starting afresh"));
     if (WIFEXITED(raw) && WEXITSTATUS(raw) == 0) break;

@@ -75,7 +75,7 @@ struct Run {
   explicit Run(const std::string& out, std::int64_t checkpoint_every = 0, double decay = 0.01)
       : opt(model.parameters(), {.weight_decay = decay}),
         loader(points(), {.batch_size = 10, .shuffle = true, .seed = 11}),
-        schedule(opt, {.max_lr = 0.02, .total_steps = 6 * 11}),
+        schedule(opt, {.max_lr = 0.1, .total_steps = 6 * 11}),
         trainer(model, opt,
                 {.epochs = 6,
                  .out = out,
@@ -172,8 +172,9 @@ TEST_CASE("a run that was stopped at any step and resumed equals one that was no
 
 TEST_CASE("checkpoints on the way don't change the run, and the newest three stay") {
   Folder folder("keep");
-  Run whole(""), saving(folder / "run", 4);
+  Run whole("");
   whole.fit();
+  Run saving(folder / "run", 4);
   const train::FitResult result = saving.fit();
   CHECK(saving.weights() == whole.weights());
   const std::vector<std::string> kept = train::list_checkpoints(folder / "run");

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "core/autograd/autograd.h"
+#include "core/log.h"
 #include "core/ops/linalg.h"
 #include "core/ops/shape_ops.h"
 #include "core/stats.h"
@@ -299,8 +300,7 @@ std::optional<CheckpointInfo> find_checkpoint(const std::string& path) {
     if (found.empty() && first_error.empty()) return {};
     if (found.empty())
       throw IoError("resume: no checkpoint in '" + path + "' is whole. The newest: " + first_error);
-    if (!first_error.empty())
-      std::fprintf(stderr, "resume: skipped a newer checkpoint: %s\n", first_error.c_str());
+    if (!first_error.empty()) logging::warn("resume: skipped a newer checkpoint: " + first_error);
   }
   try {
     const RunState run = run_state_from(state);
@@ -350,8 +350,16 @@ void Trainer::resume(const std::string& path) {
     else if (name == kCorrect)
       meters.accuracy.set_state({to_tensor(array), run.accuracy_count});
   }
-  t.model.load_state_dict(weights);
+  // All that may be refused comes first.
+  t.optimizer.check_state_dict(optimizer);
+  const std::int64_t steps_before = t.schedule ? t.schedule->steps() : 0;
   if (t.schedule) t.schedule->set_steps(run.schedule_steps);
+  try {
+    t.model.load_state_dict(weights);
+  } catch (...) {
+    if (t.schedule) t.schedule->set_steps(steps_before);
+    throw;
+  }
   t.optimizer.load_state_dict(optimizer);
   default_generator().set_state(run.generator);
   t.meters = meters;

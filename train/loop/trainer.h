@@ -115,7 +115,7 @@ class FLASH_API Trainer {
 
   /// Takes everything over from a checkpoint (a path for find_checkpoint); the next fit() continues
   /// it. Throws IoError or ValueError when it is not whole or of another model, optimizer or
-  /// config; nothing of the model is changed when it is of another model.
+  /// config; nothing is changed then.
   void resume(const std::string& path);
 
  private:

@@ -123,7 +123,7 @@ OptimizerState Optimizer::state_dict() const {
   return out;
 }
 
-void Optimizer::load_state_dict(const OptimizerState& state) {
+void Optimizer::check_state_dict(const OptimizerState& state) const {
   const OptimizerState own = state_dict();
   const std::string op = std::string(kind_) + "::load_state_dict: ";
   if (state.kind != own.kind)
@@ -148,7 +148,10 @@ void Optimizer::load_state_dict(const OptimizerState& state) {
   if (state.tensors.size() != own.tensors.size() || state.numbers.size() != own.numbers.size())
     throw ValueError(op + "the state is of " + std::to_string(state.tensors.size()) +
                      " tensors, here there are " + std::to_string(own.tensors.size()));
+}
 
+void Optimizer::load_state_dict(const OptimizerState& state) {
+  check_state_dict(state);
   NoGrad guard;
   set_numbers(state.numbers);
   std::size_t index = 0;

@@ -67,6 +67,8 @@ class FLASH_API Optimizer {
   /// Takes a state over. Throws ValueError, naming what differs, when it is of another kind of
   /// optimizer or of other parameters; nothing is changed then.
   void load_state_dict(const OptimizerState& state);
+  /// Throws as load_state_dict() would, and changes nothing.
+  void check_state_dict(const OptimizerState& state) const;
 
  protected:
   /// A state tensor of one parameter.
