@@ -49,7 +49,10 @@ int run_command(int argc, char** argv) {
   app.name("flash");
   app.set_version_flag("--version", std::string("flash ") + FLASH_VERSION);
   app.require_subcommand(1);
-  app.failure_message([](const CLI::App*, const CLI::Error& e) {
+  app.failure_message([](const CLI::App* parsed, const CLI::Error& e) {
+    const std::vector<std::string> unknown = parsed->remaining(true);
+    if (dynamic_cast<const CLI::RequiredError*>(&e) != nullptr && !unknown.empty())
+      return "flash: '" + unknown.front() + "' is no verb here; --help lists them\n";
     return std::string("flash: ") + e.what() + "\n";
   });
 

@@ -112,9 +112,9 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
     std::string says;
   } table[] = {
       {"", 2, "A subcommand is required"},
-      {"trian digits", 2, "trian"},
+      {"trian digits", 2, "'trian' is no verb here; --help lists them"},
       {"train", 2, "A subcommand is required"},
-      {"train letters", 2, "letters"},
+      {"train letters", 2, "'letters' is no verb here; --help lists them"},
       {"train digits --epoch 3", 2, "--epoch"},
       {"train digits --epochs 0", 2, "--epochs: '0' is not a whole number from 1 to 100000"},
       {"train digits --epochs 3x", 2, "--epochs: '3x' is not a whole number from 1 to 100000"},
