@@ -35,23 +35,32 @@ bool takes(Takes t, DType d) {
   return false;
 }
 
+[[noreturn]] void refuse_device(Prim op, const Tensor& a, const Tensor& b) {
+  throw DeviceError(op_name(op) + ": operands are on " + a.device().str() + " and " +
+                    b.device().str() + "; move one with to()");
+}
+[[noreturn]] void refuse_dtype(Prim op, DType d) {
+  throw DTypeError(op_name(op) + ": takes " + wanted(info(op).takes) + ", not " +
+                   std::string(name(d)));
+}
+[[noreturn]] void refuse_mixture(Prim op, DType a, DType b) {
+  throw DTypeError(op_name(op) + ": operands are " + std::string(name(a)) + " and " +
+                   std::string(name(b)) + "; convert one with to()");
+}
+
 void check_operands(Prim op, std::span<const Tensor* const> in) {
   const PrimInfo& p = info(op);
-  for (const Tensor* t : in) {
+  for (const Tensor* t : in)
     if (!t->defined()) throw ValueError(op_name(op) + ": an operand is an undefined tensor");
-    if (t->device() != in[0]->device())
-      throw DeviceError(op_name(op) + ": operands are on " + in[0]->device().str() + " and " +
-                        t->device().str() + "; move one with to()");
-  }
+  // The operand that the rule is about; conditions and indices have dtypes of their own.
   const bool mixed = op == Prim::kWhere || op == Prim::kGatherRows || op == Prim::kScatterAddRows;
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    if (mixed && i != (op == Prim::kWhere ? 1 : 0)) continue;
-    const DType d = in[i]->dtype();
-    if (!takes(p.takes, d))
-      throw DTypeError(op_name(op) + ": takes " + wanted(p.takes) + ", not " + std::string(name(d)));
-    if (!mixed && d != in[0]->dtype())
-      throw DTypeError(op_name(op) + ": operands are " + std::string(name(in[0]->dtype())) + " and " +
-                       std::string(name(d)) + "; convert one with to()");
+  const Cell& first = *in[0]->impl()->cell;
+  const DType ruled = op == Prim::kWhere ? in[1]->impl()->cell->dtype : first.dtype;
+  if (!takes(p.takes, ruled)) refuse_dtype(op, ruled);
+  for (std::size_t i = 1; i < in.size(); ++i) {
+    const Cell& cell = *in[i]->impl()->cell;
+    if (cell.device != first.device) refuse_device(op, *in[0], *in[i]);
+    if (!mixed && cell.dtype != first.dtype) refuse_mixture(op, first.dtype, cell.dtype);
   }
 }
 
@@ -69,9 +78,9 @@ Shape reduced_shape(const Shape& s, std::int64_t mask, bool keepdim) {
 Shape infer_shape(Prim op, std::span<const Tensor* const> in, Attrs attrs) {
   switch (info(op).kind) {
     case PrimKind::kMap: {
-      Shape s = in[0]->shape();
+      Shape s = in[0]->impl()->shape;
       for (std::size_t i = 1; i < in.size(); ++i) {
-        const Shape& t = in[i]->shape();
+        const Shape& t = in[i]->impl()->shape;
         if (!(t == s)) s = broadcast_shapes(s, t, op_name(op).c_str());
       }
       return s;
@@ -118,8 +127,8 @@ Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape
     throw InternalError(op_name(op) + ": wrong number of operands");
   if (!in.empty()) {
     check_operands(op, in);
-    device = in[0]->device();
-    if (p.dtype == DTypeRule::kSame) dtype = in[0]->dtype();
+    device = in[0]->impl()->cell->device;
+    if (p.dtype == DTypeRule::kSame) dtype = in[0]->impl()->cell->dtype;
     if (p.dtype == DTypeRule::kBool) dtype = DType::kBool;
     if (op == Prim::kCast) dtype = static_cast<DType>(attrs[0]);
     if (op == Prim::kWhere) {
