@@ -168,7 +168,9 @@ Value Builder::emit(Inst inst, bool pure) {
     const auto [first, last] = seen_.equal_range(h);
     for (auto it = first; it != last; ++it) {
       const Slot& s = it->second;
-      const bool visible = s.section == here || !k_.sections[s.section].loop;
+      // An iota of a row section is visible later, but there it counts the loop axes too.
+      const bool visible =
+          s.section == here || (!k_.sections[s.section].loop && inst.op != Op::kIota);
       if (visible && same(k_.insts[static_cast<std::size_t>(s.value)], inst)) return s.value;
     }
   }
