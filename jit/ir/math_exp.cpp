@@ -24,22 +24,13 @@ constexpr double kExp64[] = {0x1p-1,
                              0x1.27e59018fe675p-22,
                              0x1.af6d86bb4c0cfp-26,
                              0x1.1e67b345c822ep-29};
-// The same on ±0.56, relative error of e^r - 1: 2^-31.5 (f32), 2^-64.1 (f64).
-constexpr double kExpm1Wide32[] = {0x1p-1,         0x1.555558p-3,  0x1.55555ap-5, 0x1.110e16p-7,
-                                   0x1.6c0f1ap-10, 0x1.a3e1eap-13, 0x1.a67168p-16};
-constexpr double kExpm1Wide64[] = {0x1p-1,
-                                   0x1.5555555555555p-3,
-                                   0x1.5555555555555p-5,
-                                   0x1.1111111111247p-7,
-                                   0x1.6c16c16c16e98p-10,
-                                   0x1.a01a019fbcb94p-13,
-                                   0x1.a01a019f68e79p-16,
-                                   0x1.71de3b237c4b2p-19,
-                                   0x1.27e4fcc5cc6fbp-22,
-                                   0x1.ae628ae46ff2bp-26,
-                                   0x1.1eeb3feb7512ap-29,
-                                   0x1.631bff7e8d64dp-33,
-                                   0x1.972b44438103fp-37};
+// The same on ±0.46, relative error of e^r - 1: 2^-28.4 (f32), 2^-62.2 (f64).
+constexpr double kExpm1_32[] = {0x1.000000p-1, 0x1.555552p-3,  0x1.555426p-5,
+                                0x1.1113ccp-7, 0x1.6e2152p-10, 0x1.9f1dc6p-13};
+constexpr double kExpm1_64[] = {
+    0x1.0000000000000p-1,  0x1.5555555555555p-3,  0x1.555555555556ap-5,  0x1.11111111111a6p-7,
+    0x1.6c16c16c0c5f4p-10, 0x1.a01a01a0093a2p-13, 0x1.a01a01d639fcep-16, 0x1.71de3a5733a5dp-19,
+    0x1.27e47fa22d8c9p-22, 0x1.ae6459e740942p-26, 0x1.1ff03d628c4bep-29, 0x1.619fb7c8aa17dp-33};
 // (2^r - 1) / r on ±0.5: relative error of 2^r 2^-28.3 (f32), 2^-59.7 (f64).
 constexpr double kExp2_32[] = {0x1.62e430p-1, 0x1.ebfbdcp-3,  0x1.c6af7cp-5,
                                0x1.3b2de0p-7, 0x1.5f082ep-10, 0x1.416b5ep-13};
@@ -137,7 +128,7 @@ Value exp2(Builder& b, Value x0) {
   return (p * s.first * s.second).v;
 }
 
-// e^x - 1 = 2 ((2^n / 2) q + (2^n / 2 - 1/2)) with q = e^r - 1. Arguments below 0.55 keep n = 0
+// e^x - 1 = 2 ((2^n / 2) q + (2^n / 2 - 1/2)) with q = e^r - 1. Arguments below 0.45 keep n = 0
 // and a longer polynomial: 2^n q would magnify the rounding errors of q where the result is smaller
 // than q's own terms.
 Value expm1(Builder& b, Value x0) {
@@ -147,11 +138,13 @@ Value expm1(Builder& b, Value x0) {
   const Expr original{&b, x0};
   const Expr x = at_least(at_most(original, k.max), k.minus_one);
   const double round = k.round + (f.bias - 1);
-  const Expr shifted = select(abs(x) < 0.55, round, fma(x, k.log2e, round));
+  const Expr shifted = select(abs(x) < 0.45, round, fma(x, k.log2e, round));
   const Expr n = shifted - round;
-  const Expr r = fma(n, -k.ln2_lo, fma(n, -k.ln2_hi, x));
-  const Expr q =
-      expm1_of_reduced(r, t == Type::kF32 ? std::span<const double>(kExpm1Wide32) : kExpm1Wide64);
+  const Expr exact = fma(n, -k.ln2_hi, x);
+  const Expr r = fma(n, -k.ln2_lo, exact);
+  const Expr r_low = fma(n, -k.ln2_lo, exact - r);
+  const Expr p = polynomial(r, t == Type::kF32 ? std::span<const double>(kExpm1_32) : kExpm1_64);
+  const Expr q = r + fma(r * r, p, r_low);
   const Expr half = power(shifted.as(f.bits), t);
   const Expr head = half - 0.5;
   const Expr head_low = (half - head) - 0.5;  // not 0 when 2^n just fills the mantissa
@@ -168,7 +161,10 @@ Value sigmoid(Builder& b, Value x0) {
   const Expr x{&b, x0};
   const Expr negative = x < 0.0;
   const Reduced d = reduce(at_least(-abs(x), k.min), 2 * format(t).bias);
-  const Expr q = expm1_of_reduced(d.r, k.exp);
+  const Expr square = d.r * d.r;
+  const Expr tail = polynomial(d.r, k.exp);
+  const Expr q = fma(square, tail, d.r);
+  const Expr q_low = fma(square, tail, d.r - q);
   const Scales s = split_power(d.bits, t);
   const Expr scale = s.first * s.second;
 
@@ -178,7 +174,7 @@ Value sigmoid(Builder& b, Value x0) {
   const Expr den_low = low_scale + fma(q, scale, one_plus - den);
   const Expr p = q + 1.0;
   const Expr num = select(negative, p, 1.0);
-  const Expr num_low = select(negative, q - (p - 1.0), 0.0);
+  const Expr num_low = select(negative, (q - (p - 1.0)) + q_low, 0.0);
 
   const Expr inverse = literal(x, 1.0) / den;
   const Expr y = num * inverse;

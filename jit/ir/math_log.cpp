@@ -15,21 +15,21 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// (log(1+f) - f) / f² on ±1/3: 2^-27.7.
-constexpr double kLog32[] = {-0x1p-1,        0x1.555506p-2,  -0x1.fffefcp-3,
-                             0x1.99d044p-3,  -0x1.559c46p-3, 0x1.1ed660p-3,
-                             -0x1.f332a8p-4, 0x1.1e679ep-3,  -0x1.07c95ap-3};
-// (log2(1+f) - f log2(e)) / f² on ±1/3: 2^-27.7.
-constexpr double kLog2_32[] = {-0x1.715476p-1, 0x1.ec7030p-2,  -0x1.7153e0p-2,
-                               0x1.279d6cp-2,  -0x1.ecd0d6p-3, 0x1.9de668p-3,
-                               -0x1.684fd8p-3, 0x1.9cda50p-3,  -0x1.7bd9f2p-3};
+// (log(1+f) - f) / f²: 2^-27.8.
+constexpr double kLog32[] = {-0x1.fffff8p-2, 0x1.555550p-2,  -0x1.000438p-2,
+                             0x1.99a41cp-3,  -0x1.5423e8p-3, 0x1.226c7ep-3,
+                             -0x1.0f51f4p-3, 0x1.08754cp-3,  -0x1.381572p-4};
+// (log2(1+f) - f log2(e)) / f²: 2^-30.2.
+constexpr double kLog2_32[] = {-0x1.715476p-1, 0x1.ec708cp-2, -0x1.7154acp-2, 0x1.277e64p-2,
+                               -0x1.ec71c6p-3, 0x1.a42b02p-3, -0x1.6ef084p-3, 0x1.5f59fep-3,
+                               -0x1.574272p-3, 0x1.8adf7cp-4};
 // (2 atanh(s)/s - 2) / s² in s² on |s| <= 0.1716: 2^-59.5.
 constexpr double kLog64[] = {0x1.5555555555592p-1, 0x1.999999997fed7p-2, 0x1.24924941e74d5p-2,
                              0x1.c71c520e10cc5p-3, 0x1.74663e719d05cp-3, 0x1.39a1bc79a85f6p-3,
                              0x1.2f05a7197c2b2p-3};
 
-// Bits of the lower end of the range of 1 + f: 2/3, sqrt(1/2).
-std::int64_t lowest(Type t) { return t == Type::kF32 ? 0x3f2aaaab : 0x3fe6a09e667f3bcd; }
+// Bits of sqrt(1/2), the lower end of the range of 1 + f.
+std::int64_t lowest(Type t) { return t == Type::kF32 ? 0x3f3504f3 : 0x3fe6a09e667f3bcd; }
 
 // An integer as a float of the same size, |i| < 2^20. i64 → f64 is slow before AVX-512, an addition
 // in the mantissa of 1.5 * 2^52 is not.
@@ -112,13 +112,14 @@ Value log1p(Builder& b, Value x0) {
 Value log2(Builder& b, Value x0) {
   const Expr x{&b, x0};
   const auto [k, f] = decompose(x);
-  // log2(1 + f) = p + e, with p the leading product rounded and e everything else.
+  // k + log2(1 + f) = head + e + …, with e the rounding errors of head's product and sum.
   Expr y = x;
   if (x.type() == Type::kF32) {
     constexpr double kHi = 0x1.715476p+0, kLo = 0x1.4ae0c0p-26;
-    const Expr head = fma(f, kHi, k);
-    const Expr e = fma(f, kHi, k - head);
-    y = head + (e + fma(f * f, polynomial(f, kLog2_32), f * kLo));
+    const Expr p = f * kHi;
+    const Expr head = k + p;
+    const Expr e = fma(f, kHi, -p) + (p - (head - k));
+    y = head + fma(f * f, polynomial(f, kLog2_32), fma(f, kLo, e));
   } else {
     constexpr double kHi = 0x1.71547652b82fep+0, kLo = 0x1.777d0ffda0d24p-56;
     const Expr s = f / (f + 2.0);
@@ -126,9 +127,10 @@ Value log2(Builder& b, Value x0) {
     const Expr half_square = f * f * 0.5;
     const Expr hi = f - half_square;
     const Expr lo = fma(s, half_square + z * polynomial(z, kLog64), (f - hi) - half_square);
-    const Expr head = fma(hi, kHi, k);
-    const Expr e = fma(hi, kHi, k - head);
-    y = head + (e + fma(hi, kLo, lo * kHi));
+    const Expr p = hi * kHi;
+    const Expr head = k + p;
+    const Expr e = fma(hi, kHi, -p) + (p - (head - k));
+    y = head + fma(hi, kLo, fma(lo, kHi, e));
   }
   return with_limits(x, y).v;
 }
