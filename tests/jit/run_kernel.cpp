@@ -21,7 +21,7 @@ std::vector<Target> targets() {
   return all;
 }
 
-const char* name(Target t) {
+std::string name(Target t) {
   return t == Target::kInterpreter ? "interpreter" : t == Target::kAvx2 ? "avx2" : "avx512";
 }
 

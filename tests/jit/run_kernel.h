@@ -17,7 +17,7 @@ enum class Target { kInterpreter, kAvx2, kAvx512 };
 
 /// What can run here: the interpreter always, x86 code where the build and the CPU have it.
 std::vector<Target> targets();
-const char* name(Target t);
+std::string name(Target t);
 std::unique_ptr<emit::Code> compile(const ir::Kernel& k, Target t);
 
 /// A loop nest under construction: every access brings its own pointer and strides.
