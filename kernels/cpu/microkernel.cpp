@@ -43,6 +43,22 @@ struct Four {
   static Vec fma(Vec a, Vec b, Vec c) {
     return each([&](int i) { return std::fma(a.x[i], b.x[i], c.x[i]); });
   }
+  static Vec even(Vec a, Vec b) { return {{a.x[0], a.x[2], b.x[0], b.x[2]}}; }
+  static Vec odd(Vec a, Vec b) { return {{a.x[1], a.x[3], b.x[1], b.x[3]}}; }
+  static Vec zip_low(Vec a, Vec b) { return {{a.x[0], b.x[0], a.x[1], b.x[1]}}; }
+  static Vec zip_high(Vec a, Vec b) { return {{a.x[2], b.x[2], a.x[3], b.x[3]}}; }
+  struct Pred {
+    bool x[4];
+  };
+  static Pred replaces(Vec v, Vec best) {
+    Pred p;
+    for (int i = 0; i < 4; ++i)
+      p.x[i] = v.x[i] > best.x[i] || (std::isnan(v.x[i]) && !std::isnan(best.x[i]));
+    return p;
+  }
+  static Vec select(Pred p, Vec a, Vec b) {
+    return each([&](int i) { return p.x[i] ? a.x[i] : b.x[i]; });
+  }
   static Mask mask(std::int64_t n) { return n; }
   static void transpose_tile(const T* src, std::int64_t src_row, T* dst, std::int64_t dst_row) {
     for (int i = 0; i < kTile; ++i)

@@ -79,6 +79,10 @@ struct Microkernels {
                     T* dst, std::int64_t dst_row);
   /// dst[i] += src[i].
   void (*add)(std::int64_t n, const T* src, T* dst);
+  /// Maxima of n windows of 2 × 2 that lie side by side in two rows; NaN is the greatest.
+  void (*max_2x2)(std::int64_t n, const T* row0, const T* row1, T* out);
+  /// Gives each gradient to the first maximum of its window and 0 to the other three elements.
+  void (*max_2x2_dx)(std::int64_t n, const T* row0, const T* row1, const T* dy, T* dx0, T* dx1);
 };
 
 /// Rows of half types, widened and rounded to nearest even.

@@ -27,6 +27,22 @@ struct F32x8 : TransposeF32 {
   FLASH_INLINE static void store(float* p, Mask m, Vec v) { _mm256_maskstore_ps(p, m, v); }
   FLASH_INLINE static Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
   FLASH_INLINE static Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+  FLASH_INLINE static Vec even(Vec a, Vec b) { return in_order(_mm256_shuffle_ps(a, b, 0x88)); }
+  FLASH_INLINE static Vec odd(Vec a, Vec b) { return in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
+  FLASH_INLINE static Vec in_order(Vec v) {  // 64-bit quarters 0, 2, 1, 3
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xd8));
+  }
+  FLASH_INLINE static Vec zip_low(Vec a, Vec b) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+  }
+  FLASH_INLINE static Vec zip_high(Vec a, Vec b) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+  }
+  FLASH_INLINE static Vec replaces(Vec x, Vec best) {
+    return _mm256_and_ps(_mm256_cmp_ps(best, best, _CMP_ORD_Q),
+                         _mm256_cmp_ps(x, best, _CMP_NLE_UQ));
+  }
+  FLASH_INLINE static Vec select(Vec m, Vec a, Vec b) { return _mm256_blendv_ps(b, a, m); }
   FLASH_INLINE static Mask mask(std::int64_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -47,6 +63,23 @@ struct F64x4 : TransposeF64 {
   FLASH_INLINE static void store(double* p, Mask m, Vec v) { _mm256_maskstore_pd(p, m, v); }
   FLASH_INLINE static Vec add(Vec a, Vec b) { return _mm256_add_pd(a, b); }
   FLASH_INLINE static Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_pd(a, b, c); }
+  FLASH_INLINE static Vec even(Vec a, Vec b) {
+    return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8);
+  }
+  FLASH_INLINE static Vec odd(Vec a, Vec b) {
+    return _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8);
+  }
+  FLASH_INLINE static Vec zip_low(Vec a, Vec b) {
+    return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20);
+  }
+  FLASH_INLINE static Vec zip_high(Vec a, Vec b) {
+    return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
+  }
+  FLASH_INLINE static Vec replaces(Vec x, Vec best) {
+    return _mm256_and_pd(_mm256_cmp_pd(best, best, _CMP_ORD_Q),
+                         _mm256_cmp_pd(x, best, _CMP_NLE_UQ));
+  }
+  FLASH_INLINE static Vec select(Vec m, Vec a, Vec b) { return _mm256_blendv_pd(b, a, m); }
   FLASH_INLINE static Mask mask(std::int64_t n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
   }

@@ -149,6 +149,57 @@ FLASH_TARGET void add(std::int64_t n, const typename Simd::Scalar* src,
   for (; i < n; ++i) dst[i] += src[i];
 }
 
+template <class Simd>
+FLASH_TARGET void max_2x2(std::int64_t n, const typename Simd::Scalar* row0,
+                          const typename Simd::Scalar* row1, typename Simd::Scalar* out) {
+  using Vec = typename Simd::Vec;
+  constexpr int L = Simd::kLanes;
+  for (std::int64_t j = 0; j < n; j += L) {
+    const std::int64_t left = std::min<std::int64_t>(n - j, L);
+    Vec best = Simd::zero();
+    for (int r = 0; r < 2; ++r) {
+      const auto* row = (r ? row1 : row0) + 2 * j;
+      const Vec a = Simd::load(row, Simd::mask(std::min<std::int64_t>(2 * left, L)));
+      const Vec b = Simd::load(row + L, Simd::mask(std::max<std::int64_t>(2 * left - L, 0)));
+      const Vec first = Simd::even(a, b), second = Simd::odd(a, b);
+      best = r ? Simd::select(Simd::replaces(first, best), first, best) : first;
+      best = Simd::select(Simd::replaces(second, best), second, best);
+    }
+    Simd::store(out + j, Simd::mask(left), best);
+  }
+}
+
+template <class Simd>
+FLASH_TARGET void max_2x2_dx(std::int64_t n, const typename Simd::Scalar* row0,
+                             const typename Simd::Scalar* row1, const typename Simd::Scalar* dy,
+                             typename Simd::Scalar* dx0, typename Simd::Scalar* dx1) {
+  using Vec = typename Simd::Vec;
+  constexpr int L = Simd::kLanes;
+  for (std::int64_t j = 0; j < n; j += L) {
+    const std::int64_t left = std::min<std::int64_t>(n - j, L);
+    const auto low = Simd::mask(std::min<std::int64_t>(2 * left, L)),
+               high = Simd::mask(std::max<std::int64_t>(2 * left - L, 0));
+    const Vec zero = Simd::zero();
+    // Added to 0, as sums of several windows are: a gradient of -0 gives +0.
+    const Vec g = Simd::add(zero, Simd::load(dy + j, Simd::mask(left)));
+    const Vec a = Simd::load(row0 + 2 * j, low), b = Simd::load(row0 + 2 * j + L, high);
+    const Vec c = Simd::load(row1 + 2 * j, low), d = Simd::load(row1 + 2 * j + L, high);
+    const Vec x[4] = {Simd::even(a, b), Simd::odd(a, b), Simd::even(c, d), Simd::odd(c, d)};
+    Vec best = x[0], to[4] = {g, zero, zero, zero};
+    FLASH_UNROLL for (int i = 1; i < 4; ++i) {
+      const auto better = Simd::replaces(x[i], best);
+      best = Simd::select(better, x[i], best);
+      to[i] = Simd::select(better, g, zero);
+      FLASH_UNROLL for (int before = 0; before < i; ++before) to[before] =
+          Simd::select(better, zero, to[before]);
+    }
+    Simd::store(dx0 + 2 * j, low, Simd::zip_low(to[0], to[1]));
+    Simd::store(dx0 + 2 * j + L, high, Simd::zip_high(to[0], to[1]));
+    Simd::store(dx1 + 2 * j, low, Simd::zip_low(to[2], to[3]));
+    Simd::store(dx1 + 2 * j + L, high, Simd::zip_high(to[2], to[3]));
+  }
+}
+
 /// Fills row V of the tables with instances for 1 … Simd::kMaxRows[V] rows.
 template <class Simd, int V, int... M>
 constexpr void fill(Microkernels<typename Simd::Scalar>& t, std::integer_sequence<int, M...>) {
@@ -169,6 +220,8 @@ constexpr Microkernels<typename Simd::Scalar> make(const char* name) {
   t.copy = copy_rows<Simd>;
   t.transpose = transpose<Simd>;
   t.add = add<Simd>;
+  t.max_2x2 = max_2x2<Simd>;
+  t.max_2x2_dx = max_2x2_dx<Simd>;
   return t;
 }
 

@@ -7,9 +7,11 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/leaf.h"
+#include "kernels/cpu/microkernel.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/cpu/workspace.h"
 
@@ -66,10 +68,27 @@ bool replaces(T value, T best) {
   return value > best || (std::isnan(value) && !std::isnan(best));
 }
 
+/// Windows of 2 × 2 side by side over rows of neighbours: what most networks use.
+template <class S>
+bool is_2x2(const Window& w, const Plane<S>& x, Index height, Index width, Index oh, Index ow) {
+  return std::is_same_v<S, typename ComputeOf<S>::Type> && x.col == 1 && w.kernel[0] == 2 &&
+         w.kernel[1] == 2 && w.stride[0] == 2 && w.stride[1] == 2 && w.padding[0] == 0 &&
+         w.padding[1] == 0 && 2 * oh <= height && 2 * ow <= width;
+}
+
 template <class S>
 void max_plane(const Window& w, const Plane<S>& x, Index height, Index width, S* out, Index oh,
                Index ow) {
   using T = typename ComputeOf<S>::Type;
+  if constexpr (std::is_same_v<S, T>)
+    if (is_2x2(w, x, height, width, oh, ow)) {
+      const auto& kernels = microkernels<T>();
+      for (Index i = 0; i < oh; ++i) {
+        const T* row = x.data + 2 * i * x.row;
+        kernels.max_2x2(ow, row, row + x.row, out + i * ow);
+      }
+      return;
+    }
   for (Index i = 0; i < oh; ++i) {
     const Range rows = range_of(w, 0, i, height);
     for (Index j = 0; j < ow; ++j) {
@@ -152,6 +171,16 @@ void max_gradient(const LeafCall& call, const Window& w) {
   const Index height = x.shape[2], width = x.shape[3], oh = dy.shape[2], ow = dy.shape[3];
   for_gradient_planes<S>(call, [&](Index n, Index c, T* sums) {
     const Plane<S> in = plane_of<S>(x, n, c), grad = plane_of<S>(dy, n, c);
+    if constexpr (std::is_same_v<S, T>)
+      if (grad.col == 1 && is_2x2(w, in, height, width, oh, ow)) {
+        const auto& kernels = microkernels<T>();
+        for (Index i = 0; i < oh; ++i) {
+          const T* row = in.data + 2 * i * in.row;
+          T* to = sums + 2 * i * width;
+          kernels.max_2x2_dx(ow, row, row + in.row, grad.data + i * grad.row, to, to + width);
+        }
+        return;
+      }
     for (Index i = 0; i < oh; ++i) {
       const Range rows = range_of(w, 0, i, height);
       for (Index j = 0; j < ow; ++j) {
