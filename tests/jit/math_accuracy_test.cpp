@@ -38,8 +38,8 @@ const Function kFunctions[] = {
     {"tanh", ir::tanh, std::tanh, std::tanh, 0.90, 1.20},
     {"sigmoid", ir::sigmoid, sigmoid64, sigmoid_wide, 1.00, 1.00},
     {"erf", ir::erf, std::erf, std::erf, 1.00, 1.75},
-    {"sin", ir::sin, std::sin, std::sin, 0.87, 0.95},
-    {"cos", ir::cos, std::cos, std::cos, 0.87, 0.95},
+    {"sin", ir::sin, std::sin, std::sin, 0.87, 1.00},
+    {"cos", ir::cos, std::cos, std::cos, 0.87, 1.00},
     {"rsqrt", ir::rsqrt, rsqrt64, rsqrt_wide, 0.51, 0.51},
 };
 
