@@ -9,6 +9,7 @@
 #include "../core/io/atomic_file.h"
 #include "../core/io/npy.h"
 #include "../core/io/npz.h"
+#include "../core/io/tensor_io.h"
 #include "../core/log.h"
 #include "../core/ops/create.h"
 #include "../core/ops/elementwise.h"
