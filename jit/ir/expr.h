@@ -70,6 +70,7 @@ inline Expr sqrt(Expr a) { return unary(Op::kSqrt, a); }
 inline Expr trunc(Expr a) { return unary(Op::kTrunc, a); }
 
 inline Expr operator==(Expr a, const Arg& c) { return compare(Op::kEq, a, c); }
+inline Expr operator==(Expr a, Expr c) { return a.with(a.b->compare(Op::kEq, a.v, c.v)); }
 inline Expr operator<(Expr a, const Arg& c) { return compare(Op::kLt, a, c); }
 inline Expr operator<=(Expr a, const Arg& c) { return compare(Op::kLe, a, c); }
 inline Expr operator>(Expr a, const Arg& c) {
