@@ -23,6 +23,7 @@ struct Workload {
 constexpr Workload kWorkloads[] = {
     {"trace", "what recording, replaying and compiling cost", trace},
     {"elementwise", "element-wise work and sums over 2^24 floats", elementwise},
+    {"leaf", "matrix products, convolutions and pools", leaf},
     {"machine", "plain loops against the limits of this machine", machine},
 };
 

@@ -7,6 +7,7 @@ namespace flash::bench {
 
 void machine(Suite& suite);      ///< the harness's own loops: does a limit reach itself?
 void trace(Suite& suite);        ///< overheads: record, replay, compile
+void leaf(Suite& suite);         ///< matrix products, convolutions, pools
 void elementwise(Suite& suite);  ///< bandwidth: chains, single ops, sums
 
 }  // namespace flash::bench

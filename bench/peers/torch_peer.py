@@ -79,6 +79,37 @@ def reduction(function):
     return setup
 
 
+def matmul(params):
+    a, b = uniform(1, params["m"], params["k"]), uniform(2, params["k"], params["n"])
+    return lambda: a @ b
+
+
+def linear_relu(params):
+    x, w = uniform(1, params["m"], params["k"]), uniform(2, params["n"], params["k"])
+    bias = uniform(3, params["n"])
+    return lambda: F.relu_(F.linear(x, w, bias))
+
+
+def conv(gradients):
+    def setup(p):
+        x = uniform(1, p["images"], p["in"], p["size"], p["size"])
+        w = uniform(2, p["out"], p["in"] // p["groups"], p["kernel"], p["kernel"])
+        layout = {"stride": p["stride"], "padding": p["padding"], "groups": p["groups"]}
+        if not gradients:
+            return lambda: F.conv2d(x, w, **layout)
+        x.requires_grad_(), w.requires_grad_()
+        y = F.conv2d(x, w, **layout)
+        dy = torch.ones_like(y)
+        return lambda: torch.autograd.grad(F.conv2d(x, w, **layout), (x, w), dy)
+
+    return setup
+
+
+def max_pool(_params):
+    x = uniform(1, 64, 32, 28, 28)
+    return lambda: F.max_pool2d(x, 2)
+
+
 class Mlp(nn.Module):
     def __init__(self):
         super().__init__()
@@ -137,6 +168,11 @@ WORKS = {
     "sum_dim1": reduction(lambda x: x.sum(1)),
     "softmax": reduction(lambda x: torch.softmax(x, -1)),
     "layer_norm": reduction(lambda x: F.layer_norm(x, x.shape[-1:])),
+    "matmul": matmul,
+    "linear_relu": linear_relu,
+    "conv": conv(False),
+    "conv_grad": conv(True),
+    "max_pool": max_pool,
     "mlp": train(Mlp, 784),
     "lenet": train(LeNet, 1, 28, 28),
 }
