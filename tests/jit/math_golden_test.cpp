@@ -81,11 +81,13 @@ TEST_CASE("functions agree with NumPy's validation sets") {
       {"exp", ir::exp}, {"exp2", ir::exp2},   {"expm1", ir::expm1},
       {"log", ir::log}, {"log1p", ir::log1p}, {"log2", ir::log2},
       {"sin", ir::sin}, {"cos", ir::cos},     {"tanh", ir::tanh}};
-  for (const auto& [function, write] : kSets) {
+  for (const auto& set : kSets) {
+    const std::string function = set.first;
+    const Write write = set.second;
     CAPTURE(function);
     Rows<float> f32;
     Rows<double> f64;
-    read_numpy(folder / ("umath-validation-set-" + std::string(function) + ".csv"), f32, f64);
+    read_numpy(folder / ("umath-validation-set-" + function + ".csv"), f32, f64);
     CHECK(f32.in.size() + f64.in.size() > 100);
     check(write, f32, 1);
     check(write, f64, 2);
