@@ -308,7 +308,7 @@ TEST_CASE("save and load keep names, dtypes, shapes and bits") {
   const nn::StateDict back = load(folder / "x.safetensors");
   REQUIRE(back.size() == state.size());
   for (const auto& [name, t] : state) {
-    const HostArray a = to_host_array(t), b = to_host_array(back.at(name));
+    const HostArray a = to_host(t), b = to_host(back.at(name));
     CHECK(a.dtype == b.dtype);
     CHECK(a.shape == b.shape);
     CHECK(a.bytes == b.bytes);

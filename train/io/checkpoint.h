@@ -7,7 +7,6 @@
 #include <string>
 
 #include "../../core/export.h"
-#include "../../core/host_array.h"
 #include "../../core/tensor.h"
 #include "../../nn/module.h"
 
@@ -18,9 +17,5 @@ FLASH_API void save(const nn::StateDict& state, const std::string& path);
 
 /// Reads all tensors of a file into host memory. Throws IoError when it is not whole.
 FLASH_API nn::StateDict load(const std::string& path);
-
-/// A copy of a tensor's values in host memory, and a tensor of such a copy.
-FLASH_API HostArray to_host_array(const Tensor& tensor);
-FLASH_API Tensor to_tensor(const HostArray& array);
 
 }  // namespace flash

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "core/autograd/autograd.h"
+#include "core/io/tensor_io.h"
 #include "core/log.h"
 #include "core/ops/linalg.h"
 #include "core/ops/shape_ops.h"
@@ -248,13 +249,13 @@ Tensor Trainer::predict(data::DataLoader& loader) {
 void Trainer::Impl::save() {
   if (options.out.empty()) return;
   CheckpointData data;
-  for (const auto& [name, tensor] : model.state_dict()) data.model[name] = to_host_array(tensor);
+  for (const auto& [name, tensor] : model.state_dict()) data.model[name] = to_host(tensor);
   const optim::OptimizerState state = optimizer.state_dict();
   for (const auto& [name, tensor] : state.tensors)
-    data.training[kOptimizer + name] = to_host_array(tensor);
+    data.training[kOptimizer + name] = to_host(tensor);
   const auto loss_state = meters.loss.state(), accuracy_state = meters.accuracy.state();
-  data.training[kLossSum] = to_host_array(loss_state.sum);
-  data.training[kCorrect] = to_host_array(accuracy_state.sum);
+  data.training[kLossSum] = to_host(loss_state.sum);
+  data.training[kCorrect] = to_host(accuracy_state.sum);
   run.loss_count = loss_state.count;
   run.accuracy_count = accuracy_state.count;
   run.schedule_steps = schedule ? schedule->steps() : -1;
@@ -339,16 +340,16 @@ void Trainer::resume(const std::string& path) {
                      " a schedule; use the same to continue it");
 
   nn::StateDict weights;
-  for (const auto& [name, array] : data.model) weights[name] = to_tensor(array);
+  for (const auto& [name, array] : data.model) weights[name] = from_host(array);
   optim::OptimizerState optimizer{run.optimizer, {}, run.optimizer_numbers};
   Meters meters;
   for (const auto& [name, array] : data.training) {
     if (name.rfind(kOptimizer, 0) == 0)
-      optimizer.tensors[name.substr(std::string(kOptimizer).size())] = to_tensor(array);
+      optimizer.tensors[name.substr(std::string(kOptimizer).size())] = from_host(array);
     else if (name == kLossSum)
-      meters.loss.set_state({to_tensor(array), run.loss_count});
+      meters.loss.set_state({from_host(array), run.loss_count});
     else if (name == kCorrect)
-      meters.accuracy.set_state({to_tensor(array), run.accuracy_count});
+      meters.accuracy.set_state({from_host(array), run.accuracy_count});
   }
   // All that may be refused comes first.
   t.optimizer.check_state_dict(optimizer);
