@@ -41,12 +41,15 @@ auto no_grad(F&& f) {
 /// Gradients of Σ outputs·grad_outputs with respect to `inputs`, without touching any grad().
 /// With create_graph the result can be differentiated again. An input that outputs don't depend on
 /// throws AutogradError unless allow_unused (its gradient is then undefined).
-FLASH_API std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
-                                   const std::vector<Tensor>& grad_outputs = {}, bool retain_graph = false,
-                                   bool create_graph = false, bool allow_unused = false);
+FLASH_API std::vector<Tensor> grad(const std::vector<Tensor>& outputs,
+                                   const std::vector<Tensor>& inputs,
+                                   const std::vector<Tensor>& grad_outputs = {},
+                                   bool retain_graph = false, bool create_graph = false,
+                                   bool allow_unused = false);
 
-/// Makes `value` the content of the leaf `t`, which stays the same tensor to all who hold it (torch's
-/// `t.data = value`): another dtype, device or shape. Its gradient is forgotten if that no longer fits.
+/// Makes `value` the content of the leaf `t`, which stays the same tensor to all who hold it
+/// (torch's `t.data = value`): another dtype, device or shape. Its gradient is forgotten if that no
+/// longer fits.
 FLASH_API void set_data(Tensor& t, const Tensor& value);
 
 /// What a custom function keeps from forward to backward. Saved tensors are checked for in-place
@@ -67,6 +70,7 @@ class FLASH_API FunctionContext {
 FLASH_API std::vector<Tensor> custom_function(
     const std::string& name, const std::vector<Tensor>& inputs,
     const std::function<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)>& forward,
-    const std::function<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)>& backward);
+    const std::function<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)>&
+        backward);
 
 }  // namespace flash

@@ -31,12 +31,13 @@ struct ViewOp {
 /// Called after a view of `base` was made.
 void record_view(const Tensor& base, Tensor& view, const ViewOp& op);
 
-/// Called by in-place operations before they change anything: throws AutogradError if `target` is a leaf
-/// that requires a gradient, or a view of one, while the tape is on.
+/// Called by in-place operations before they change anything: throws AutogradError if `target` is a
+/// leaf that requires a gradient, or a view of one, while the tape is on.
 void check_writable(const Tensor& target, const char* op);
 
 /// Called by in-place operations: `target` (maybe a view) now holds `value`, the result of an
-/// out-of-place operation that is on the tape already. Rebases the history of target and of its base.
+/// out-of-place operation that is on the tape already. Rebases the history of target and of its
+/// base.
 void record_inplace(Tensor& target, const Tensor& value);
 
 /// True if the tape is on and `t` takes part in it.

@@ -46,20 +46,23 @@ struct Classes {
 Classes classes_of(const Tensor& target, std::int64_t classes, std::int64_t ignore, DType dtype) {
   const Tensor column = as_dtype(target, DType::kI64).unsqueeze(1);
   const Tensor counted = ne(column, ignore);
-  const Tensor unknown =
-      logical_and(counted, logical_or(lt(column, 0), ge(column, classes)));
+  const Tensor unknown = logical_and(counted, logical_or(lt(column, 0), ge(column, classes)));
   const Tensor one = scalar_on(1, dtype, target.device());
   return {eq(iota_on(classes, target.device()), column), counted,
           where(unknown, std::numeric_limits<double>::quiet_NaN(), one)};
 }
 
 /// One loss a row [N, 1] → the result; `count` is set for the mean.
-Tensor reduce_rows(const Tensor& rows, const Classes& k, Reduction reduction, Tensor& count) {
-  if (reduction == Reduction::kNone) return rows.squeeze(1);
-  const Tensor total = sum(rows);
-  if (reduction == Reduction::kSum) return total;
-  count = sum(k.counted.to(rows.dtype()));
-  return total / count;
+Tensor reduce_rows(const Tensor& rows, const Classes& k, const Tensor& target, std::int64_t ignore,
+                   Reduction reduction, Tensor& count) {
+  if (reduction == Reduction::kNone) return where(k.counted, rows, 0.0).squeeze(1);
+  // Ignored rows are left out behind the rows' own kernel, by a mask of the rows' shape: the mean's
+  // two sums share it and so make one kernel as well.
+  const Tensor counted = ne(as_dtype(target, DType::kI64), ignore);
+  const Tensor kept = where(counted, rows.squeeze(1), 0.0);
+  if (reduction == Reduction::kSum) return sum(kept);
+  count = sum(counted.to(rows.dtype()));
+  return sum(kept) / count;
 }
 
 // Saved: x, target, the rows' maximum and log Σ e^(x − max), the number of counted rows (mean
@@ -108,8 +111,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, Reduction reduc
     if (label_smoothing > 0.0)
       rows =
           rows * (1.0 - label_smoothing) + (log_sum - mean(shifted, {1}, true)) * label_smoothing;
-    rows = where(k.counted, rows * k.weight, 0.0);
-    loss = as_dtype(reduce_rows(rows, k, reduction, count), logits.dtype());
+    rows = rows * k.weight;
+    loss = as_dtype(reduce_rows(rows, k, target, ignore_index, reduction, count), logits.dtype());
     if (reduction == Reduction::kNone) loss = loss.clone();
   }
   const std::int64_t words[] = {static_cast<std::int64_t>(reduction), ignore_index,
@@ -127,9 +130,9 @@ Tensor nll_loss(const Tensor& log_prob, const Tensor& target, Reduction reductio
   const Tensor x = widen(log_prob);
   const Classes k = classes_of(target, x.size(1), ignore_index, x.dtype());
   const Tensor picked = sum(where(k.hit, x, 0.0), {1}, true);
-  const Tensor rows = where(k.counted, neg(picked) * k.weight, 0.0);
   Tensor count;
-  return as_dtype(reduce_rows(rows, k, reduction, count), log_prob.dtype());
+  return as_dtype(reduce_rows(neg(picked) * k.weight, k, target, ignore_index, reduction, count),
+                  log_prob.dtype());
 }
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
