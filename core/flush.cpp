@@ -115,7 +115,7 @@ void Trace::keep_from(std::size_t cut, const std::vector<Ref<Buffer>>& results) 
   nodes.clear();
   inputs.clear();
   words.clear();
-  ++epoch_;
+  epoch_ = next_epoch();
   std::vector<NodeId> now(old_nodes.size(), kNoNode);
   const auto again = [&](std::size_t i) {
     const Node& n = old_nodes[i];
@@ -171,7 +171,7 @@ void Trace::clear() {
   nodes.clear();
   inputs.clear();
   words.clear();
-  ++epoch_;
+  epoch_ = next_epoch();
 }
 
 }  // namespace flash

@@ -49,6 +49,26 @@ class Ref {
   T* p_ = nullptr;
 };
 
+/// Remembers a node of one trace at one epoch (unique among all traces), in one atomic word.
+class NodeNote {
+ public:
+  NodeId get(std::uint64_t epoch) const {  ///< kNoNode if the note is another epoch's
+    const std::uint64_t w = word_.load(std::memory_order_relaxed);
+    return w >> kNodeBits == epoch ? static_cast<NodeId>(w & ((1u << kNodeBits) - 1)) : kNoNode;
+  }
+  void set(std::uint64_t epoch, NodeId node) {
+    if (node < 1u << kNodeBits) word_.store(epoch << kNodeBits | node, std::memory_order_relaxed);
+  }
+  void clear() { word_.store(0, std::memory_order_relaxed); }
+  void copy(const NodeNote& o) {
+    word_.store(o.word_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr int kNodeBits = 24;  // leaves 40 bits to count epochs: 10^12 flushes
+  std::atomic<std::uint64_t> word_{0};
+};
+
 /// Memory on a device. Either the allocator's or the user's (from_blob).
 class Buffer {
  public:
@@ -104,10 +124,9 @@ class Cell {
   NodeId pending = kNoNode;
   Ref<Buffer> buffer;  ///< the newest materialised version
 
-  // The node that stands for `buffer` in a trace, so that a value enters a trace once.
-  Trace* input_trace = nullptr;
-  std::uint64_t input_epoch = 0;
-  NodeId input_node = kNoNode;
+  /// The node that stands for `buffer`, so that a value enters a trace once. Threads that share a
+  /// tensor overwrite each other's note; a lost one costs a node.
+  NodeNote input;
 
   std::shared_ptr<const std::string> poison;  ///< why the value never came to be; reading it throws
 

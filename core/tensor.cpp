@@ -71,7 +71,7 @@ void advance(Cell& cell, Tensor fresh) {
       cell.buffer->device().copy(cell.buffer->data(), from.buffer->data(), from.buffer->bytes(), {});
     else
       cell.buffer = from.buffer;
-    cell.input_trace = nullptr;
+    cell.input.clear();
   }
   cell.poison.reset();
 }

@@ -24,10 +24,8 @@ struct TensorImpl {
   std::unique_ptr<AutogradMeta, void (*)(AutogradMeta*)> grad{nullptr, nullptr};
 
   // The view node made for this tensor, valid for one version of the cell in one trace.
-  Trace* node_trace = nullptr;
-  std::uint64_t node_epoch = 0;
-  std::uint32_t node_version = 0;
-  NodeId node = kNoNode;
+  NodeNote node;
+  std::atomic<std::uint32_t> node_version{0};
 
   DType dtype() const { return cell->dtype; }
   std::int64_t numel() const { return shape.numel(); }

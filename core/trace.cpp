@@ -10,6 +10,11 @@
 
 namespace flash {
 
+std::uint64_t Trace::next_epoch() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 Trace::Trace(Device device)
     : device_(device),
       node_limit_(static_cast<std::size_t>(env::get_int(Env::kTraceLimit))),
@@ -40,14 +45,12 @@ NodeId Trace::append(Prim op, DType dtype, const Shape& shape, std::span<const N
 
 NodeId Trace::node_of(Cell& cell) {
   if (cell.trace.load(std::memory_order_relaxed) == this) return cell.pending;
-  if (cell.input_trace == this && cell.input_epoch == epoch_) return cell.input_node;
+  if (const NodeId known = cell.input.get(epoch_); known != kNoNode) return known;
   if (!cell.buffer) throw InternalError("trace: a tensor without a value was used");
   const NodeId id = append(Prim::kInput, cell.dtype, cell.shape, {}, {});
   nodes[id].buffer = cell.buffer.get();
   cell.buffer->retain();
-  cell.input_trace = this;
-  cell.input_epoch = epoch_;
-  cell.input_node = id;
+  cell.input.set(epoch_, id);
   return id;
 }
 
@@ -55,16 +58,16 @@ NodeId Trace::node_of(TensorImpl& t) {
   Cell& cell = *t.cell;
   const NodeId base = node_of(cell);
   if (t.whole) return base;
-  if (t.node_trace == this && t.node_epoch == epoch_ && t.node_version == cell.version) return t.node;
+  const NodeId known = t.node.get(epoch_);
+  if (known != kNoNode && t.node_version.load(std::memory_order_relaxed) == cell.version) return known;
   std::int64_t attrs[3 + kMaxRank] = {static_cast<std::int64_t>(t.view),
                                       static_cast<std::int64_t>(t.dims), t.offset};
   for (int i = 0; i < t.strides.rank(); ++i) attrs[3 + i] = t.strides[i];
-  t.node = append(Prim::kView, cell.dtype, t.shape, {&base, 1},
+  const NodeId id = append(Prim::kView, cell.dtype, t.shape, {&base, 1},
                   {attrs, static_cast<std::size_t>(3 + t.strides.rank())});
-  t.node_trace = this;
-  t.node_epoch = epoch_;
-  t.node_version = cell.version;
-  return t.node;
+  t.node_version.store(cell.version, std::memory_order_relaxed);
+  t.node.set(epoch_, id);
+  return id;
 }
 
 void Trace::assign(Cell& cell, NodeId node) {
@@ -94,7 +97,7 @@ void Trace::rollback(const Mark& m) {
   }
   inputs.resize(m.inputs);
   words.resize(m.words);
-  ++epoch_;  // cached node ids may point behind the end
+  epoch_ = next_epoch();  // cached node ids may point behind the end
 }
 
 namespace {

@@ -101,10 +101,11 @@ class Trace {
   void keep_from(std::size_t cut, const std::vector<Ref<Buffer>>& results);
   std::size_t canonical_cut() const;
   void clear();
+  static std::uint64_t next_epoch();
 
   Device device_;
   std::mutex mutex_;
-  std::uint64_t epoch_ = 1;
+  std::uint64_t epoch_ = next_epoch();
   std::int64_t pending_bytes_ = 0;
   std::size_t node_limit_;
   std::int64_t byte_limit_;

@@ -231,10 +231,8 @@ void TapeNode::free_saved() {
 
 TensorImpl* alias(const TensorImpl& t) {
   TensorImpl* a = TensorImpl::make_view(t, t.shape, t.strides, t.offset, t.view, t.dims);
-  a->node_trace = t.node_trace;
-  a->node_epoch = t.node_epoch;
-  a->node_version = t.node_version;
-  a->node = t.node;
+  a->node.copy(t.node);
+  a->node_version = t.node_version.load();
   return a;
 }
 

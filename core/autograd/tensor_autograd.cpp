@@ -132,7 +132,7 @@ void set_data(Tensor& t, const Tensor& value) {
   to.view = from.view;
   to.dims = from.dims;
   to.whole = from.whole;
-  to.node_trace = nullptr;
+  to.node.clear();
 }
 
 namespace autograd {
