@@ -26,6 +26,8 @@ FLASH_TARGET void gemm_kernel(const GemmBlock<typename Simd::Scalar>& x) {
       Simd::zero();
   const auto *a = x.a, *b = x.b;
   const std::int64_t a_row = x.a_row, a_col = x.a_col, b_row = x.b_row;
+  FLASH_UNROLL for (int i = 0; i < M; ++i)  // c is far away when rows are long
+      FLASH_UNROLL for (int j = 0; j < V; ++j) __builtin_prefetch(x.c + i * x.c_row + L * j, 1);
   for (std::int64_t p = x.k; p > 0; --p, a += a_col, b += b_row) {
     Vec bv[V];
     FLASH_UNROLL for (int j = 0; j < V; ++j) bv[j] = Simd::load(b + L * j);
@@ -56,6 +58,8 @@ FLASH_TARGET void taps_kernel(const TapBlock<typename Simd::Scalar>& x) {
   const typename Simd::Scalar* b[V];
   FLASH_UNROLL for (int j = 0; j < V; ++j) b[j] = x.b[j];
   const std::int64_t a_row = x.a_row;
+  FLASH_UNROLL for (int j = 0; j < V; ++j) FLASH_UNROLL for (int i = 0; i < M; ++i)
+      __builtin_prefetch(x.c[j] + i * x.c_row, 1);
   for (std::int64_t p = 0; p < x.k; ++p, ++a) {
     const std::int64_t offset = x.offsets[p];
     Vec bv[V];

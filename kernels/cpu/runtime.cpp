@@ -92,7 +92,7 @@ std::int64_t CpuKernel::work(const std::int64_t* args) const {
 CpuRuntime::CpuRuntime() : allocator_(std::make_unique<HostMemory>()) {}
 
 std::shared_ptr<LoadedKernel> CpuRuntime::load(const ir::Kernel& kernel,
-                                              [[maybe_unused]] CodeKind kind) {
+                                               [[maybe_unused]] CodeKind kind) {
   std::unique_ptr<emit::Code> code;  // without one for this CPU, the portable one serves
 #if defined(FLASH_WITH_ASMJIT)
   const emit::Isa isa = emit::detect_isa();
