@@ -4,7 +4,8 @@
 namespace flash::jit {
 namespace {
 
-/// Two independent multiply-xorshift chains (constants of MurmurHash3's and splitmix64's finalisers).
+/// Two independent multiply-xorshift chains (constants of MurmurHash3's and splitmix64's
+/// finalisers).
 struct Hasher {
   std::uint64_t lo = 0x243F6A8885A308D3u, hi = 0x13198A2E03707344u;
   void add(std::uint64_t v) {
@@ -15,9 +16,10 @@ struct Hasher {
   }
 };
 
-/// What kernels conclude from strides: zero, one, and which dimensions walk memory as one. Dimensions of
-/// size 1 don't count.
-std::uint64_t stride_class(std::span<const std::int64_t> shape, std::span<const std::int64_t> strides) {
+/// What kernels conclude from strides: zero, one, and which dimensions walk memory as one.
+/// Dimensions of size 1 don't count.
+std::uint64_t stride_class(std::span<const std::int64_t> shape,
+                           std::span<const std::int64_t> strides) {
   std::uint64_t c = 0;
   int next = -1;  // the next dimension to the right that is not 1
   for (int d = static_cast<int>(shape.size()) - 1; d >= 0; --d) {
@@ -26,7 +28,8 @@ std::uint64_t stride_class(std::span<const std::int64_t> shape, std::span<const 
     if (shape[i] != 1) {
       if (strides[i] == 0) bits |= 1;
       if (strides[i] == 1) bits |= 2;
-      if (next >= 0 && strides[i] == strides[static_cast<std::size_t>(next)] * shape[static_cast<std::size_t>(next)])
+      if (next >= 0 && strides[i] == strides[static_cast<std::size_t>(next)] *
+                                         shape[static_cast<std::size_t>(next)])
         bits |= 4;
       next = d;
     }
@@ -44,10 +47,12 @@ PlanKey plan_key(const EvaluationRequest& r) {
   for (std::size_t i = 0; i < r.count; ++i) {
     const Node& n = t.nodes[i];
     const auto shape = t.shape(n);
-    std::uint64_t head = static_cast<std::uint64_t>(n.op) | static_cast<std::uint64_t>(n.dtype) << 8 |
-                         static_cast<std::uint64_t>(n.rank) << 16 | static_cast<std::uint64_t>(n.n_in) << 24;
+    std::uint64_t head =
+        static_cast<std::uint64_t>(n.op) | static_cast<std::uint64_t>(n.dtype) << 8 |
+        static_cast<std::uint64_t>(n.rank) << 16 | static_cast<std::uint64_t>(n.n_in) << 24;
     std::uint64_t ones = 0;
-    for (std::size_t d = 0; d < shape.size(); ++d) ones |= static_cast<std::uint64_t>(shape[d] == 1) << d;
+    for (std::size_t d = 0; d < shape.size(); ++d)
+      ones |= static_cast<std::uint64_t>(shape[d] == 1) << d;
     head |= ones << 32;
     if (next_live < r.live.size() && r.live[next_live].node == i) {
       head |= (r.live[next_live].soft ? std::uint64_t{2} : std::uint64_t{1}) << 40;
@@ -59,7 +64,8 @@ PlanKey plan_key(const EvaluationRequest& r) {
     for (NodeId u : in) h.add(i - u);
     const auto attrs = t.attrs(n);
     const int fixed = info(n.op).static_attrs;
-    for (int a = 0; a < fixed; ++a) h.add(static_cast<std::uint64_t>(attrs[static_cast<std::size_t>(a)]));
+    for (int a = 0; a < fixed; ++a)
+      h.add(static_cast<std::uint64_t>(attrs[static_cast<std::size_t>(a)]));
     if (n.op == Prim::kView) {
       h.add(stride_class(shape, attrs.subspan(3)));
     } else if (n.op == Prim::kUpdate) {

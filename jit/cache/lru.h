@@ -8,8 +8,8 @@
 
 namespace flash::jit {
 
-/// Values are shared pointers or cheap to copy: what is evicted in use lives on in its users' hands.
-/// Thread-safe.
+/// Values are shared pointers or cheap to copy: what is evicted in use lives on in its users'
+/// hands. Thread-safe.
 template <class Key, class Value, class Hash>
 class Lru {
  public:

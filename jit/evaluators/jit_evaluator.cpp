@@ -19,13 +19,15 @@ constexpr std::size_t kMostKernels = 8192;
 
 using Clock = std::chrono::steady_clock;
 std::uint64_t ns_since(Clock::time_point t) {
-  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - t).count());
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - t).count());
 }
 
 /// Fused kernel → code, for one device and kind of code.
 class KernelCache final : public KernelSource {
  public:
-  KernelCache(DeviceRuntime& device, CodeKind kind) : device_(device), kind_(kind), cache_(kMostKernels) {}
+  KernelCache(DeviceRuntime& device, CodeKind kind)
+      : device_(device), kind_(kind), cache_(kMostKernels) {}
 
   std::shared_ptr<LoadedKernel> get(const ir::Kernel& kernel) override {
     const ir::Key key = ir::key_of(kernel);
@@ -52,7 +54,8 @@ class KernelCache final : public KernelSource {
 
 class JitEvaluator final : public Evaluator {
  public:
-  JitEvaluator(std::string_view name, bool fuse, CodeKind kind) : name_(name), fuse_(fuse), kind_(kind) {}
+  JitEvaluator(std::string_view name, bool fuse, CodeKind kind)
+      : name_(name), fuse_(fuse), kind_(kind) {}
 
   std::string_view name() const override { return name_; }
 
@@ -80,8 +83,8 @@ class JitEvaluator final : public Evaluator {
     run_plan(*plan, request, d.device, ran);
     if (debug)
       std::fprintf(stderr, "flash: flush (%s) %zu ops -> %zu kernels, plan %s, %.1f us\n",
-                   flash::name(request.reason), request.count, plan->steps.size(), hit ? "hit" : "miss",
-                   static_cast<double>(ns_since(start)) / 1e3);
+                   flash::name(request.reason), request.count, plan->steps.size(),
+                   hit ? "hit" : "miss", static_cast<double>(ns_since(start)) / 1e3);
   }
 
  private:

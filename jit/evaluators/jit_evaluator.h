@@ -1,4 +1,5 @@
-// jit/evaluators/jit_evaluator.h -- the evaluators that plan and compile: fusing, eager, interpreting
+// jit/evaluators/jit_evaluator.h -- the evaluators that plan and compile: fusing, eager,
+// interpreting
 #pragma once
 
 #include <memory>

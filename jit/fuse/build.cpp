@@ -2,50 +2,25 @@
 #include "jit/fuse/build.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <unordered_map>
 
 #include "core/error.h"
 #include "core/tensor_impl.h"
+#include "jit/fuse/expression.h"
 #include "jit/fuse/lower.h"
 #include "jit/ir/builder.h"
 
 namespace flash::jit {
 namespace {
 
-using DimMap = std::array<std::int8_t, kMaxRank>;  // dimension → part, -1: not walked
-
-/// A value as it is needed in this kernel: a node at an index map.
-struct Expr {
-  enum Kind : std::uint8_t { kLoad, kScalar, kIota, kUniform, kMap, kReduce } kind;
-  NodeId node = kNoNode;
-  NodeId view = kNoNode;  // kLoad: the view it is read through
-  DimMap map{};           // of the view, or of the node
-  std::vector<int> in;
-  int phase = 0;   // the first loop (or row section) that can compute it
-  bool row = false;  // does not vary along the loop axes
-  ir::Value reduced = ir::kNone;
-};
-
-struct Key {
-  NodeId node;
-  DimMap map;
-  bool operator==(const Key&) const = default;
-};
-struct KeyHash {
-  std::size_t operator()(const Key& k) const {
-    std::uint64_t m;
-    static_assert(sizeof m == sizeof k.map);
-    std::memcpy(&m, k.map.data(), sizeof m);
-    return (m ^ (std::uint64_t{k.node} << 17)) * 0x9E3779B97F4A7C15u >> 7;
-  }
-};
-
 class KernelBuilder {
  public:
   KernelBuilder(Graph& g, const Groups& groups, int id)
-      : g_(g), groups_(groups), id_(id), group_(groups.all[static_cast<std::size_t>(id)]), b_(out_.kernel) {}
+      : g_(g),
+        groups_(groups),
+        id_(id),
+        group_(groups.all[static_cast<std::size_t>(id)]),
+        b_(out_.kernel),
+        e_(g, groups, id, part_of_axis_) {}
 
   BuiltKernel run() {
     make_parts();
@@ -59,7 +34,8 @@ class KernelBuilder {
   }
 
  private:
-  // -- domain ---------------------------------------------------------------------------------------
+  // -- domain
+  // ---------------------------------------------------------------------------------------
   void make_parts() {
     auto& parts = out_.spec.parts;
     if (group_.kind == GroupKind::kUpdate) {
@@ -82,118 +58,6 @@ class KernelBuilder {
       if ((group_.reduced >> a) & 1) reduced_parts_ |= 1u << part_of_axis_[a];
   }
 
-  /// The map of a member: its dimensions in order are the group's axes at its level.
-  DimMap map_of(NodeId n) {
-    DimMap m;
-    m.fill(-1);
-    const std::vector<Symbol> s = g_.symbols(n);
-    const bool full = s.size() == group_.domain.size();
-    std::size_t axis = 0;
-    for (int d = 0; d < g_.node(n).rank; ++d) {
-      if (g_.symbol(n, d) == kOne) continue;
-      while (!full && ((group_.reduced >> axis) & 1)) ++axis;
-      m[static_cast<std::size_t>(d)] = static_cast<std::int8_t>(part_of_axis_[axis++]);
-    }
-    return m;
-  }
-
-  // -- expressions ----------------------------------------------------------------------------------
-  bool in_memory(NodeId n) const {
-    if (g_.node(n).op == Prim::kInput || n == group_.anchor) return true;
-    return groups_.stored[n] && groups_.of[n] != id_;
-  }
-
-  /// What `k` needs first. Fills `e` but for its inputs.
-  void describe(const Key& k, Expr& e, std::vector<Key>& needs) {
-    NodeId n = k.node;
-    e.node = n;
-    e.map = k.map;
-    if (g_.node(n).op == Prim::kView) {
-      const NodeId base = g_.in(n)[0];
-      if (in_memory(base)) {
-        e.kind = Expr::kLoad;
-        e.node = base;
-        e.view = n;
-        return;
-      }
-      if (g_.view_kind(n) != ViewKind::kDims) throw InternalError("build: an opaque view of a value not in memory");
-      DimMap m;
-      m.fill(-1);
-      const auto dims = static_cast<std::uint64_t>(g_.attrs(n)[1]);
-      for (int d = 0; d < g_.node(n).rank; ++d)
-        if (const int from = dim_of(dims, d); from != static_cast<int>(kDimNone))
-          if (k.map[static_cast<std::size_t>(d)] >= 0)
-            m[static_cast<std::size_t>(from)] = k.map[static_cast<std::size_t>(d)];
-      e.kind = Expr::kMap;  // an alias: the value itself
-      e.node = kNoNode;
-      needs.push_back({base, m});
-      return;
-    }
-    if (in_memory(n)) {
-      e.kind = Expr::kLoad;
-      return;
-    }
-    switch (g_.node(n).op) {
-      case Prim::kScalar: e.kind = Expr::kScalar; return;
-      case Prim::kIota: e.kind = Expr::kIota; return;
-      case Prim::kUniform: e.kind = Expr::kUniform; return;
-      default: break;
-    }
-    if (g_.kind(n) == PrimKind::kReduce) {
-      e.kind = Expr::kReduce;
-      needs.push_back({g_.in(n)[0], map_of(g_.in(n)[0])});
-      return;
-    }
-    if (g_.kind(n) != PrimKind::kMap) throw InternalError("build: a leaf's value is not in memory");
-    e.kind = Expr::kMap;
-    const int rank = g_.node(n).rank;
-    for (NodeId u : g_.in(n)) {
-      DimMap m;
-      m.fill(-1);
-      const int r = g_.node(u).rank;
-      for (int d = 0; d < r; ++d)
-        if (g_.shape(u)[static_cast<std::size_t>(d)] != 1)
-          m[static_cast<std::size_t>(d)] = k.map[static_cast<std::size_t>(d + rank - r)];
-      needs.push_back({u, m});
-    }
-  }
-
-  /// Expressions are made inputs first, without recursion: traces may be thousands of nodes deep.
-  int make(const Key& root) {
-    std::vector<Key> stack{root};
-    while (!stack.empty()) {
-      const Key k = stack.back();
-      if (memo_.contains(k)) {
-        stack.pop_back();
-        continue;
-      }
-      Expr e;
-      std::vector<Key> needs;
-      describe(k, e, needs);
-      bool ready = true;
-      for (const Key& need : needs)
-        if (!memo_.contains(need)) {
-          stack.push_back(need);
-          ready = false;
-        }
-      if (!ready) continue;
-      for (const Key& need : needs) {
-        const int i = memo_.at(need);
-        e.in.push_back(i);
-        e.phase = std::max(e.phase, exprs_[static_cast<std::size_t>(i)].phase);
-      }
-      stack.pop_back();
-      if (e.node == kNoNode) {
-        memo_[k] = e.in[0];
-        continue;
-      }
-      if (e.kind == Expr::kReduce) ++e.phase;
-      memo_[k] = static_cast<int>(exprs_.size());
-      exprs_.push_back(std::move(e));
-    }
-    return memo_.at(root);
-  }
-
   struct Store {
     NodeId node;
     int expr;
@@ -214,17 +78,18 @@ class KernelBuilder {
       for (int d = 0; d < r; ++d)
         if (g_.shape(value)[static_cast<std::size_t>(d)] != 1)
           m[static_cast<std::size_t>(d)] = static_cast<std::int8_t>(d + rank - r);
-      stores_.push_back({group_.anchor, make({value, m}), all});
+      stores_.push_back({group_.anchor, e_.make(value, m), all});
       return;
     }
     for (NodeId n : group_.members) {
       if (!groups_.stored[n]) continue;
-      const DimMap m = map_of(n);
-      stores_.push_back({n, make({n, m}), m});
+      const DimMap m = e_.map_of(n);
+      stores_.push_back({n, e_.make(n, m), m});
     }
   }
 
-  // -- axes -----------------------------------------------------------------------------------------
+  // -- axes
+  // -----------------------------------------------------------------------------------------
   /// Shape and strides, as numbers of this trace; what is concluded from them is part of the key.
   void strides_of(NodeId node, NodeId view, Shape& shape, Strides& strides) const {
     if (view != kNoNode && g_.node(view).op == Prim::kUpdate) {
@@ -254,7 +119,7 @@ class KernelBuilder {
     return strides[a] == strides[c] * shape[c];
   }
   bool all_merge(int p) const {
-    for (const Expr& e : exprs_) {
+    for (const Expr& e : e_.all) {
       if (e.kind == Expr::kMap || e.kind == Expr::kReduce || e.kind == Expr::kScalar) continue;
       if (!merges(e.map, e.node, e.view, e.kind != Expr::kIota, p)) return false;
     }
@@ -262,7 +127,9 @@ class KernelBuilder {
       if (!merges(s.map, s.node, store_view(s), true, p)) return false;
     return true;
   }
-  NodeId store_view(const Store& s) const { return group_.kind == GroupKind::kUpdate ? s.node : kNoNode; }
+  NodeId store_view(const Store& s) const {
+    return group_.kind == GroupKind::kUpdate ? s.node : kNoNode;
+  }
 
   void choose_axes() {
     auto& axes = out_.spec.axes;
@@ -275,7 +142,8 @@ class KernelBuilder {
       const bool r = (reduced_parts_ >> p) & 1;
       auto& to = r ? looped : kept;
       const bool adjacent = !to.empty() && to.back().back() == p - 1;
-      // Adjacent reduced axes are one run by definition of the tree; kept ones merge when that is free.
+      // Adjacent reduced axes are one run by definition of the tree; kept ones merge when that is
+      // free.
       if (adjacent && (r || (merge && all_merge(p - 1))))
         to.back().push_back(p);
       else
@@ -302,10 +170,10 @@ class KernelBuilder {
     for (std::size_t a = 0; a < axes.size(); ++a)
       if (k.axes[a] == ir::Role::kLoop)
         for (int p : axes[a]) loop_parts_ |= 1u << p;
-    for (Expr& e : exprs_) {
+    for (Expr& e : e_.all) {
       e.row = e.kind == Expr::kScalar || e.kind == Expr::kReduce || e.kind == Expr::kMap;
       if (e.kind == Expr::kMap)
-        for (int i : e.in) e.row = e.row && exprs_[static_cast<std::size_t>(i)].row;
+        for (int i : e.in) e.row = e.row && e_.all[static_cast<std::size_t>(i)].row;
       else if (e.kind != Expr::kScalar && e.kind != Expr::kReduce)
         e.row = !varies(e);
     }
@@ -326,7 +194,8 @@ class KernelBuilder {
     return false;
   }
 
-  // -- words ----------------------------------------------------------------------------------------
+  // -- words
+  // ----------------------------------------------------------------------------------------
   int word() { return out_.spec.words++; }
   int words(int n) {
     const int first = out_.spec.words;
@@ -335,8 +204,8 @@ class KernelBuilder {
   }
   int scalar_word(ScalarWord w) {
     for (const ScalarWord& have : out_.spec.scalars)
-      if (have.kind == w.kind && have.node == w.node && have.index == w.index && have.end == w.end &&
-          have.operand == w.operand)
+      if (have.kind == w.kind && have.node == w.node && have.index == w.index &&
+          have.end == w.end && have.operand == w.operand)
         return have.word;
     w.word = word();
     out_.spec.scalars.push_back(w);
@@ -384,7 +253,8 @@ class KernelBuilder {
     return -1;
   }
 
-  /// Stride 1: for contiguous memory the last dimension that is not 1; for views their class says it.
+  /// Stride 1: for contiguous memory the last dimension that is not 1; for views their class says
+  /// it.
   static bool unit(NodeId, NodeId view, const Shape& shape, const Strides& strides, int dim) {
     if (view != kNoNode) return strides[dim] == 1;
     for (int d = dim + 1; d < shape.rank(); ++d)
@@ -400,7 +270,8 @@ class KernelBuilder {
     return false;
   }
 
-  // -- emission -------------------------------------------------------------------------------------
+  // -- emission
+  // -------------------------------------------------------------------------------------
   ir::Value index_scalar(ScalarWord w) { return b_.scalar(ir::Type::kI64, scalar_word(w)); }
 
   /// Index along one axis, as a kI64 value.
@@ -422,7 +293,8 @@ class KernelBuilder {
       if (std::find(parts.begin(), parts.end(), part) == parts.end()) continue;
       ir::Value i = axis_index(static_cast<int>(axis));
       if (part != parts.back())
-        i = b_.div(i, index_scalar({.kind = ScalarWord::kInner, .index = part, .end = parts.back()}));
+        i = b_.div(i,
+                   index_scalar({.kind = ScalarWord::kInner, .index = part, .end = parts.back()}));
       if (part != parts.front())
         i = b_.binary(ir::Op::kRem, i, index_scalar({.kind = ScalarWord::kSize, .index = part}));
       return i;
@@ -444,7 +316,8 @@ class KernelBuilder {
           for (int d = 0; d < kMaxRank; ++d) {
             if (e.map[static_cast<std::size_t>(d)] != part) continue;
             const ir::Value term =
-                b_.mul(part_index(part), index_scalar({.kind = ScalarWord::kStride, .index = d, .operand = operand}));
+                b_.mul(part_index(part),
+                       index_scalar({.kind = ScalarWord::kStride, .index = d, .operand = operand}));
             index = index == ir::kNone ? term : b_.add(index, term);
           }
       }
@@ -460,14 +333,18 @@ class KernelBuilder {
     ir::Value flat;
     if (!broken) {
       IotaWords w{.kind = IotaWords::kFlat, .node = e.node, .dims = {}};
-      for (const auto& parts : out_.spec.axes) w.dims.push_back(static_cast<std::int8_t>(dim_on(e.map, parts.back())));
+      for (const auto& parts : out_.spec.axes)
+        w.dims.push_back(static_cast<std::int8_t>(dim_on(e.map, parts.back())));
       flat = b_.iota(add_iota(w));
     } else {
       flat = b_.i64(0);
       for (int d = 0; d < g_.node(e.node).rank; ++d) {
         const int part = e.map[static_cast<std::size_t>(d)];
         if (part < 0) continue;
-        flat = b_.add(flat, b_.mul(part_index(part), index_scalar({.kind = ScalarWord::kFlatStride, .node = e.node, .index = d})));
+        flat = b_.add(
+            flat,
+            b_.mul(part_index(part),
+                   index_scalar({.kind = ScalarWord::kFlatStride, .node = e.node, .index = d})));
       }
     }
     const ir::Value seed = index_scalar({.kind = ScalarWord::kAttr, .node = e.node, .index = 0});
@@ -478,7 +355,8 @@ class KernelBuilder {
   ir::Value emit_expr(Expr& e) {
     const Node& n = g_.node(e.node);
     switch (e.kind) {
-      case Expr::kLoad: return emit_load(e);
+      case Expr::kLoad:
+        return emit_load(e);
       case Expr::kScalar: {
         const int w = scalar_word({.kind = ScalarWord::kAttr, .node = e.node, .index = 0});
         return from_memory(b_, b_.scalar(memory_type(n.dtype), w), n.dtype);
@@ -487,17 +365,25 @@ class KernelBuilder {
         const int part = e.map[static_cast<std::size_t>(g_.attrs(e.node)[0])];
         for (std::size_t axis = 0; axis < out_.spec.axes.size(); ++axis)
           if (out_.spec.axes[axis] == std::vector<int>{part})
-            return b_.iota(add_iota({.kind = IotaWords::kRange, .axis = static_cast<int>(axis), .node = e.node, .dims = {}}));
-        const ir::Value start = index_scalar({.kind = ScalarWord::kAttr, .node = e.node, .index = 1});
+            return b_.iota(add_iota({.kind = IotaWords::kRange,
+                                     .axis = static_cast<int>(axis),
+                                     .node = e.node,
+                                     .dims = {}}));
+        const ir::Value start =
+            index_scalar({.kind = ScalarWord::kAttr, .node = e.node, .index = 1});
         if (part < 0) return start;
-        const ir::Value step = index_scalar({.kind = ScalarWord::kAttr, .node = e.node, .index = 2});
+        const ir::Value step =
+            index_scalar({.kind = ScalarWord::kAttr, .node = e.node, .index = 2});
         return b_.add(start, b_.mul(part_index(part), step));
       }
-      case Expr::kUniform: return emit_uniform(e);
-      case Expr::kReduce: return from_memory(b_, round_to(b_, e.reduced, n.dtype), n.dtype);
+      case Expr::kUniform:
+        return emit_uniform(e);
+      case Expr::kReduce:
+        return from_memory(b_, round_to(b_, e.reduced, n.dtype), n.dtype);
       case Expr::kMap: {
         ir::Value in[3] = {};
-        for (std::size_t i = 0; i < e.in.size(); ++i) in[i] = values_[static_cast<std::size_t>(e.in[i])];
+        for (std::size_t i = 0; i < e.in.size(); ++i)
+          in[i] = values_[static_cast<std::size_t>(e.in[i])];
         const NodeId typed = g_.in(e.node)[n.op == Prim::kWhere ? 1 : 0];
         return lower_map(b_, n.op, {in, e.in.size()}, g_.node(typed).dtype, n.dtype);
       }
@@ -507,7 +393,8 @@ class KernelBuilder {
 
   void emit_store(Store& s) {
     const int access = add_operand(s.node, store_view(s), s.map, true, false);
-    b_.store(access, to_memory(b_, values_[static_cast<std::size_t>(s.expr)], g_.node(s.node).dtype));
+    b_.store(access,
+             to_memory(b_, values_[static_cast<std::size_t>(s.expr)], g_.node(s.node).dtype));
   }
 
   void emit_reduce(Expr& e) {
@@ -515,8 +402,10 @@ class KernelBuilder {
     const ir::Value v = to_memory(b_, values_[static_cast<std::size_t>(e.in[0])], in);
     ir::Access partial;
     const ir::Type t = b_.type(v);
-    partial.dtype = t == ir::Type::kF32 ? DType::kF32 : t == ir::Type::kF64 ? DType::kF64
-                    : t == ir::Type::kI64 ? DType::kI64 : DType::kI32;
+    partial.dtype = t == ir::Type::kF32   ? DType::kF32
+                    : t == ir::Type::kF64 ? DType::kF64
+                    : t == ir::Type::kI64 ? DType::kI64
+                                          : DType::kI32;
     partial.pointer = word();
     partial.strides = words(out_.kernel.n_axes());
     partial.step.assign(static_cast<std::size_t>(out_.kernel.n_axes()), ir::Step::kZero);
@@ -524,36 +413,37 @@ class KernelBuilder {
     out_.spec.partials.push_back(partial.pointer);
     out_.spec.partial_dtypes.push_back(partial.dtype);
     out_.kernel.accesses.push_back(partial);
-    e.reduced = b_.reduce(reduce_kind(g_.node(e.node).op), v, static_cast<int>(out_.kernel.accesses.size() - 1));
+    e.reduced = b_.reduce(reduce_kind(g_.node(e.node).op), v,
+                          static_cast<int>(out_.kernel.accesses.size() - 1));
   }
 
   void emit() {
-    const std::size_t n = exprs_.size();
+    const std::size_t n = e_.all.size();
     values_.assign(n, ir::kNone);
     const bool reduces = reduced_parts_ != 0;
     int loops = reduces ? 0 : 1;
-    for (const Expr& e : exprs_)
+    for (const Expr& e : e_.all)
       if (e.kind == Expr::kReduce) loops = std::max(loops, e.phase);
     for (const Store& s : stores_)
-      if (!s.row) loops = std::max(loops, exprs_[static_cast<std::size_t>(s.expr)].phase + 1);
+      if (!s.row) loops = std::max(loops, e_.all[static_cast<std::size_t>(s.expr)].phase + 1);
     // Row values that something needs.
     std::vector<char> needed(n, 0);
     for (const Store& s : stores_) needed[static_cast<std::size_t>(s.expr)] = 1;
     for (std::size_t i = n; i-- > 0;)
       if (needed[i])
-        for (int u : exprs_[i].in) needed[static_cast<std::size_t>(u)] = 1;
+        for (int u : e_.all[i].in) needed[static_cast<std::size_t>(u)] = 1;
     for (int k = 0; k <= loops; ++k) {
       loop_ = k;
       bool rows = false;
       for (std::size_t i = 0; i < n; ++i) {
-        Expr& e = exprs_[i];
+        Expr& e = e_.all[i];
         if (!e.row || !needed[i] || e.phase != k) continue;
         if (!rows) b_.begin_row();
         rows = true;
         values_[i] = emit_expr(e);
       }
       for (Store& s : stores_) {
-        if (!s.row || exprs_[static_cast<std::size_t>(s.expr)].phase != k) continue;
+        if (!s.row || e_.all[static_cast<std::size_t>(s.expr)].phase != k) continue;
         if (!rows) b_.begin_row();
         rows = true;
         emit_store(s);
@@ -565,27 +455,27 @@ class KernelBuilder {
   }
 
   void emit_loop(int k) {
-    const std::size_t n = exprs_.size();
+    const std::size_t n = e_.all.size();
     std::vector<char> here(n, 0);
     const auto root = [&](int i) {
-      if (!exprs_[static_cast<std::size_t>(i)].row) here[static_cast<std::size_t>(i)] = 1;
+      if (!e_.all[static_cast<std::size_t>(i)].row) here[static_cast<std::size_t>(i)] = 1;
     };
-    for (const Expr& e : exprs_)
+    for (const Expr& e : e_.all)
       if (e.kind == Expr::kReduce && e.phase == k + 1) root(e.in[0]);
     for (const Store& s : stores_)
       if (!s.row && store_phase(s) == k) root(s.expr);
     for (std::size_t i = n; i-- > 0;)
       if (here[i])
-        for (int u : exprs_[i].in) root(u);
+        for (int u : e_.all[i].in) root(u);
     b_.begin_loop();
     for (std::size_t i = 0; i < n; ++i)
-      if (here[i]) values_[i] = emit_expr(exprs_[i]);
-    for (Expr& e : exprs_)
+      if (here[i]) values_[i] = emit_expr(e_.all[i]);
+    for (Expr& e : e_.all)
       if (e.kind == Expr::kReduce && e.phase == k + 1) emit_reduce(e);
     for (Store& s : stores_)
       if (!s.row && store_phase(s) == k) emit_store(s);
   }
-  int store_phase(const Store& s) const { return exprs_[static_cast<std::size_t>(s.expr)].phase; }
+  int store_phase(const Store& s) const { return e_.all[static_cast<std::size_t>(s.expr)].phase; }
 
   void name() {
     std::string& s = out_.kernel.name;
@@ -608,8 +498,7 @@ class KernelBuilder {
   int n_parts_ = 0, loop_ = 0;
   std::vector<int> part_of_axis_;
   std::uint32_t reduced_parts_ = 0, loop_parts_ = 0;
-  std::vector<Expr> exprs_;
-  std::unordered_map<Key, int, KeyHash> memo_;
+  Expressions e_;
   std::vector<Store> stores_;
   std::vector<ir::Value> values_;
   std::vector<int> axis_slots_;

@@ -9,7 +9,8 @@
 
 namespace flash::jit {
 
-/// A size that is known at bind: a node's dimension, or one of its attributes (update's view shape).
+/// A size that is known at bind: a node's dimension, or one of its attributes (update's view
+/// shape).
 struct SizeOf {
   NodeId node = kNoNode;  ///< kNoNode: 1
   std::uint8_t index = 0;
@@ -19,22 +20,22 @@ struct SizeOf {
 /// One memory operand: the value of `node`, walked as `view` shows it.
 struct MemoryOperand {
   NodeId node = kNoNode;
-  NodeId view = kNoNode;   ///< a kView node or the kUpdate node that is stored; kNoNode: contiguous
-  int pointer = -1;        ///< word
-  int strides = -1;        ///< first of one word an axis
+  NodeId view = kNoNode;  ///< a kView node or the kUpdate node that is stored; kNoNode: contiguous
+  int pointer = -1;       ///< word
+  int strides = -1;       ///< first of one word an axis
   bool store = false;
-  int loop = 0;            ///< the loop (or the row section before it) that touches it
+  int loop = 0;                   ///< the loop (or the row section before it) that touches it
   std::vector<std::int8_t> dims;  ///< kernel axis → dimension whose stride it takes, -1: 0
 };
 
 /// A word that is neither a pointer, a stride nor an extent.
 struct ScalarWord {
   enum Kind : std::uint8_t {
-    kAttr,         // attribute `index` of `node`
-    kSize,         // size of part `index`
-    kInner,        // product of the sizes of parts index + 1 … end
-    kStride,       // stride, in elements, of dimension `index` of operand `operand`
-    kFlatStride,   // row-major stride of dimension `index` of `node`
+    kAttr,        // attribute `index` of `node`
+    kSize,        // size of part `index`
+    kInner,       // product of the sizes of parts index + 1 … end
+    kStride,      // stride, in elements, of dimension `index` of operand `operand`
+    kFlatStride,  // row-major stride of dimension `index` of `node`
   } kind;
   int word = 0;
   NodeId node = kNoNode;
@@ -57,12 +58,12 @@ struct IotaWords {
 
 /// How to fill the ArgBlock of a kernel from a trace with the plan's key.
 struct BindSpec {
-  std::vector<SizeOf> parts;            ///< the domain's axes before merging
-  std::vector<std::vector<int>> axes;   ///< kernel axis → parts, outer to inner
+  std::vector<SizeOf> parts;           ///< the domain's axes before merging
+  std::vector<std::vector<int>> axes;  ///< kernel axis → parts, outer to inner
   std::vector<MemoryOperand> operands;
   std::vector<ScalarWord> scalars;
   std::vector<IotaWords> iotas;
-  std::vector<int> partials;            ///< word of each reduction's partial buffer
+  std::vector<int> partials;  ///< word of each reduction's partial buffer
   std::vector<DType> partial_dtypes;
   int words = 0;
 };

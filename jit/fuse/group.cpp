@@ -8,8 +8,8 @@
 namespace flash::jit {
 namespace {
 
-constexpr std::size_t kMaxReads = 20;        // operands of one kernel that come from memory
-constexpr int kMaxRecomputeLoads = 3;        // "at most 3 buffers more"
+constexpr std::size_t kMaxReads = 20;  // operands of one kernel that come from memory
+constexpr int kMaxRecomputeLoads = 3;  // "at most 3 buffers more"
 constexpr int kMaxRecomputeOps = 12;
 
 class Grouper {
@@ -30,13 +30,16 @@ class Grouper {
  private:
   void place(NodeId n) {
     switch (g_.kind(n)) {
-      case PrimKind::kView: return;
+      case PrimKind::kView:
+        return;
       case PrimKind::kSource:
         if (g_.node(n).op == Prim::kInput) return;
         if (g_.pinned[n] || (!g_.fuse && g_.node(n).op != Prim::kScalar)) start(n, n, 0);
         return;
-      case PrimKind::kMap: return place_map(n);
-      case PrimKind::kReduce: return place_reduce(n);
+      case PrimKind::kMap:
+        return place_map(n);
+      case PrimKind::kReduce:
+        return place_reduce(n);
       case PrimKind::kUpdate:
       case PrimKind::kLeaf: {
         Group& group = start(n, n, 0);
@@ -150,8 +153,8 @@ class Grouper {
     return a;
   }
 
-  /// True if `n`, with its dimensions on these axes, reads its input `u`, a member of the group, at the
-  /// very index it is computed for.
+  /// True if `n`, with its dimensions on these axes, reads its input `u`, a member of the group, at
+  /// the very index it is computed for.
   bool same_index(int id, const std::vector<int>& axes, NodeId u) {
     std::vector<int> dims;
     const int rank = g_.node(u).rank;
@@ -176,7 +179,8 @@ class Grouper {
   bool fits(NodeId n, int id) {
     const Group& group = out_.all[static_cast<std::size_t>(id)];
     if (group.kind == GroupKind::kUpdate || group.reads.size() >= kMaxReads) return false;
-    if (group.kind == GroupKind::kLeaf && !takes_epilogue_(g_.node(group.anchor).op, g_.node(group.anchor).dtype))
+    if (group.kind == GroupKind::kLeaf &&
+        !takes_epilogue_(g_.node(group.anchor).op, g_.node(group.anchor).dtype))
       return false;
     const std::int64_t mask = level(group, g_.symbols(n));
     if (mask < 0) return false;
@@ -202,7 +206,8 @@ class Grouper {
       bool ok = true;
       // Nothing else that n needs may itself need this group.
       for (int h : all)
-        if (h != c && std::find(chosen.begin(), chosen.end(), h) == chosen.end() && needs(h, c)) ok = false;
+        if (h != c && std::find(chosen.begin(), chosen.end(), h) == chosen.end() && needs(h, c))
+          ok = false;
       for (int s : chosen) ok = ok && mergeable(s, c);
       if (ok) chosen.push_back(c);
     }
@@ -216,7 +221,8 @@ class Grouper {
   }
 
   bool mergeable(int a, int b) const {
-    const Group &x = out_.all[static_cast<std::size_t>(a)], &y = out_.all[static_cast<std::size_t>(b)];
+    const Group &x = out_.all[static_cast<std::size_t>(a)],
+                &y = out_.all[static_cast<std::size_t>(b)];
     if (x.kind != GroupKind::kFused || y.kind != GroupKind::kFused) return false;
     if (x.domain != y.domain || (x.reduced && y.reduced && x.reduced != y.reduced)) return false;
     if (x.reads.size() + y.reads.size() > kMaxReads) return false;
@@ -229,7 +235,8 @@ class Grouper {
     Group& x = out_.all[static_cast<std::size_t>(into)];
     for (NodeId m : y.members) out_.of[m] = into;
     std::vector<NodeId> members;
-    std::merge(x.members.begin(), x.members.end(), y.members.begin(), y.members.end(), std::back_inserter(members));
+    std::merge(x.members.begin(), x.members.end(), y.members.begin(), y.members.end(),
+               std::back_inserter(members));
     x.members = std::move(members);
     x.reduced |= y.reduced;
     for (NodeId u : y.reads)
@@ -251,7 +258,8 @@ class Grouper {
     const int h = out_.of[base];
     if (g_.fuse && h >= 0) {
       const Group& group = out_.all[static_cast<std::size_t>(h)];
-      const bool open = group.kind == GroupKind::kFused && (group.reduced == 0 || group.reduced == axes);
+      const bool open =
+          group.kind == GroupKind::kFused && (group.reduced == 0 || group.reduced == axes);
       if (open && g_.symbols(u) == group.domain && group.reads.size() < kMaxReads &&
           same_index(h, axes_of(u, (std::int64_t{1} << group.domain.size()) - 1), u)) {
         out_.all[static_cast<std::size_t>(h)].reduced = axes;
@@ -262,8 +270,8 @@ class Grouper {
     start(n, u, axes);
   }
 
-  /// What is written: live values, what leaf kernels and opaque views read, and what other groups read
-  /// unless it is cheap to compute again from what is in memory.
+  /// What is written: live values, what leaf kernels and opaque views read, and what other groups
+  /// read unless it is cheap to compute again from what is in memory.
   void decide_stored() {
     std::vector<char>& stored = out_.stored;
     stored.assign(g_.count, 0);
@@ -272,7 +280,8 @@ class Grouper {
       if (!g_.reachable[n] || g_.node(n).op == Prim::kView) continue;
       for (NodeId u : g_.in(n)) {
         const NodeId base = g_.node(u).op == Prim::kView ? g_.in(u)[0] : u;
-        const bool anchored = out_.of[n] >= 0 && out_.all[static_cast<std::size_t>(out_.of[n])].anchor == base;
+        const bool anchored =
+            out_.of[n] >= 0 && out_.all[static_cast<std::size_t>(out_.of[n])].anchor == base;
         if (out_.of[base] >= 0 && out_.of[base] != out_.of[n] && !anchored) crosses[base] = 1;
       }
     }
@@ -306,7 +315,8 @@ class Grouper {
       const bool computed = g_.kind(n) != PrimKind::kView && op != Prim::kInput && out_.of[n] >= 0;
       if (computed) {
         const bool leaf = g_.kind(n) == PrimKind::kLeaf || g_.kind(n) == PrimKind::kUpdate;
-        const bool cheap = g_.fuse && c.ok && c.loads <= kMaxRecomputeLoads && c.ops <= kMaxRecomputeOps;
+        const bool cheap =
+            g_.fuse && c.ok && c.loads <= kMaxRecomputeLoads && c.ops <= kMaxRecomputeOps;
         stored[n] = g_.pinned[n] || !g_.fuse || (crosses[n] && !cheap) || (leaf && crosses[n]);
       }
       if (stored[n] || (computed && !c.ok)) c = {1, 0, stored[n] != 0};
@@ -314,8 +324,8 @@ class Grouper {
     }
   }
 
-  /// Topological order, earliest recorded first; groups that nothing else needs go last, so that equal
-  /// kernels among them (an optimizer's updates) stand together.
+  /// Topological order, earliest recorded first; groups that nothing else needs go last, so that
+  /// equal kernels among them (an optimizer's updates) stand together.
   void schedule() {
     const auto n = out_.all.size();
     std::vector<std::vector<int>> users(n);
@@ -355,7 +365,8 @@ class Grouper {
       for (int user : users[static_cast<std::size_t>(k)])
         if (--missing[static_cast<std::size_t>(user)] == 0) {
           push(static_cast<std::size_t>(user));
-          if (!sink[static_cast<std::size_t>(user)]) std::push_heap(ready.begin(), ready.end(), std::greater<>());
+          if (!sink[static_cast<std::size_t>(user)])
+            std::push_heap(ready.begin(), ready.end(), std::greater<>());
         }
     }
     std::sort(last.begin(), last.end());
@@ -397,7 +408,8 @@ NodeId in_order_source(const Graph& g, NodeId n, std::vector<int>& dims) {
   for (int d = 0; d < g.node(n).rank; ++d) {
     const int from = dim_of(map, d);
     dims[static_cast<std::size_t>(d)] = from == static_cast<int>(kDimNone) ? -1 : from;
-    if (from == static_cast<int>(kDimNone) || g.shape(u)[static_cast<std::size_t>(from)] == 1) continue;
+    if (from == static_cast<int>(kDimNone) || g.shape(u)[static_cast<std::size_t>(from)] == 1)
+      continue;
     if (from <= last) return kNoNode;
     last = from;
   }

@@ -69,11 +69,13 @@ void Graph::infer_symbols() {
     const auto ins = in(n);
     const auto align = [&](NodeId u) {  // broadcasting: trailing dimensions are equal or 1
       for (int d = 0; d < this->node(u).rank; ++d)
-        if (shape(u)[static_cast<std::size_t>(d)] != 1) unify(n, d + node.rank - this->node(u).rank, u, d);
+        if (shape(u)[static_cast<std::size_t>(d)] != 1)
+          unify(n, d + node.rank - this->node(u).rank, u, d);
     };
     const auto same = [&](int d, NodeId u, int du) { unify(n, d, u, du); };
     switch (info(node.op).kind) {
-      case PrimKind::kSource: break;
+      case PrimKind::kSource:
+        break;
       case PrimKind::kMap:
         for (NodeId u : ins) align(u);
         break;
@@ -81,7 +83,8 @@ void Graph::infer_symbols() {
         if (view_kind(n) == ViewKind::kDims) {
           const auto dims = static_cast<std::uint64_t>(attrs(n)[1]);
           for (int d = 0; d < node.rank; ++d)
-            if (const int from = dim_of(dims, d); from != static_cast<int>(kDimNone)) same(d, ins[0], from);
+            if (const int from = dim_of(dims, d); from != static_cast<int>(kDimNone))
+              same(d, ins[0], from);
         }
         break;
       case PrimKind::kReduce: {
@@ -94,7 +97,9 @@ void Graph::infer_symbols() {
         }
         break;
       }
-      case PrimKind::kUpdate: align(ins[0]); break;
+      case PrimKind::kUpdate:
+        align(ins[0]);
+        break;
       case PrimKind::kLeaf:
         switch (node.op) {
           case Prim::kMatmul:
@@ -102,7 +107,8 @@ void Graph::infer_symbols() {
             same(node.rank - 1, ins[1], this->node(ins[1]).rank - 1);
             unify(ins[0], this->node(ins[0]).rank - 1, ins[1], this->node(ins[1]).rank - 2);
             for (NodeId u : {ins[0], ins[1]})
-              for (int d = 0; d + 2 < this->node(u).rank; ++d) same(d + node.rank - this->node(u).rank, u, d);
+              for (int d = 0; d + 2 < this->node(u).rank; ++d)
+                same(d + node.rank - this->node(u).rank, u, d);
             break;
           case Prim::kConv2d:
             same(0, ins[0], 0);
@@ -117,14 +123,21 @@ void Graph::infer_symbols() {
           case Prim::kMaxPool2dDx:
             for (int d = 0; d < 4; ++d) same(d, ins[1], d);
             break;
-          case Prim::kConv2dDx: same(0, ins[0], 0); break;
-          case Prim::kConv2dDw: same(0, ins[0], 1); break;
+          case Prim::kConv2dDx:
+            same(0, ins[0], 0);
+            break;
+          case Prim::kConv2dDw:
+            same(0, ins[0], 1);
+            break;
           case Prim::kGatherRows:
             for (int d = 0; d < this->node(ins[1]).rank; ++d) same(d, ins[1], d);
             same(node.rank - 1, ins[0], 1);
             break;
-          case Prim::kScatterAddRows: same(1, ins[0], this->node(ins[0]).rank - 1); break;
-          default: break;
+          case Prim::kScatterAddRows:
+            same(1, ins[0], this->node(ins[0]).rank - 1);
+            break;
+          default:
+            break;
         }
         break;
     }

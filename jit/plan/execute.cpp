@@ -14,14 +14,15 @@ namespace {
 using ir::Word;
 
 constexpr std::int64_t kArenaAlign = 64;
-constexpr std::int64_t kWholeRun = 1 << 14;      // a map's run up to here is one tile
-constexpr std::int64_t kSplitWork = 1 << 16;     // elements under one grid point that are worth a split
-constexpr std::int64_t kColumnTile = 512;        // lanes
+constexpr std::int64_t kWholeRun = 1 << 14;  // a map's run up to here is one tile
+constexpr std::int64_t kSplitWork = 1
+                                    << 16;  // elements under one grid point that are worth a split
+constexpr std::int64_t kColumnTile = 512;   // lanes
 
 /// Everything that is made for one run; kept per thread so that a steady loop allocates nothing.
 struct Scratch {
-  std::vector<char*> address;       // node → memory
-  std::vector<Word> words;          // all ArgBlocks
+  std::vector<char*> address;  // node → memory
+  std::vector<Word> words;     // all ArgBlocks
   std::vector<Launch> launches;
   std::vector<std::size_t> offset;  // of each launch's ArgBlock in words
   std::vector<int> launch_of;       // first launch of each step; a split step has two
@@ -54,11 +55,13 @@ class Runner {
  private:
   const Node& node(NodeId n) const { return t_.nodes[n]; }
 
-  // -- memory ---------------------------------------------------------------------------------------
+  // -- memory
+  // ---------------------------------------------------------------------------------------
   void place_memory() {
     s_.address.assign(r_.count, nullptr);
     for (std::size_t i = 0; i < r_.count; ++i)
-      if (const Node& n = t_.nodes[i]; n.op == Prim::kInput) s_.address[i] = static_cast<char*>(n.buffer->data());
+      if (const Node& n = t_.nodes[i]; n.op == Prim::kInput)
+        s_.address[i] = static_cast<char*>(n.buffer->data());
     s_.sizes.clear();
     for (const Slot& slot : plan_.slots) {
       std::int64_t bytes = 0;
@@ -68,7 +71,8 @@ class Runner {
     const std::shared_ptr<const Plan::Layout> layout = arena_layout();
     char* arena = nullptr;
     if (layout->bytes) {
-      s_.held.push_back(Buffer::allocate(device_, static_cast<std::size_t>(layout->bytes), "arena"));
+      s_.held.push_back(
+          Buffer::allocate(device_, static_cast<std::size_t>(layout->bytes), "arena"));
       arena = static_cast<char*>(s_.held.back()->data());
     }
     for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
@@ -76,10 +80,13 @@ class Runner {
       char* at = arena ? arena + layout->offsets[i] : nullptr;
       if (slot.donor != kNoNode) {
         at = s_.address[slot.donor];
-        if (slot.live >= 0) r_.live[static_cast<std::size_t>(slot.live)].result = Ref<Buffer>(node(slot.donor).buffer);
+        if (slot.live >= 0)
+          r_.live[static_cast<std::size_t>(slot.live)].result =
+              Ref<Buffer>(node(slot.donor).buffer);
       } else if (slot.live >= 0) {
         const NodeId n = r_.live[static_cast<std::size_t>(slot.live)].node;
-        Ref<Buffer> b = Buffer::allocate(device_, static_cast<std::size_t>(t_.bytes(node(n))), label(n));
+        Ref<Buffer> b =
+            Buffer::allocate(device_, static_cast<std::size_t>(t_.bytes(node(n))), label(n));
         at = static_cast<char*>(b->data());
         r_.live[static_cast<std::size_t>(slot.live)].result = std::move(b);
       }
@@ -104,12 +111,14 @@ class Runner {
     std::vector<std::size_t> order;
     for (std::size_t i = 0; i < s_.sizes.size(); ++i)
       if (s_.sizes[i] > 0) order.push_back(i);
-    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) { return s_.sizes[a] > s_.sizes[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](auto a, auto b) { return s_.sizes[a] > s_.sizes[b]; });
     std::vector<std::size_t> placed;
     for (std::size_t i : order) {
       std::vector<std::pair<std::int64_t, std::int64_t>> busy;
       for (std::size_t j : placed)
-        if (plan_.slots[i].first <= plan_.slots[j].last && plan_.slots[j].first <= plan_.slots[i].last)
+        if (plan_.slots[i].first <= plan_.slots[j].last &&
+            plan_.slots[j].first <= plan_.slots[i].last)
           busy.emplace_back(layout->offsets[j], layout->offsets[j] + s_.sizes[j]);
       std::sort(busy.begin(), busy.end());
       std::int64_t at = 0;
@@ -126,7 +135,8 @@ class Runner {
     return layout;
   }
 
-  // -- ArgBlocks ------------------------------------------------------------------------------------
+  // -- ArgBlocks
+  // ------------------------------------------------------------------------------------
   void bind_steps() {
     s_.words.clear();
     s_.launches.clear();
@@ -137,7 +147,8 @@ class Runner {
       if (step.kernel) bind_kernel(*step.kernel, step.leaf != kNoNode);
     }
     s_.launch_of.push_back(static_cast<int>(s_.launches.size()));
-    for (std::size_t i = 0; i < s_.launches.size(); ++i) s_.launches[i].args = s_.words.data() + s_.offset[i];
+    for (std::size_t i = 0; i < s_.launches.size(); ++i)
+      s_.launches[i].args = s_.words.data() + s_.offset[i];
   }
 
   struct Walk {
@@ -191,7 +202,8 @@ class Runner {
       const std::int64_t bytes = size_of(node(o.node).dtype);
       w[o.pointer] = reinterpret_cast<std::intptr_t>(s_.address[o.node] + walked.offset * bytes);
       for (std::size_t a = 0; a < axes; ++a)
-        w[static_cast<std::size_t>(o.strides) + a] = o.dims[a] < 0 ? 0 : walked.strides[o.dims[a]] * bytes;
+        w[static_cast<std::size_t>(o.strides) + a] =
+            o.dims[a] < 0 ? 0 : walked.strides[o.dims[a]] * bytes;
     }
     for (const ScalarWord& s : spec.scalars) w[s.word] = scalar(spec, s, parts);
     for (const IotaWords& i : spec.iotas) bind_iota(w, i, axes);
@@ -203,8 +215,10 @@ class Runner {
 
   Word scalar(const BindSpec& spec, const ScalarWord& s, const std::int64_t* parts) const {
     switch (s.kind) {
-      case ScalarWord::kAttr: return t_.attrs(node(s.node))[static_cast<std::size_t>(s.index)];
-      case ScalarWord::kSize: return parts[s.index];
+      case ScalarWord::kAttr:
+        return t_.attrs(node(s.node))[static_cast<std::size_t>(s.index)];
+      case ScalarWord::kSize:
+        return parts[s.index];
       case ScalarWord::kInner: {
         std::int64_t n = 1;
         for (int p = s.index + 1; p <= s.end; ++p) n *= parts[p];
@@ -214,7 +228,8 @@ class Runner {
         const MemoryOperand& o = spec.operands[static_cast<std::size_t>(s.operand)];
         return walk(o.node, o.view).strides[s.index];
       }
-      case ScalarWord::kFlatStride: return walk(s.node, kNoNode).strides[s.index];
+      case ScalarWord::kFlatStride:
+        return walk(s.node, kNoNode).strides[s.index];
     }
     return 0;
   }
@@ -265,13 +280,18 @@ class Runner {
     w[ir::kArgBlocks] = blocks;
     if (column) {
       w[ir::kArgChunk] = std::max<std::int64_t>(lane, 1);
-      const std::int64_t want = ceil_div(ceil_div(lane, 64), std::max<std::int64_t>(1, ceil_div(2 * threads, std::max<std::int64_t>(grid, 1)))) * 64;
+      const std::int64_t want =
+          ceil_div(
+              ceil_div(lane, 64),
+              std::max<std::int64_t>(1, ceil_div(2 * threads, std::max<std::int64_t>(grid, 1)))) *
+          64;
       if (lane > 64) w[ir::kArgChunk] = std::min(lane, want);
     } else {
       w[ir::kArgChunk] = std::max<std::int64_t>(run, 1);
     }
     const std::int64_t points = column ? grid * ceil_div(lane, kColumnTile) : grid;
-    const bool split = k.partial && blocks > 1 && points < 4 * threads && outer * run * lane >= kSplitWork;
+    const bool split =
+        k.partial && blocks > 1 && points < 4 * threads && outer * run * lane >= kSplitWork;
     if (!split) {
       if (column) w[ir::kArgChunks] = std::max<std::int64_t>(1, ceil_div(lane, w[ir::kArgChunk]));
       s_.launches.back().tiles = lane == 0 ? 0 : grid * w[ir::kArgChunks];
@@ -298,7 +318,8 @@ class Runner {
     s_.launches.push_back({k.combine.get(), nullptr, grid * c[ir::kArgChunks]});
   }
 
-  // -- launches -------------------------------------------------------------------------------------
+  // -- launches
+  // -------------------------------------------------------------------------------------
   void launch_steps() {
     for (std::size_t i = 0; i < plan_.steps.size();) {
       const Step& step = plan_.steps[i];
@@ -310,7 +331,8 @@ class Runner {
       if (step.update != kNoNode && step.update_base != kNoNode) {
         const Node& n = node(step.update);
         if (t_.bytes(n))
-          device_.copy(s_.address[step.update], s_.address[step.update_base], static_cast<std::size_t>(t_.bytes(n)), {});
+          device_.copy(s_.address[step.update], s_.address[step.update_base],
+                       static_cast<std::size_t>(t_.bytes(n)), {});
       }
       std::size_t end = i + 1;
       while (end < plan_.steps.size() && plan_.steps[end].batch == step.batch) ++end;
@@ -325,7 +347,8 @@ class Runner {
     for (std::size_t i = begin; i < end; ++i) {
       const int first = s_.launch_of[i], after = s_.launch_of[i + 1];
       if (after - first == 1) {
-        if (s_.launches[static_cast<std::size_t>(first)].tiles > 0) batch_.push_back(s_.launches[static_cast<std::size_t>(first)]);
+        if (s_.launches[static_cast<std::size_t>(first)].tiles > 0)
+          batch_.push_back(s_.launches[static_cast<std::size_t>(first)]);
         continue;
       }
       for (int l = first; l < after; ++l) launch({&s_.launches[static_cast<std::size_t>(l)], 1});
@@ -346,8 +369,8 @@ class Runner {
     for (const LeafOperand& o : step.operands) {
       const Walk walked = walk(o.node, o.view);
       const NodeId shown = o.view == kNoNode ? o.node : o.view;
-      in[count++] = {s_.address[o.node] + walked.offset * size_of(node(o.node).dtype), node(o.node).dtype,
-                     Shape(t_.shape(node(shown))), walked.strides};
+      in[count++] = {s_.address[o.node] + walked.offset * size_of(node(o.node).dtype),
+                     node(o.node).dtype, Shape(t_.shape(node(shown))), walked.strides};
     }
     const Shape shape(t_.shape(n));
     LeafCall call;

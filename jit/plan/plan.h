@@ -31,14 +31,15 @@ struct LeafOperand {
 struct Step {
   NodeId leaf = kNoNode;  ///< the leaf node, or kNoNode for a fused kernel
   std::vector<LeafOperand> operands;
-  std::unique_ptr<PlannedKernel> kernel;  ///< the fused kernel, or the leaf's epilogue (may be null)
+  std::unique_ptr<PlannedKernel>
+      kernel;                    ///< the fused kernel, or the leaf's epilogue (may be null)
   NodeId update_base = kNoNode;  ///< copied into the update's buffer before the kernel runs
   NodeId update = kNoNode;
   int batch = -1;  ///< consecutive steps of one batch are one launch
 };
 
-/// Where a stored value lies. Values that share memory (an update in place, a leaf's raw output under its
-/// epilogue) share a slot.
+/// Where a stored value lies. Values that share memory (an update in place, a leaf's raw output
+/// under its epilogue) share a slot.
 struct Slot {
   std::vector<NodeId> nodes;
   int live = -1;            ///< index of the live value, or -1: a temporary in the arena

@@ -98,7 +98,8 @@ class Planner {
     sink_ = std::move(sink);
   }
 
-  // -- values ---------------------------------------------------------------------------------------
+  // -- values
+  // ---------------------------------------------------------------------------------------
   void place_values() {
     const int n = static_cast<int>(plan_->steps.size());
     last_use_.assign(g_.count, -1);
@@ -110,7 +111,8 @@ class Planner {
           if (!o.store) use(o.node, s);
       if (step.update != kNoNode) use(step.update_base, s);
     }
-    for (std::size_t i = 0; i < request_.live.size(); ++i) live_index_[request_.live[i].node] = static_cast<int>(i);
+    for (std::size_t i = 0; i < request_.live.size(); ++i)
+      live_index_[request_.live[i].node] = static_cast<int>(i);
     for (int s = 0; s < n; ++s) place_step(s);
   }
   void use(NodeId node, int step) { last_use_[node] = std::max(last_use_[node], step); }
@@ -155,7 +157,8 @@ class Planner {
     }
     for (const MemoryOperand& o : step.kernel->spec.operands) {
       if (!o.store) continue;
-      const bool under = !raw_placed && size_of(g_.node(o.node).dtype) == size_of(g_.node(step.leaf).dtype) &&
+      const bool under = !raw_placed &&
+                         size_of(g_.node(o.node).dtype) == size_of(g_.node(step.leaf).dtype) &&
                          g_.node(o.node).rank == g_.node(step.leaf).rank;
       const int id = new_slot(o.node, s);
       if (under) {
@@ -171,10 +174,12 @@ class Planner {
   void place_update(Step& step, int s) {
     const NodeId base = step.update_base;
     bool read = false;  // the value may be made of the base's old elements
-    for (const MemoryOperand& o : step.kernel->spec.operands) read = read || (!o.store && o.node == base);
+    for (const MemoryOperand& o : step.kernel->spec.operands)
+      read = read || (!o.store && o.node == base);
     const int id = plan_->slot_of[base];
     const bool last = last_use_[base] == s && !read;
-    if (id >= 0 && last && live_index(base) < 0 && plan_->slots[static_cast<std::size_t>(id)].live < 0) {
+    if (id >= 0 && last && live_index(base) < 0 &&
+        plan_->slots[static_cast<std::size_t>(id)].live < 0) {
       share(step.update, id);
       step.update_base = kNoNode;
       return;
@@ -204,12 +209,14 @@ class Planner {
     return kNoNode;
   }
   bool same_index(const MemoryOperand& in, const MemoryOperand& out) {
-    return in.view == kNoNode && size_of(g_.node(in.node).dtype) == size_of(g_.node(out.node).dtype) &&
+    return in.view == kNoNode &&
+           size_of(g_.node(in.node).dtype) == size_of(g_.node(out.node).dtype) &&
            in.dims == out.dims && g_.symbols(in.node) == g_.symbols(out.node) &&
            g_.node(in.node).rank == g_.node(out.node).rank;
   }
 
-  // -- batches --------------------------------------------------------------------------------------
+  // -- batches
+  // --------------------------------------------------------------------------------------
   /// Equal kernels that stand together and don't depend on each other are one launch.
   void batch() {
     int batch = 0;
@@ -229,7 +236,8 @@ class Planner {
       std::vector<NodeId> d;
       for (const MemoryOperand& o : s.kernel->spec.operands)
         if (o.store)
-          if (const NodeId n = plan_->slots[static_cast<std::size_t>(plan_->slot_of[o.node])].donor; n != kNoNode)
+          if (const NodeId n = plan_->slots[static_cast<std::size_t>(plan_->slot_of[o.node])].donor;
+              n != kNoNode)
             d.push_back(n);
       return d;
     };
