@@ -26,7 +26,18 @@ std::int64_t mask_of(const Tensor& x, const Shape& dims, const char* op) {
 
 Tensor reduce(Prim op, const Tensor& x, const Shape& dims, bool keepdim, const char* name) {
   const std::int64_t mask = mask_of(x, dims, name);
-  return mask ? bind(op, {&x}, {mask, keepdim}) : x.clone();  // a 0-d tensor is its own reduction
+  std::int64_t terms = 1;
+  Shape kept;
+  for (int i = 0; i < x.dim(); ++i) {
+    if ((mask >> i) & 1)
+      terms *= x.size(i);
+    else
+      kept.push_back(x.size(i));
+  }
+  if (terms != 1) return bind(op, {&x}, {mask, keepdim});
+  // One term reduces to itself, but a sum starts at +0. Said as a map, it fuses with its neighbours.
+  const Tensor& one = keepdim || !mask ? x : x.view(kept);
+  return op == Prim::kSum ? add(one, 0) : one.clone();
 }
 
 std::int64_t count(const Tensor& x, const Shape& dims) {
