@@ -10,4 +10,10 @@ void trace(Suite& suite);        ///< overheads: record, replay, compile
 void leaf(Suite& suite);         ///< matrix products, convolutions, pools
 void elementwise(Suite& suite);  ///< bandwidth: chains, single ops, sums
 
+void train(Suite& suite);      ///< AdamW training steps
+void coldstart(Suite& suite);  ///< a process up to its first training step
+
+/// What coldstart's child process does: one training step, then a line.
+void first_step();
+
 }  // namespace flash::bench
