@@ -114,6 +114,15 @@ def check_includes(path, lines, public):
             problem(path, n, f"apps uses the public API only, and {target} is not public")
 
 
+def check_links(path):
+    """Relative links of a page lead somewhere."""
+    page = ROOT / path
+    for n, line in enumerate(page.read_text().split("\n"), 1):
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
+            if "://" not in target and not (page.parent / target).exists():
+                problem(path, n, f"the link to {target} leads nowhere")
+
+
 def check_format(files):
     tool = shutil.which("clang-format")
     if not tool:
@@ -141,6 +150,8 @@ def main():
         check_text(path, lines)
         if path in sources:
             check_includes(path, lines, public)
+    for path in tracked("*.md"):
+        check_links(path)
     if sources:
         check_format(sources)
     for line in problems:

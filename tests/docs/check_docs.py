@@ -42,12 +42,6 @@ def blocks(page):
         yield text.count("\n", 0, match.start()) + 1, match[1]
 
 
-def broken_links(page):
-    """Relative links of a page whose file does not exist."""
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
-    return [t for t in targets if "://" not in t and not (page.parent / t).exists()]
-
-
 def whole_program(text):
     if re.search(r"\bint main\(", text):
         return text
@@ -84,8 +78,6 @@ def main():
 
         pages = [*sorted(source.glob("*.md")), *sorted((source / "docs").rglob("*.md"))]
         for page in pages:
-            broken = broken_links(page)
-            say(f"{page.relative_to(source)} has no broken links", not broken, "\n".join(broken))
             for line, text in blocks(page):
                 name = f"{page.relative_to(source)}:{line}"
                 program = scratch / "snippet.cpp"
