@@ -171,7 +171,11 @@ struct Section {
 inline constexpr int kArgChunk = 0;   ///< run elements (map) or lanes (kColumn) of one tile
 inline constexpr int kArgChunks = 1;  ///< tiles of one grid point
 inline constexpr int kArgBlocks = 2;  ///< reduction blocks of one grid point (split modes)
-inline constexpr int kArgExtents = 3;  ///< first of axes words: extents
+inline constexpr int kArgFlags = 3;   ///< hints that change no bit of a result; 0 is always right
+inline constexpr int kArgExtents = 4;  ///< first of axes words: extents
+
+/// kArgFlags: a map's stores bypass the caches. Pays when the outputs are larger than the last cache.
+inline constexpr std::int64_t kFlagStream = 1;
 
 inline constexpr std::int64_t kRowBlock = 4096;   ///< elements of a reduction block, form kRow
 inline constexpr std::int64_t kColumnBlock = 64;  ///< elements of a reduction block, form kColumn

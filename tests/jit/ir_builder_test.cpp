@@ -118,10 +118,10 @@ TEST_CASE("a kernel's text shows axes, accesses and one instruction a line") {
   f.nest.kernel.name = "half_more";
   const std::string text = to_string(f.nest.kernel);
   CHECK(text ==
-        "kernel half_more row whole, 8 words\n"
+        "kernel half_more row whole, 9 words\n"
         "  axes: loop\n"
-        "  @0: f32 in w4, strides w5: unit\n"
-        "  @1: f32 out w6, strides w7: unit\n"
+        "  @0: f32 in w5, strides w6: unit\n"
+        "  @1: f32 out w7, strides w8: unit\n"
         "  loop:\n"
         "    %0: f32 = load @0\n"
         "    %1: i32 = bitcast %0\n"

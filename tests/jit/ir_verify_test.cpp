@@ -21,7 +21,7 @@ Access access(DType d, int pointer, int strides, std::vector<Step> step) {
 }
 
 // grid × run: loop { x = load; s = sum(x) } row { y = s * 2; store y } loop { store x / s }.
-// Words: 3 fixed, 2 extents, 3 × (pointer, 2 strides), 1 scalar.
+// Words: 4 fixed, 2 extents, 3 × (pointer, 2 strides), 1 scalar.
 struct Valid {
   Kernel k;
   Value x, sum, twice, store, again, quotient;
@@ -29,10 +29,10 @@ struct Valid {
   Valid() {
     k.name = "valid";
     k.axes = {Role::kGrid, Role::kLoop};
-    k.words = 15;
-    k.accesses = {access(DType::kF32, 5, 6, {Step::kAny, Step::kUnit}),
-                  access(DType::kF32, 8, 9, {Step::kAny, Step::kZero}),
-                  access(DType::kF32, 11, 12, {Step::kAny, Step::kUnit})};
+    k.words = 16;
+    k.accesses = {access(DType::kF32, 6, 7, {Step::kAny, Step::kUnit}),
+                  access(DType::kF32, 9, 10, {Step::kAny, Step::kZero}),
+                  access(DType::kF32, 12, 13, {Step::kAny, Step::kUnit})};
     Builder b(k);
     b.begin_loop();
     x = b.load(0, Type::kF32);
@@ -89,7 +89,7 @@ TEST_CASE("the verifier refuses axes, forms and modes that do not fit") {
   refuses("at least one loop axis", [](Valid& v) { v.k.axes = {Role::kGrid, Role::kGrid}; });
   refuses("one lane axis", [](Valid& v) { v.k.form = Form::kColumn; });
   refuses("one lane axis", [](Valid& v) { v.k.axes.push_back(Role::kLane); });
-  refuses("extents of all axes", [](Valid& v) { v.k.words = 4; });
+  refuses("extents of all axes", [](Valid& v) { v.k.words = 5; });
   refuses("exactly one loop section", [](Valid& v) { v.k.mode = Mode::kPartial; });
   const auto no_reduction = [](Valid& v) {
     v.k.sections.erase(v.k.sections.begin(), v.k.sections.end() - 1);
@@ -118,18 +118,18 @@ TEST_CASE("the verifier refuses axes, forms and modes that do not fit") {
 }
 
 TEST_CASE("the verifier refuses words outside of the ArgBlock") {
-  refuses("pointer is a word after", [](Valid& v) { v.k.accesses[0].pointer = 4; });
-  refuses("pointer is a word after", [](Valid& v) { v.k.accesses[0].pointer = 15; });
-  refuses("strides lie in the ArgBlock", [](Valid& v) { v.k.accesses[0].strides = 14; });
+  refuses("pointer is a word after", [](Valid& v) { v.k.accesses[0].pointer = 5; });
+  refuses("pointer is a word after", [](Valid& v) { v.k.accesses[0].pointer = 16; });
+  refuses("strides lie in the ArgBlock", [](Valid& v) { v.k.accesses[0].strides = 15; });
   refuses("strides lie in the ArgBlock", [](Valid& v) { v.k.accesses[0].strides = -1; });
   refuses("scalar's word", [](Valid& v) {
     Inst i = make(Op::kScalar, Type::kF32);
-    i.slot = 15;
+    i.slot = 16;
     v.append(1, i);
   });
   refuses("iota's words", [](Valid& v) {
     Inst i = make(Op::kIota, Type::kI64);
-    i.slot = 13;
+    i.slot = 14;
     v.append(1, i);
   });
 }
@@ -217,7 +217,7 @@ TEST_CASE("a split kernel needs partials of the reduction's type") {
   CHECK_THROWS_AS(verify(v.k), InternalError);
   Access a;
   a.dtype = DType::kF64;
-  a.pointer = 14;
+  a.pointer = 15;
   v.k.accesses.push_back(a);
   v.inst(v.sum).access = 3;
   CHECK_THROWS_AS(verify(v.k), InternalError);

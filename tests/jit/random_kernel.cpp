@@ -120,6 +120,7 @@ void RandomKernel::axes() {
   for (int i = 0; i < loops; ++i) {
     const bool run = i + 1 == loops;
     int64_t n = run ? kRuns[pick(static_cast<int>(std::size(kRuns)))] : 1 + pick(4);
+    if (run && map_ && chance(10)) n = 1024 + pick(3000);
     if (run && !map_ && chance(8)) n = 8192 + pick(8192);
     if (chance(3)) n = 0;
     if (form_ == Form::kColumn) n = std::min<int64_t>(n, 260);
@@ -349,6 +350,7 @@ RandomKernel::RandomKernel(std::uint64_t seed) : random_(seed) {
   }
   splittable_ = !map_ && loops == 1;
   const int64_t vector = std::max<int64_t>(1, axes_.back().extent);
+  nest_->args[ir::kArgFlags] = chance(50) ? ir::kFlagStream : 0;
   nest_->set_chunk(chance(50) ? vector : 1 + pick(static_cast<int>(vector)));
 }
 

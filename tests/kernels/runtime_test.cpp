@@ -45,6 +45,7 @@ std::vector<std::int64_t> args_of(const float* x, float* y, std::int64_t n, std:
   return {chunk,
           (n + chunk - 1) / chunk,
           0,
+          0,
           n,
           reinterpret_cast<std::intptr_t>(x),
           4,
@@ -124,7 +125,7 @@ TEST_CASE("the null device counts launches by name, computes nothing and hands o
   null::NullRuntime runtime;
   const auto kernel = runtime.load(add_one(), CodeKind::kBest);
   Block* block = runtime.allocator().allocate(std::size_t{64} << 30);  // more than there may be
-  const std::vector<std::int64_t> args(8, 0);
+  const std::vector<std::int64_t> args(9, 0);
   const Launch item{kernel.get(), args.data(), 1};
   runtime.launch({&item, 1}, {});
   runtime.launch({&item, 1}, {});

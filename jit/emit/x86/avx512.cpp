@@ -59,15 +59,22 @@ class Avx512 final : public Simd {
 
   Val select(Val& p, Val& a, Val& b) override {
     const Type t = a.type;
-    // blend: the mask chooses the last operand
-    const InstId id = t == Type::kF32   ? I::kIdVblendmps
-                      : t == Type::kF64 ? I::kIdVblendmpd
-                      : t == Type::kI32 ? I::kIdVpblendmd
-                                        : I::kIdVpblendmq;
+    // Not by vblendm: Asmjit takes its result for an operand too.
+    const InstId move = is_wide(t) ? I::kIdVmovapd : I::kIdVmovaps;
+    const InstId broadcast = is_wide(t) ? I::kIdVbroadcastsd : I::kIdVbroadcastss;
+    const bool else_zero = b.constant && b.bits == 0;
     return build(t, p.uniform && a.uniform && b.uniform, [&](int i) {
-      x86::Vec r = reg(), no = in_reg(b, i);
-      const asmjit::Operand yes = operand(a, i);
-      cc_.k(mask(p, t, i)).emit(id, r, no, yes);
+      x86::Vec r = reg();
+      if (!else_zero) copy(r, in_reg(b, i));
+      cc_.k(mask(p, t, i));
+      if (else_zero) cc_.z();
+      if (a.empty()) {
+        x86::Mem m = a.mem;
+        m.resetBroadcast();
+        cc_.emit(broadcast, r, m);
+      } else {
+        cc_.emit(move, r, in_reg(a, i));
+      }
       return r;
     });
   }

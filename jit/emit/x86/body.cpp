@@ -1,4 +1,4 @@
-// jit/emit/x86/body.cpp -- section bodies, one vector at a time, and the loop over vectors
+// jit/emit/x86/body.cpp -- section bodies: one vector of every instruction
 #include "jit/emit/x86/emitter.h"
 
 namespace flash::emit::x64 {
@@ -91,66 +91,6 @@ void Emitter::forget_hoisted(std::size_t section) {
   for (const Value v : k_.sections[section].body)
     if (an_.place[static_cast<std::size_t>(v)] == Place::kHoisted)
       kept_[static_cast<std::size_t>(v)] = Val();
-}
-
-void Emitter::vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, Context c) {
-  const int axis = k_.vector_axis();
-  const int step = simd_->lanes * loop.unroll;
-  c.at = &at;
-  c.index = loop.index;
-  // Lanes far apart have running cursors, one vector ahead after each copy.
-  const auto run_ahead = [&] {
-    for (std::size_t i = 0; i < an_.items.size(); ++i) {
-      const Item& item = an_.items[i];
-      if (item.in_section[section] && item.step(axis) == Step::kAny)
-        cc_.add(at[i], offsets_[i].cloneAdjusted(simd_->lanes * 8));
-    }
-  };
-
-  Label whole = cc_.newLabel(), rest = cc_.newLabel(), out = cc_.newLabel();
-  x86::Gp last = cc_.newInt64();
-  cc_.lea(last, x86::ptr(loop.end, -step));
-  cc_.cmp(loop.index, last);
-  cc_.jg(rest);
-  cc_.bind(whole);
-  for (int u = 0; u < loop.unroll; ++u) {
-    c.copy = u;
-    c.lane0 = u * simd_->lanes;
-    body(section, c);
-    run_ahead();
-  }
-  cc_.add(loop.index, step);
-  cc_.cmp(loop.index, last);
-  cc_.jle(whole);
-  cc_.bind(rest);
-  if (loop.between) loop.between();
-
-  Label masked = cc_.newLabel();
-  cc_.cmp(loop.index, loop.end);
-  cc_.jge(out);
-  cc_.bind(masked);
-  x86::Gp n = cc_.newInt64();
-  cc_.mov(n, loop.end);
-  cc_.sub(n, loop.index);
-  if (loop.loop_tail) {
-    x86::Gp most = cc_.newInt64();
-    cc_.mov(most.r32(), simd_->lanes);
-    cc_.cmp(n, most);
-    cc_.cmovg(n, most);
-  }
-  Val tail = simd_->first_lanes(n);
-  c.copy = 0;
-  c.lane0 = 0;
-  c.tail = &tail;
-  c.unrolled = false;
-  body(section, c);
-  if (loop.loop_tail) {
-    run_ahead();
-    cc_.add(loop.index, simd_->lanes);
-    cc_.cmp(loop.index, loop.end);
-    cc_.jl(masked);
-  }
-  cc_.bind(out);
 }
 
 }  // namespace flash::emit::x64

@@ -106,6 +106,14 @@ Val Simd::load_broadcast(DType d, Type t, const x86::Mem& m) {
   return broadcast(t, x);
 }
 
+void Simd::store_stream(Val& a, const x86::Mem& m) {
+  for (int p = 0; p < parts(a.type); ++p) {
+    x86::Mem e = m.cloneAdjusted(p * bytes);
+    e.setSize(static_cast<std::uint32_t>(bytes));
+    emit(I::kIdVmovntps, e, in_reg(a, p));
+  }
+}
+
 void Simd::store_lane0(DType d, Val& a, const x86::Mem& m) {
   x86::Vec x = in_reg(a, 0);
   x86::Mem e = m;

@@ -21,6 +21,7 @@ struct Context {
   int lane0 = 0;          ///< lanes by which this copy is ahead of `index`
   bool uniform = false;   ///< one element for all lanes: row sections of kRow, hoisted values
   Val* tail = nullptr;    ///< lanes that exist; nullptr: all
+  bool stream = false;    ///< stores bypass the caches; their addresses are aligned
   int copy = 0;           ///< number of this copy in an unrolled loop
   bool unrolled = false;  ///< reductions keep their accumulators in registers
 };
@@ -69,15 +70,26 @@ class Emitter {
   /// Number of reduction blocks of one pass over the run.
   x86::Gp blocks_of_run(std::int64_t block);
 
-  // -- vectors along the vector axis (body.cpp)
+  // -- vectors along the vector axis (vectors.cpp)
   /// index … end - 1 in copies of whole vectors, then what is left, masked.
   struct VectorLoop {
     x86::Gp index, end;
     int unroll = 1;
+    bool may_stream = false;             ///< obey kFlagStream; the section is streamable
     bool loop_tail = false;              ///< the masked part may be longer than one vector
     std::function<void()> between = {};  ///< runs after the whole vectors, before what is left
   };
-  void vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, Context c);
+  void vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, const Context& c);
+  void whole_vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, Context c);
+  /// One vector's first `count` lanes.
+  void masked_vector(std::size_t section, Context c, const x86::Gp& count);
+  /// Running cursors (of lanes that lie apart) move on by one vector.
+  void next_vector(std::size_t section, const Cursors& at);
+  /// All accesses lie side by side and no store is guarded: stores can be aligned and bypass
+  /// caches.
+  bool streamable(std::size_t section) const;
+
+  // -- section bodies (body.cpp)
   void body(std::size_t section, const Context& c);
   void hoist(std::size_t section);
   void forget_hoisted(std::size_t section);
@@ -109,6 +121,9 @@ class Emitter {
   void compute(ir::Value v, const Context& c);
   bool dies(ir::Value v);
   void lane_offsets();
+  /// Sets `head` to the elements before every store is aligned; jumps to `no` if that never is.
+  void align_stores(std::size_t section, const Cursors& at, const x86::Gp& index,
+                    const x86::Gp& head, const Label& no);
   x86::Mem address(int item, const Context& c);
   /// Address of one lane: base and offsets, as the item and the index vector want it.
   struct LaneAddress {

@@ -258,7 +258,11 @@ void Emitter::store(const Inst& i, int item, const Context& c) {
   Val* mask = masked(guard, c, room);
   const bool consecutive = i.b == kNone && x.step(k_.vector_axis()) == Step::kUnit;
   if (consecutive && (mask == nullptr || simd_->can_mask(d))) {
-    simd_->store(d, *value, address(item, c), mask);
+    if (c.stream) {
+      simd_->store_stream(*value, address(item, c));
+    } else {
+      simd_->store(d, *value, address(item, c), mask);
+    }
     return;
   }
   x86::Mem b = buffer(element_buffer_);

@@ -93,7 +93,7 @@ class RowEmitter final : public Emitter {
       cc_.xor_(index.r32(), index.r32());
     }
     if (reductions_.empty()) {
-      VectorLoop loop{.index = index, .end = end};
+      VectorLoop loop{.index = index, .end = end, .may_stream = map && streamable(s)};
       vectors(s, running, loop, Context());
       return;
     }

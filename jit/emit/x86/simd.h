@@ -105,6 +105,7 @@ class Simd {
   virtual bool can_mask(DType d) const = 0;
   virtual Val load(DType d, Type t, const x86::Mem& m, Val* mask) = 0;
   virtual void store(DType d, Val& a, const x86::Mem& m, Val* mask) = 0;
+  void store_stream(Val& a, const x86::Mem& m);            ///< 32- and 64-bit elements, m aligned
   Val load_broadcast(DType d, Type t, const x86::Mem& m);  ///< one element to all lanes
   /// 32- or 64-bit elements at base + offset (bytes); as load() with a mask.
   virtual Val gather(Type t, const x86::Gp& base, const std::array<x86::Vec, 2>& offsets,

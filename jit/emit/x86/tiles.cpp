@@ -39,6 +39,11 @@ void Emitter::function() {
   cc_.inc(tile_);
   cc_.cmp(tile_, tile_end_);
   cc_.jl(next);
+  if (!k_.has_reduce()) {  // streamed stores become visible before anything that follows
+    cc_.test(word(ir::kArgFlags), ir::kFlagStream);
+    cc_.jz(done);
+    cc_.sfence();
+  }
   cc_.bind(done);
   cc_.ret();
   cc_.endFunc();

@@ -1,0 +1,160 @@
+// jit/emit/x86/vectors.cpp -- the loop along the vector axis: whole vectors, then what is left,
+// masked
+#include "jit/emit/x86/emitter.h"
+
+namespace flash::emit::x64 {
+
+using ir::Inst;
+using ir::kNone;
+using ir::Op;
+using ir::Step;
+using ir::Value;
+
+namespace {
+
+constexpr int kShortRun = 1024;  ///< elements; shorter runs are not worth their unaligned ends
+
+}  // namespace
+
+void Emitter::next_vector(std::size_t section, const Cursors& at) {
+  for (std::size_t i = 0; i < an_.items.size(); ++i) {
+    const Item& item = an_.items[i];
+    if (item.in_section[section] && item.step(k_.vector_axis()) == Step::kAny)
+      cc_.add(at[i], offsets_[i].cloneAdjusted(simd_->lanes * 8));
+  }
+}
+
+void Emitter::whole_vectors(std::size_t section, const Cursors& at, const VectorLoop& loop,
+                            Context c) {
+  const int step = simd_->lanes * loop.unroll;
+  Label next = cc_.newLabel(), out = cc_.newLabel();
+  x86::Gp last = cc_.newInt64();
+  cc_.lea(last, x86::ptr(loop.end, -step));
+  cc_.cmp(loop.index, last);
+  cc_.jg(out);
+  cc_.bind(next);
+  for (int u = 0; u < loop.unroll; ++u) {
+    c.copy = u;
+    c.lane0 = u * simd_->lanes;
+    body(section, c);
+    next_vector(section, at);
+  }
+  cc_.add(loop.index, step);
+  cc_.cmp(loop.index, last);
+  cc_.jle(next);
+  cc_.bind(out);
+}
+
+void Emitter::masked_vector(std::size_t section, Context c, const x86::Gp& count) {
+  Val tail = simd_->first_lanes(count);
+  c.tail = &tail;
+  c.unrolled = false;
+  body(section, c);
+}
+
+void Emitter::vectors(std::size_t section, const Cursors& at, const VectorLoop& loop,
+                      const Context& context) {
+  Context c = context;
+  c.at = &at;
+  c.index = loop.index;
+  Label whole = cc_.newLabel(), rest = cc_.newLabel(), masked = cc_.newLabel();
+  Label out = cc_.newLabel(), streamed = cc_.newLabel();
+  x86::Gp n = cc_.newInt64(), streaming;
+  if (loop.may_stream) {
+    streaming = cc_.newInt32();
+    cc_.xor_(streaming, streaming);
+    cc_.test(word(ir::kArgFlags), ir::kFlagStream);
+    cc_.jz(whole);
+    cc_.mov(n, loop.end);
+    cc_.sub(n, loop.index);
+    cc_.cmp(n, kShortRun);
+    cc_.jl(whole);
+    align_stores(section, at, loop.index, n, whole);
+    cc_.mov(streaming, 1);
+    cc_.test(n, n);
+    cc_.jnz(masked);
+  }
+  cc_.bind(whole);
+  if (loop.may_stream) {
+    cc_.test(streaming, streaming);
+    cc_.jnz(streamed);
+  }
+  whole_vectors(section, at, loop, c);
+  if (loop.may_stream) {
+    cc_.jmp(rest);
+    cc_.bind(streamed);
+    c.stream = true;
+    whole_vectors(section, at, loop, c);
+    c.stream = false;
+  }
+  cc_.bind(rest);
+  if (loop.between) loop.between();
+  cc_.mov(n, loop.end);
+  cc_.sub(n, loop.index);
+  cc_.jle(out);
+  if (loop.loop_tail) {
+    x86::Gp most = cc_.newInt64(), count = cc_.newInt64();
+    cc_.mov(most.r32(), simd_->lanes);
+    cc_.bind(masked);
+    cc_.mov(count, n);
+    cc_.cmp(count, most);
+    cc_.cmovg(count, most);
+    masked_vector(section, c, count);
+    next_vector(section, at);
+    cc_.add(loop.index, simd_->lanes);
+    cc_.sub(n, simd_->lanes);
+    cc_.jg(masked);
+  } else {
+    cc_.bind(masked);
+    masked_vector(section, c, n);
+    if (loop.may_stream) {  // it may have been the head
+      cc_.add(loop.index, n);
+      cc_.cmp(loop.index, loop.end);
+      cc_.jl(whole);
+    }
+  }
+  cc_.bind(out);
+}
+
+bool Emitter::streamable(std::size_t section) const {
+  bool stores = false;
+  for (const Item& item : an_.items)
+    if (item.in_section[section] && item.step(k_.vector_axis()) == Step::kAny) return false;
+  for (const Value v : k_.sections[section].body) {
+    const Inst& i = inst(v);
+    if (i.op != Op::kStore) continue;
+    const ir::Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
+    stores = true;
+    if (i.guard != kNone || i.b != kNone || flash::size_of(a.dtype) < 4 ||
+        a.step.back() != Step::kUnit)
+      return false;
+  }
+  return stores;
+}
+
+void Emitter::align_stores(std::size_t section, const Cursors& at, const x86::Gp& index,
+                           const x86::Gp& head, const Label& no) {
+  // The first store says how many; all have to be aligned after that many.
+  bool first = true;
+  x86::Gp p = cc_.newInt64();
+  for (const Value v : k_.sections[section].body) {
+    const Inst& i = inst(v);
+    if (i.op != Op::kStore) continue;
+    const auto item = static_cast<std::size_t>(an_.item_of[static_cast<std::size_t>(v)]);
+    const int size = flash::size_of(an_.items[item].access->dtype);
+    const auto shift = static_cast<std::uint32_t>(size == 8 ? 3 : 2);
+    cc_.lea(p, x86::ptr(at[item], index, shift));
+    if (first) {
+      cc_.mov(head, p);
+      cc_.neg(head);
+      cc_.and_(head, simd_->bytes - 1);
+      cc_.shr(head, static_cast<int>(shift));
+      first = false;
+    }
+    cc_.lea(p, x86::ptr(p, head, shift));
+    cc_.test(p, simd_->bytes - 1);
+    cc_.jnz(no);
+  }
+}
+
+}  // namespace flash::emit::x64
