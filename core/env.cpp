@@ -14,8 +14,8 @@ constexpr std::int64_t kMax = INT64_MAX;
 constexpr Info kTable[kNumEnv] = {
     {Env::kLog, "FLASH_LOG", Kind::kChoice, "warn", 0, 0, "off|error|warn|info|debug",
      "Least important log messages that go to stderr.", "core/log.cpp"},
-    {Env::kDebug, "FLASH_DEBUG", Kind::kInt, "0", 0, 4, "",
-     "1: a line per flush; 2: a line per kernel; 3: kernel IR; 4: assembly.", "jit, kernels"},
+    {Env::kDebug, "FLASH_DEBUG", Kind::kInt, "0", 0, 5, "",
+     "1: a line per flush; 2: per launch; 3: kernel IR; 4: assembly; 5: rewrites.", "jit/debug"},
     {Env::kEvaluator, "FLASH_EVALUATOR", Kind::kChoice, "fuse", 0, 0, "fuse|eager|interpret",
      "How traces become values: fused kernels, one kernel an op, or the reference interpreter.",
      "core/evaluator.cpp"},

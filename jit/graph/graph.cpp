@@ -2,6 +2,7 @@
 #include "jit/graph/graph.h"
 
 #include "core/tensor_impl.h"
+#include "jit/graph/normalise.h"
 
 namespace flash::jit {
 
@@ -9,16 +10,33 @@ Graph::Graph(const EvaluationRequest& request, bool fuse_ops)
     : trace(request.trace),
       count(request.count),
       fuse(fuse_ops),
-      reachable(request.count, 0),
-      live(request.count, 0),
       dying(request.dying.begin(), request.dying.end()),
-      pinned(request.count, 0) {
-  mark_reachable(request);
+      nodes_(trace.nodes.begin(), trace.nodes.begin() + static_cast<std::ptrdiff_t>(count)),
+      inputs_(trace.inputs),
+      canonical_(count) {
+  for (NodeId n = 0; n < count; ++n) canonical_[n] = n;
+  for (const LiveOut& l : request.live) carrier.push_back(l.node);
+  mark_reachable();
   infer_symbols();
+  if (!fuse) return;
+  normalise(*this);
+  mark_reachable();
 }
 
-void Graph::mark_reachable(const EvaluationRequest& request) {
-  for (const LiveOut& l : request.live) live[l.node] = reachable[l.node] = pinned[l.node] = 1;
+void Graph::rewrite(NodeId n, Prim op, std::span<const NodeId> in) {
+  Node& node = nodes_[n];
+  node.op = op;
+  node.n_attr = static_cast<std::uint8_t>(info(op).static_attrs);
+  node.n_in = static_cast<std::uint8_t>(in.size());
+  node.in = static_cast<std::uint32_t>(inputs_.size());
+  inputs_.insert(inputs_.end(), in.begin(), in.end());
+}
+
+void Graph::mark_reachable() {
+  reachable.assign(count, 0);
+  live.assign(count, 0);
+  pinned.assign(count, 0);
+  for (NodeId n : carrier) live[n] = reachable[n] = pinned[n] = 1;
   for (NodeId i = static_cast<NodeId>(count); i-- > 0;) {
     if (!reachable[i]) continue;
     const bool needs_memory = kind(i) == PrimKind::kLeaf || kind(i) == PrimKind::kUpdate;
@@ -59,7 +77,7 @@ void Graph::infer_symbols() {
   parent_.assign(1, kOne);
   for (NodeId n = 0; n < count; ++n) {
     if (!reachable[n]) continue;
-    const Node& node = trace.nodes[n];
+    const Node& node = nodes_[n];
     const auto sizes = shape(n);
     for (int d = 0; d < node.rank; ++d) {
       if (sizes[static_cast<std::size_t>(d)] == 1) continue;

@@ -11,7 +11,7 @@ namespace {
 class Planner {
  public:
   Planner(const EvaluationRequest& request, bool fuse, DeviceRuntime& device, KernelSource& kernels)
-      : request_(request), g_(request, fuse), device_(device), kernels_(kernels) {}
+      : g_(request, fuse), device_(device), kernels_(kernels) {}
 
   std::shared_ptr<Plan> run() {
     groups_ = make_groups(g_, [&](Prim op, DType d) { return device_.takes_epilogue(op, d); });
@@ -111,8 +111,8 @@ class Planner {
           if (!o.store) use(o.node, s);
       if (step.update != kNoNode) use(step.update_base, s);
     }
-    for (std::size_t i = 0; i < request_.live.size(); ++i)
-      live_index_[request_.live[i].node] = static_cast<int>(i);
+    for (std::size_t i = 0; i < g_.carrier.size(); ++i)
+      live_index_[g_.carrier[i]] = static_cast<int>(i);
     for (int s = 0; s < n; ++s) place_step(s);
   }
   void use(NodeId node, int step) { last_use_[node] = std::max(last_use_[node], step); }
@@ -255,7 +255,6 @@ class Planner {
     return true;
   }
 
-  const EvaluationRequest& request_;
   Graph g_;
   DeviceRuntime& device_;
   KernelSource& kernels_;
