@@ -1,0 +1,179 @@
+// tests/contract/fuzz_outcome.cpp -- what a random program leaves behind, and how two runs compare
+#include <cmath>
+#include <cstring>
+
+#include "contract/fuzz_machine.h"
+
+namespace fuzz {
+
+std::vector<std::uint8_t> bytes_of(const Tensor& t) {
+  const auto copy = [&]<class T>(T) {
+    std::vector<std::uint8_t> b(static_cast<std::size_t>(t.numel()) * sizeof(T));
+    const std::vector<T> v = t.to_vector<T>();
+    if (!b.empty()) std::memcpy(b.data(), v.data(), b.size());
+    return b;
+  };
+  switch (t.dtype()) {
+    case DType::kBool: {
+      std::vector<std::uint8_t> b;
+      for (const bool x : t.to_vector<bool>()) b.push_back(x);
+      return b;
+    }
+    case DType::kU8:
+      return copy(std::uint8_t{});
+    case DType::kI8:
+      return copy(std::int8_t{});
+    case DType::kI16:
+      return copy(std::int16_t{});
+    case DType::kI32:
+      return copy(std::int32_t{});
+    case DType::kI64:
+      return copy(std::int64_t{});
+    case DType::kF16:
+      return copy(Half{});
+    case DType::kBF16:
+      return copy(BFloat16{});
+    case DType::kF32:
+      return copy(float{});
+    case DType::kF64:
+      return copy(double{});
+  }
+  return {};
+}
+
+/// Bits of an element as text, and whether it is a NaN.
+namespace {
+
+/// Bits of an element as text, and whether it is a NaN.
+struct Element {
+  std::uint64_t bits = 0;
+  bool nan = false;
+  double value = 0;
+};
+Element element(const Outcome& o, std::int64_t i) {
+  Element e;
+  const auto size = static_cast<std::size_t>(size_of(o.dtype));
+  std::memcpy(&e.bits, o.bytes.data() + static_cast<std::size_t>(i) * size, size);
+  const auto narrow = [&](auto t) {
+    std::memcpy(static_cast<void*>(&t), &e.bits, sizeof t);
+    return t;
+  };
+  switch (o.dtype) {
+    case DType::kF16:
+      e.value = to_float(narrow(Half{}));
+      break;
+    case DType::kBF16:
+      e.value = to_float(narrow(BFloat16{}));
+      break;
+    case DType::kF32:
+      e.value = narrow(float{});
+      break;
+    case DType::kF64:
+      e.value = narrow(double{});
+      break;
+    case DType::kI8:
+      e.value = narrow(std::int8_t{});
+      break;
+    case DType::kI16:
+      e.value = narrow(std::int16_t{});
+      break;
+    case DType::kI32:
+      e.value = narrow(std::int32_t{});
+      break;
+    default:
+      e.value = static_cast<double>(e.bits);
+  }
+  e.nan = std::isnan(e.value);
+  return e;
+}
+
+Outcome value_of(int instr, const char* what, const Tensor& t) {
+  return {instr, what, t.dtype(), t.shape(), bytes_of(t)};
+}
+
+}  // namespace
+
+std::vector<Outcome> run(const Program& p, const RunOptions& o) {
+  eval_all();
+  std::vector<Outcome> out;
+  Machine m(p, o);
+  for (int i = 0; i < static_cast<int>(p.code.size()); ++i)
+    if (const std::string error = m.step(i); !error.empty())
+      out.push_back({i, error, DType::kF32, {}, {}});
+  for (int i = 0; i < static_cast<int>(p.code.size()); ++i) {
+    const Tensor& t = m.vars[static_cast<std::size_t>(i)];
+    if (!t.defined()) continue;
+    out.push_back(value_of(i, "value", t));
+    if (t.requires_grad() && t.is_leaf() && t.grad().defined())
+      out.push_back(value_of(i, "grad", t.grad()));
+  }
+  eval_all();
+  for (const Machine::Blob& b : m.blobs)
+    if (m.vars[static_cast<std::size_t>(b.instr)].defined())
+      out.push_back({b.instr, "blob", b.dtype, b.shape, *b.bytes});
+  for (const Machine::Pin& pin : m.pins) {
+    const Tensor& t = m.vars[static_cast<std::size_t>(pin.instr)];
+    if (!t.defined()) continue;
+    const std::vector<std::uint8_t> b = bytes_of(t);
+    if (!b.empty() && std::memcmp(b.data(), pin.data, b.size()) != 0)
+      out.push_back({pin.instr,
+                     "a write did not land in the memory that raw_data() gave out",
+                     t.dtype(),
+                     {},
+                     {}});
+  }
+  return out;
+}
+
+std::string to_text(const Program& p, int variant) {
+  std::string text =
+      "// seed " + std::to_string(p.seed) + ", variant " + std::to_string(variant) + "\n";
+  Machine m(p, {.variant = variant, .flush_points = false});
+  for (int i = 0; i < static_cast<int>(p.code.size()); ++i) {
+    if (p.code[static_cast<std::size_t>(i)].op == Op::kNop) continue;
+    const std::string error = m.step(i);
+    if (error == "skipped") continue;
+    const Tensor& t = m.vars[static_cast<std::size_t>(i)];
+    text += (t.defined() ? "auto v" + std::to_string(i) + " = " : "") + m.line + ";";
+    if (t.defined())
+      text += "  // " + std::string(name(t.dtype())) + " " + t.shape().str() +
+              (t.is_contiguous() ? "" : " strides " + t.strides().str());
+    if (!error.empty()) text += "  // throws: " + error;
+    text += "\n";
+  }
+  m.vars.clear();
+  eval_all();
+  return text;
+}
+
+std::string difference(const std::vector<Outcome>& a, const std::vector<Outcome>& b) {
+  for (std::size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
+    if (i >= a.size() || i >= b.size() || a[i].instr != b[i].instr || a[i].what != b[i].what) {
+      const auto show = [&](const std::vector<Outcome>& o) {
+        return i < o.size() ? "v" + std::to_string(o[i].instr) + ": " + o[i].what
+                            : std::string("nothing");
+      };
+      return "one run has '" + show(a) + "', the other '" + show(b) + "'";
+    }
+    const Outcome &x = a[i], &y = b[i];
+    const std::string name_of = x.what + " v" + std::to_string(x.instr) + " ";
+    if (x.dtype != y.dtype || !(x.shape == y.shape) || x.bytes.size() != y.bytes.size())
+      return name_of + "has another dtype or shape: " + x.shape.str() + " and " + y.shape.str();
+    if (x.bytes == y.bytes) continue;
+    for (std::int64_t k = 0; k < x.shape.numel(); ++k) {
+      const Element e = element(x, k), f = element(y, k);
+      if (e.bits == f.bits || (e.nan && f.nan)) continue;
+      std::ostringstream s;
+      s.precision(17);
+      s << name_of << name(x.dtype) << " " << x.shape.str() << " differs at " << k << ": "
+        << e.value << " (0x" << std::hex << e.bits << ") and " << f.value << " (0x" << f.bits
+        << ")";
+      return s.str();
+    }
+  }
+  return "";
+}
+
+// -- generation
+// ---------------------------------------------------------------------------------------
+}  // namespace fuzz
