@@ -186,15 +186,16 @@ int train_digits(const TrainDigitsOptions& options) {
   const std::uint64_t compiled_in_training = stats().kernels_compiled;
   if (result.stopped) return 128 + result.signal;
 
-  const train::Metrics test = trainer.validate(test_loader);
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const Stats counted = stats();
+  // Saved before the test, which an impatient Ctrl-C may end.
   if (!out.empty()) {
     const std::string path = (fs::path(out) / "model.safetensors").string();
     save(model.state_dict(), path);
     std::cout << "weights: " << path << "\n";
   }
+  const train::Metrics test = trainer.validate(test_loader);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const Stats counted = stats();
   std::printf("test accuracy %.2f %% (%lld pictures, loss %.4f)\n", test.accuracy * 100,
               static_cast<long long>(test.examples), test.loss);
   std::printf("%lld steps, %llu kernels compiled, %.1f s\n", static_cast<long long>(result.steps),

@@ -1,8 +1,10 @@
 // train/loop/progress.cpp -- drawing the bar and the lines
 #include "train/loop/progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace flash::train {
@@ -39,11 +41,16 @@ void Progress::show(const ProgressLine& line) {
   if (!terminal_) {
     std::printf("%s\n", plain(line).c_str());
   } else {
-    constexpr std::int64_t kWidth = 24;
+    constexpr std::int64_t kWidth = 16;
     const std::int64_t full = line.steps > 0 ? kWidth * line.step / line.steps : kWidth;
     std::string bar(static_cast<std::size_t>(full), '#');
     bar.resize(kWidth, '.');
-    std::printf("\r\x1b[K[%s] %s", bar.c_str(), plain(line).c_str());
+    std::string text = "[" + bar + "] " + plain(line);
+    // A line that wraps could not be drawn over.
+    winsize window = {};
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1)
+      text.resize(std::min<std::size_t>(text.size(), window.ws_col - 1u));
+    std::printf("\r\x1b[K%s", text.c_str());
     bar_ = true;
   }
   std::fflush(stdout);
