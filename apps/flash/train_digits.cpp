@@ -52,7 +52,7 @@ struct Data {
   std::string says;
 };
 
-Data load_data(const std::string& folder, const TrainDigitsOptions& options) {
+Data load_data(const std::string& folder, std::int64_t drawn_examples) {
   // Small shifts stand for the ways in which people place a digit.
   const data::DigitsOptions shifted{.shift = 2}, plain{};
   Data d;
@@ -67,8 +67,7 @@ Data load_data(const std::string& folder, const TrainDigitsOptions& options) {
                          "x" + std::to_string(half->width()) + "; the network takes 28x28");
   } else {
     const data::DrawnDigits drawn(kDrawnSeed);
-    const std::int64_t count = options.train_examples > 0 ? options.train_examples : kDrawnTrain;
-    d.train = std::make_shared<data::Digits>(drawn.make(0, count), shifted);
+    d.train = std::make_shared<data::Digits>(drawn.make(0, drawn_examples), shifted);
     d.test = std::make_shared<data::Digits>(drawn.make(kDrawnTestBegin, kDrawnTest), plain);
     d.says = "drawn digits, made here (--data DIR trains on the MNIST files in DIR)";
   }
@@ -95,7 +94,7 @@ Config settle(const TrainDigitsOptions& o, const std::optional<train::Checkpoint
   Config c;
   c["task"] = "digits";
   c["data"] = choose("data", data, "");
-  c["examples"] = choose("examples", {}, std::to_string(o.train_examples));
+  c["examples"] = choose("examples", number(o.train_examples), std::to_string(kDrawnTrain));
   c["epochs"] = choose("epochs", number(o.epochs), std::to_string(kDefaultEpochs));
   c["batch-size"] = choose("batch-size", number(o.batch_size), std::to_string(kDefaultBatchSize));
   c["lr"] = choose("lr", o.lr ? std::optional(text_of(*o.lr)) : std::nullopt, text_of(kDefaultLr));
@@ -136,9 +135,7 @@ int train_digits(const TrainDigitsOptions& options) {
   const auto epochs = as_number<std::int64_t>(config, "epochs");
   const auto batch_size = as_number<std::int64_t>(config, "batch-size");
   const auto seed = as_number<std::uint64_t>(config, "seed");
-  TrainDigitsOptions chosen = options;
-  chosen.train_examples = as_number<std::int64_t>(config, "examples");
-  const Data digits = load_data(config.at("data"), chosen);
+  const Data digits = load_data(config.at("data"), as_number<std::int64_t>(config, "examples"));
   std::cout << "data: " << digits.says << "\n      " << digits.train->size() << " to train, "
             << digits.test->size() << " to test\n";
 
@@ -202,6 +199,8 @@ int train_digits(const TrainDigitsOptions& options) {
               static_cast<unsigned long long>(counted.kernels_compiled), seconds);
   std::fflush(stdout);
   if (options.report.empty()) return 0;
+  nlohmann::json train_loss;
+  if (!result.epochs.empty()) train_loss = result.epochs.back().train.loss;
   const nlohmann::json report = {
       {"task", "digits"},
       {"data", config.at("data").empty() ? "drawn" : config.at("data")},
@@ -210,7 +209,7 @@ int train_digits(const TrainDigitsOptions& options) {
       {"batch_size", batch_size},
       {"test_accuracy", test.accuracy},
       {"test_loss", test.loss},
-      {"train_loss", result.epochs.back().train.loss},
+      {"train_loss", train_loss},
       {"steps", result.steps},
       {"seconds", seconds},
       {"kernels_compiled", counted.kernels_compiled},

@@ -11,9 +11,9 @@ namespace flash::apps {
 struct TrainDigitsOptions {
   std::optional<std::string> data;
   std::optional<std::int64_t> epochs, batch_size, checkpoint_every;
+  std::optional<std::int64_t> train_examples;  ///< of drawn digits
   std::optional<double> lr;
   std::optional<std::uint64_t> seed;
-  std::int64_t train_examples = 0;  ///< drawn digits; 0: the default
   std::string device = "cpu", out, resume, report;
 };
 

@@ -226,6 +226,21 @@ TEST_CASE("the newest whole checkpoint is taken when a newer one is damaged") {
   CHECK(text.find("model.safetensors") != std::string::npos);
   CHECK(text.find("is corrupt: bytes and CRC-32 are") != std::string::npos);
   CHECK(text.find("resume from an older checkpoint") != std::string::npos);
+  // A number changed in the state is found too.
+  const std::string state = (fs::path(kept[1]) / "state.json").string();
+  std::string text_of_state;
+  std::getline(std::ifstream(state), text_of_state, '\0');
+  const std::size_t at = text_of_state.find("\"step\": 15");
+  REQUIRE(at != std::string::npos);
+  flip_byte(state, at + 9);
+  CHECK(message([&] {
+          (void)train::find_checkpoint(kept[1]);
+        }).find("state.json\": is corrupt: its CRC-32 is another one than it says") !=
+        std::string::npos);
+  std::ofstream(state) << std::string(100000, '[');
+  CHECK(message([&] {
+          (void)train::find_checkpoint(kept[1]);
+        }).find("is corrupt: nested too deeply") != std::string::npos);
   for (const std::string& path : kept) fs::resize_file(path + "/state.json", 40);
   CHECK(message([&] {
           (void)train::find_checkpoint(folder / "run");

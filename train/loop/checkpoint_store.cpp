@@ -42,6 +42,22 @@ nlohmann::json describe(const fs::path& path) {
   return {{"bytes", file.size()}, {"crc32", crc_of(file)}};
 }
 
+std::uint64_t crc_of_text(const std::string& text) {
+  return crc32(crc32(0, nullptr, 0), reinterpret_cast<const Bytef*>(text.data()),
+               static_cast<uInt>(text.size()));
+}
+
+/// Parses state.json; nesting is bounded because writing it again is recursive.
+nlohmann::json parse_state(const io::Bytes& bytes, const std::string& path) {
+  const char* text = reinterpret_cast<const char*>(bytes.data());
+  const auto shallow = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    if (depth > 32)
+      io::fail(path, "is corrupt: nested too deeply; resume from an older checkpoint");
+    return true;
+  };
+  return nlohmann::json::parse(text, text + bytes.size(), shallow);
+}
+
 /// The number in "checkpoint-000012"; negative for other names.
 std::int64_t serial_of(const std::string& name) {
   const std::string digits = name.rfind(kPrefix, 0) == 0 ? name.substr(std::strlen(kPrefix)) : "";
@@ -110,6 +126,7 @@ std::string write_checkpoint(const std::string& run, const CheckpointData& data,
     state["version"] = kCheckpointVersion;
     state["files"] = {{kModel, describe(hidden / kModel)},
                       {kTraining, describe(hidden / kTraining)}};
+    state["crc32"] = crc_of_text(state.dump());  // of itself without this number
     const std::string text = state.dump(1) + "\n";
     io::write_file_atomic((hidden / kState).string(), io::as_bytes(text));
     sync_folder(hidden);
@@ -136,12 +153,17 @@ nlohmann::json read_checkpoint_state(const std::string& checkpoint) {
   const io::Bytes bytes = file.read_at(0, file.size());
   nlohmann::json state;
   try {
-    const char* text = reinterpret_cast<const char*>(bytes.data());
-    state = nlohmann::json::parse(text, text + bytes.size());
+    state = parse_state(bytes, path);
     const int version = state.at("version").get<int>();
     if (version != kCheckpointVersion)
       io::fail(path, "is of version " + std::to_string(version) + "; this Flash reads version " +
                          std::to_string(kCheckpointVersion));
+    const auto own = state.at("crc32").get<std::uint64_t>();
+    state.erase("crc32");
+    if (crc_of_text(state.dump()) != own)
+      io::fail(path,
+               "is corrupt: its CRC-32 is another one than it says; resume from an older "
+               "checkpoint");
     for (const char* part : {kModel, kTraining}) {
       const nlohmann::json want = state.at("files").at(part);
       const std::string at = (fs::path(checkpoint) / part).string();

@@ -4,7 +4,7 @@
 // RUN/checkpoint-000012/
 //   model.safetensors     weights and buffers, as any tool reads them
 //   training.safetensors  optimizer and meter tensors
-//   state.json            everything else, and size and CRC-32 of the two
+//   state.json            everything else, size and CRC-32 of the two, and its own CRC-32
 //
 // A checkpoint is written into a hidden folder, flushed to the disk and renamed, so that a folder
 // of that name is whole unless the disk failed; the checksums tell that. The highest number is the
