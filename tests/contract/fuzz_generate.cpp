@@ -14,21 +14,21 @@ struct Weight {
   int weight;
 };
 constexpr Weight kWeights[] = {
-    {Op::kData, 5},          {Op::kBlob, 1},         {Op::kFull, 1},         {Op::kArange, 1},
-    {Op::kRand, 1},          {Op::kRandn, 1},        {Op::kRandint, 1},      {Op::kUnary, 12},
-    {Op::kBinary, 16},       {Op::kBinaryScalar, 6}, {Op::kScalarBinary, 2}, {Op::kWhere, 3},
-    {Op::kCast, 4},          {Op::kFma, 1},          {Op::kClamp, 1},        {Op::kLerp, 1},
-    {Op::kDropout, 1},       {Op::kPermute, 3},      {Op::kTranspose, 3},    {Op::kReshape, 5},
-    {Op::kSelect, 2},        {Op::kSlice, 5},        {Op::kFlip, 3},         {Op::kUnfold, 2},
-    {Op::kSqueeze, 1},       {Op::kUnsqueeze, 2},    {Op::kExpand, 3},       {Op::kAlias, 1},
-    {Op::kDetach, 1},        {Op::kClone, 1},        {Op::kReduce, 10},      {Op::kArg, 2},
-    {Op::kSoftmax, 2},       {Op::kLogSoftmax, 2},   {Op::kLogSumExp, 1},    {Op::kLayerNorm, 2},
-    {Op::kCrossEntropy, 2},  {Op::kNll, 1},          {Op::kMse, 1},          {Op::kMatmul, 3},
-    {Op::kLinear, 2},        {Op::kConv2d, 2},       {Op::kMaxPool, 1},      {Op::kAvgPool, 1},
-    {Op::kEmbedding, 2},     {Op::kCat, 2},          {Op::kStack, 1},        {Op::kPad, 1},
-    {Op::kOneHot, 1},        {Op::kFill, 1},         {Op::kCopyInto, 3},     {Op::kInplace, 4},
-    {Op::kInplaceScalar, 3}, {Op::kDrop, 8},         {Op::kEval, 2},         {Op::kRead, 1},
-    {Op::kPin, 1},           {Op::kBackward, 2},
+    {Op::kData, 5},         {Op::kBlob, 1},          {Op::kFull, 1},         {Op::kArange, 1},
+    {Op::kRand, 1},         {Op::kRandn, 1},         {Op::kRandint, 1},      {Op::kUnary, 12},
+    {Op::kBinary, 16},      {Op::kBinaryScalar, 6},  {Op::kScalarBinary, 2}, {Op::kWhere, 3},
+    {Op::kCast, 4},         {Op::kFma, 1},           {Op::kClamp, 1},        {Op::kLerp, 1},
+    {Op::kDropout, 1},      {Op::kPermute, 3},       {Op::kTranspose, 3},    {Op::kReshape, 5},
+    {Op::kSelect, 2},       {Op::kSlice, 5},         {Op::kFlip, 3},         {Op::kUnfold, 2},
+    {Op::kSqueeze, 1},      {Op::kUnsqueeze, 2},     {Op::kExpand, 3},       {Op::kAlias, 1},
+    {Op::kDetach, 1},       {Op::kClone, 1},         {Op::kReduce, 10},      {Op::kArg, 2},
+    {Op::kSoftmax, 2},      {Op::kLogSoftmax, 2},    {Op::kLogSumExp, 1},    {Op::kLayerNorm, 2},
+    {Op::kCrossEntropy, 2}, {Op::kNll, 1},           {Op::kMse, 1},          {Op::kMatmul, 3},
+    {Op::kLinear, 2},       {Op::kConv2d, 2},        {Op::kMaxPool, 1},      {Op::kAvgPool, 1},
+    {Op::kEmbedding, 2},    {Op::kCat, 2},           {Op::kStack, 1},        {Op::kPad, 1},
+    {Op::kOneHot, 1},       {Op::kFill, 1},          {Op::kCopyInto, 3},     {Op::kSelfCopy, 3},
+    {Op::kInplace, 4},      {Op::kInplaceScalar, 3}, {Op::kDrop, 8},         {Op::kEval, 2},
+    {Op::kRead, 1},         {Op::kPin, 1},           {Op::kBackward, 2},
 };
 
 DType draw_dtype(Random& r) {

@@ -300,6 +300,23 @@ Tensor Machine::execute_inplace(const Instr& c) {
       say(A, ".copy_(", v(c.in[1]), ")");
       a.copy_(in(c, 1));
       break;
+    case Op::kSelfCopy: {  // reads and writes overlap
+      const int d = dim(a, c.n[0]);
+      const std::int64_t n = a.size(d), by = pick(c.n[1], 3);
+      if (by == 0 || n < 2) {
+        say(A, ".copy_(", A, ".flip(", d, "))");
+        a.copy_(a.flip(d));
+        break;
+      }
+      const Tensor low = a.slice(d, 0, n - 1);
+      Tensor high = a.slice(d, 1, n);
+      say(by == 1 ? A + ".slice(%, 1, n).copy_(" + A + ".slice(%, 0, n - 1)"
+                  : A + ".slice(%, 0, n - 1).add_(" + A + ".slice(%, 1, n)",
+          ")  // % = ", d);
+      if (by == 1) high.copy_(low);
+      if (by == 2) Tensor(low).add_(high);
+      break;
+    }
     case Op::kInplace: {
       const Tensor b = in(c, 1);
       say(A, ".", kName[which], "(", v(c.in[1]), ")");

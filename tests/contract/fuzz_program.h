@@ -91,6 +91,7 @@ enum class Op : std::uint8_t {
   // in place
   kFill,
   kCopyInto,
+  kSelfCopy,
   kInplace,
   kInplaceScalar,
   // no value
