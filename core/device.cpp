@@ -38,8 +38,8 @@ Device::Device(std::string_view text) {
     type = static_cast<DeviceType>(i);
     if (kind.size() == text.size() || rest == "0") return;
   }
-  throw DeviceError("device: '" + std::string(text) + "' is not a device of this build; there are: " +
-                    known());
+  throw DeviceError("device: '" + std::string(text) +
+                    "' is not a device of this build; there are: " + known());
 }
 
 std::string Device::str() const { return std::string(kNames[static_cast<std::size_t>(type)]); }

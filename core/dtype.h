@@ -26,8 +26,8 @@ inline constexpr int kNumDTypes = 10;
 
 /// Short spellings for user code: `zeros({2, 3}, f64)`.
 inline constexpr DType boolean = DType::kBool, u8 = DType::kU8, i8 = DType::kI8, i16 = DType::kI16,
-                       i32 = DType::kI32, i64 = DType::kI64, f16 = DType::kF16,
-                       bf16 = DType::kBF16, f32 = DType::kF32, f64 = DType::kF64;
+                       i32 = DType::kI32, i64 = DType::kI64, f16 = DType::kF16, bf16 = DType::kBF16,
+                       f32 = DType::kF32, f64 = DType::kF64;
 
 enum class DTypeKind : std::uint8_t { kBool, kUnsigned, kSigned, kFloat };
 
@@ -72,9 +72,9 @@ FLASH_API BFloat16 to_bfloat16(float f);  ///< round to nearest even, NaN stays 
 
 template <class T>
 struct DTypeOf;  // no definition: T is not an element type
-#define FLASH_DTYPE_OF(T, D) \
-  template <>                \
-  struct DTypeOf<T> {        \
+#define FLASH_DTYPE_OF(T, D)          \
+  template <>                         \
+  struct DTypeOf<T> {                 \
     static constexpr DType value = D; \
   };
 FLASH_DTYPE_OF(bool, DType::kBool)

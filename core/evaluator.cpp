@@ -47,7 +47,8 @@ void set_evaluator(std::string_view name) {
     }
     known += (known.empty() ? "" : ", ") + std::string(e->name());
   }
-  throw ValueError("set_evaluator: there is no evaluator '" + std::string(name) + "'; there are: " + known);
+  throw ValueError("set_evaluator: there is no evaluator '" + std::string(name) +
+                   "'; there are: " + known);
 }
 
 Evaluator& evaluator() {

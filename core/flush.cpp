@@ -11,7 +11,8 @@ namespace {
 
 /// Sources and views hold no memory of their own: they are recorded again rather than stored.
 bool has_value(const Node& n) {
-  return n.op != Prim::kInput && n.op != Prim::kScalar && n.op != Prim::kIota && n.op != Prim::kView;
+  return n.op != Prim::kInput && n.op != Prim::kScalar && n.op != Prim::kIota &&
+         n.op != Prim::kView;
 }
 
 }  // namespace

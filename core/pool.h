@@ -6,8 +6,8 @@
 
 namespace flash::detail {
 
-/// operator new / delete of T through a list per thread: a few nanoseconds instead of malloc's twenty.
-/// An object may be freed on another thread; it then joins that thread's list.
+/// operator new / delete of T through a list per thread: a few nanoseconds instead of malloc's
+/// twenty. An object may be freed on another thread; it then joins that thread's list.
 template <class T>
 class Pool {
  public:

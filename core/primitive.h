@@ -17,7 +17,8 @@ enum class Prim : std::uint8_t {
   kInput,    // a materialised value
   kScalar,   // 0-d; attrs: [bits of the value in its dtype's compute type]
   kIota,     // i64 index along an axis; attrs: [axis | start, step]
-  kUniform,  // [0, 1); attrs: [| seed, first block]: element i is word i % 4 of Philox block first + i / 4
+  kUniform,  // [0, 1); attrs: [| seed, first block]: element i is word i % 4 of Philox block first
+             // + i / 4
   kView,     // index map of its input's storage; attrs: see ViewAttrs
   kExpand,   // broadcast to the node's shape
   // element-wise, one operand
@@ -70,17 +71,18 @@ enum class Prim : std::uint8_t {
   kMax,
   kMin,
   // storage
-  kUpdate,  // (base, value): base with value written through a view; attrs: [| offset, strides…, shape…]
+  kUpdate,  // (base, value): base with value written through a view; attrs: [| offset, strides…,
+            // shape…]
   // leaf kernels
-  kMatmul,      // (a [..., M, K], b [..., K, N], bias [N]?) → [..., M, N]; batch dims equal or 1
-  kConv2d,      // (x [N,C,H,W], w [O,C/g,KH,KW], bias [O]?); attrs: ConvAttrs
-  kConv2dDx,    // (dy, w) → dx; attrs: ConvAttrs, H, W
-  kConv2dDw,    // (dy, x) → dw; attrs: ConvAttrs, KH, KW
-  kMaxPool2d,   // (x); attrs: PoolAttrs
+  kMatmul,       // (a [..., M, K], b [..., K, N], bias [N]?) → [..., M, N]; batch dims equal or 1
+  kConv2d,       // (x [N,C,H,W], w [O,C/g,KH,KW], bias [O]?); attrs: ConvAttrs
+  kConv2dDx,     // (dy, w) → dx; attrs: ConvAttrs, H, W
+  kConv2dDw,     // (dy, x) → dw; attrs: ConvAttrs, KH, KW
+  kMaxPool2d,    // (x); attrs: PoolAttrs
   kMaxPool2dDx,  // (dy, x) → dx: to the first maximum of each window
   kAvgPool2d,
-  kAvgPool2dDx,  // (dy) → dx; attrs: PoolAttrs, H, W
-  kGatherRows,   // (table [V, D], index i64 [...]) → [..., D]
+  kAvgPool2dDx,     // (dy) → dx; attrs: PoolAttrs, H, W
+  kGatherRows,      // (table [V, D], index i64 [...]) → [..., D]
   kScatterAddRows,  // (dy [..., D], index i64 [...]) → [V, D]; attrs: [| V]
   kCount
 };
@@ -173,20 +175,22 @@ inline constexpr std::array<PrimInfo, static_cast<std::size_t>(Prim::kCount)> kP
 
 constexpr const PrimInfo& info(Prim p) { return kPrims[static_cast<std::size_t>(p)]; }
 
-static_assert([] {
-  for (std::size_t i = 0; i < kPrims.size(); ++i)
-    if (static_cast<std::size_t>(kPrims[i].id) != i) return false;
-  return true;
-}(), "kPrims is in the order of Prim");
+static_assert(
+    [] {
+      for (std::size_t i = 0; i < kPrims.size(); ++i)
+        if (static_cast<std::size_t>(kPrims[i].id) != i) return false;
+      return true;
+    }(),
+    "kPrims is in the order of Prim");
 
 /// Attributes of kConv2d and its backwards: [stride h, w, padding h, w, dilation h, w, groups].
 inline constexpr int kConvAttrs = 7;
 /// Attributes of pools: [kernel h, w, stride h, w, padding h, w, count_include_pad].
 inline constexpr int kPoolAttrs = 7;
 
-/// Attributes of kView: [kind, dims, | offset, strides…]. Offset and strides (elements) are relative to
-/// the input's contiguous storage. `dims` packs, for kind kDims, the input dimension that each
-/// dimension of the view walks, 4 bits each (15: none, stride 0).
+/// Attributes of kView: [kind, dims, | offset, strides…]. Offset and strides (elements) are
+/// relative to the input's contiguous storage. `dims` packs, for kind kDims, the input dimension
+/// that each dimension of the view walks, 4 bits each (15: none, stride 0).
 enum class ViewKind : std::int64_t {
   kDims,    // squeezes, unsqueezes, permutes, expands: dimensions kept whole
   kFlat,    // another shape of the same row-major order

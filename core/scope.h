@@ -1,7 +1,9 @@
-// core/scope.h -- labels: which part of a program, or which composite region, an operation belongs to
+// core/scope.h -- labels: which part of a program, or which composite region, an operation belongs
+// to
 //
-// Nodes recorded while a Scope lives carry its label; kernels, statistics and errors show it. Composite
-// operations (softmax, norms, losses) open one, so that their region stays marked in the trace.
+// Nodes recorded while a Scope lives carry its label; kernels, statistics and errors show it.
+// Composite operations (softmax, norms, losses) open one, so that their region stays marked in the
+// trace.
 #pragma once
 
 #include <cstdint>

@@ -33,7 +33,9 @@ class FLASH_API Shape {
   const std::int64_t* begin() const { return dims_; }
   const std::int64_t* end() const { return dims_ + rank_; }
   const std::int64_t* data() const { return dims_; }
-  operator std::span<const std::int64_t>() const { return {dims_, static_cast<std::size_t>(rank_)}; }
+  operator std::span<const std::int64_t>() const {
+    return {dims_, static_cast<std::size_t>(rank_)};
+  }
   std::int64_t back() const { return dims_[rank_ - 1]; }
 
   void push_back(std::int64_t d) {

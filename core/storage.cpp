@@ -70,8 +70,9 @@ TensorImpl* TensorImpl::make(Device device, DType dtype, const Shape& shape) {
   return t;
 }
 
-TensorImpl* TensorImpl::make_view(const TensorImpl& base, const Shape& shape, const Strides& strides,
-                                  std::int64_t offset, ViewKind kind, std::uint64_t dims) {
+TensorImpl* TensorImpl::make_view(const TensorImpl& base, const Shape& shape,
+                                  const Strides& strides, std::int64_t offset, ViewKind kind,
+                                  std::uint64_t dims) {
   TensorImpl* t = new TensorImpl;
   t->shape = shape;
   t->strides = strides;
@@ -79,8 +80,8 @@ TensorImpl* TensorImpl::make_view(const TensorImpl& base, const Shape& shape, co
   t->cell = base.cell;
   t->view = kind;
   t->dims = dims;
-  t->whole = kind == ViewKind::kDims && dims == dims_identity(shape.rank()) &&
-             shape == base.cell->shape;
+  t->whole =
+      kind == ViewKind::kDims && dims == dims_identity(shape.rank()) && shape == base.cell->shape;
   return t;
 }
 

@@ -73,7 +73,8 @@ class NodeNote {
 class Buffer {
  public:
   /// Allocates from the device's caching allocator; throws OutOfMemory.
-  static Ref<Buffer> allocate(DeviceRuntime& device, std::size_t bytes, const char* label = nullptr);
+  static Ref<Buffer> allocate(DeviceRuntime& device, std::size_t bytes,
+                              const char* label = nullptr);
   /// Wraps memory of the user's; `release` (may be empty) runs when the last tensor lets go.
   static Ref<Buffer> wrap(DeviceRuntime& device, void* data, std::size_t bytes,
                           std::function<void()> release);
@@ -108,8 +109,8 @@ class Buffer {
 /// The storage that a tensor and its views share: the latest version of a value, which is a node of
 /// some trace until that is flushed, and a buffer afterwards. In-place operations append versions.
 ///
-/// Threads: `trace` is set and cleared under that trace's mutex; readers that find it non-null flush
-/// through the mutex first. Everything else belongs to whoever may use the tensor.
+/// Threads: `trace` is set and cleared under that trace's mutex; readers that find it non-null
+/// flush through the mutex first. Everything else belongs to whoever may use the tensor.
 class Cell {
  public:
   static Ref<Cell> make(Device device, DType dtype, const Shape& shape);

@@ -14,7 +14,8 @@ namespace flash {
 namespace {
 
 TensorImpl& need(TensorImpl* impl) {
-  if (!impl) throw ValueError("tensor: this handle is undefined (default-constructed or moved from)");
+  if (!impl)
+    throw ValueError("tensor: this handle is undefined (default-constructed or moved from)");
   return *impl;
 }
 
@@ -28,15 +29,24 @@ T read_element(const void* p, DType d) {
   };
   switch (d) {
     case DType::kBool:
-    case DType::kU8: return static_cast<T>(as(std::uint8_t{}));
-    case DType::kI8: return static_cast<T>(as(std::int8_t{}));
-    case DType::kI16: return static_cast<T>(as(std::int16_t{}));
-    case DType::kI32: return static_cast<T>(as(std::int32_t{}));
-    case DType::kI64: return static_cast<T>(as(std::int64_t{}));
-    case DType::kF16: return static_cast<T>(to_float(as(Half{})));
-    case DType::kBF16: return static_cast<T>(to_float(as(BFloat16{})));
-    case DType::kF32: return static_cast<T>(as(float{}));
-    case DType::kF64: return static_cast<T>(as(double{}));
+    case DType::kU8:
+      return static_cast<T>(as(std::uint8_t{}));
+    case DType::kI8:
+      return static_cast<T>(as(std::int8_t{}));
+    case DType::kI16:
+      return static_cast<T>(as(std::int16_t{}));
+    case DType::kI32:
+      return static_cast<T>(as(std::int32_t{}));
+    case DType::kI64:
+      return static_cast<T>(as(std::int64_t{}));
+    case DType::kF16:
+      return static_cast<T>(to_float(as(Half{})));
+    case DType::kBF16:
+      return static_cast<T>(to_float(as(BFloat16{})));
+    case DType::kF32:
+      return static_cast<T>(as(float{}));
+    case DType::kF64:
+      return static_cast<T>(as(double{}));
   }
   return T{};
 }
@@ -51,8 +61,9 @@ T item_of(const Tensor& t) {
   const Buffer& b = *i.cell->buffer;
   const auto size = static_cast<std::size_t>(size_of(i.dtype()));
   alignas(8) char bytes[8];
-  b.device().to_host(bytes, static_cast<const char*>(b.data()) + i.offset * static_cast<std::int64_t>(size),
-                     size, {});
+  b.device().to_host(
+      bytes, static_cast<const char*>(b.data()) + i.offset * static_cast<std::int64_t>(size), size,
+      {});
   return read_element<T>(bytes, i.dtype());
 }
 
@@ -68,7 +79,8 @@ void advance(Cell& cell, Tensor fresh) {
   } else {  // a limit flushed it in between
     if (cell.trace.load(std::memory_order_relaxed) == &trace) trace.drop(cell);
     if (cell.pinned && cell.buffer)
-      cell.buffer->device().copy(cell.buffer->data(), from.buffer->data(), from.buffer->bytes(), {});
+      cell.buffer->device().copy(cell.buffer->data(), from.buffer->data(), from.buffer->bytes(),
+                                 {});
     else
       cell.buffer = from.buffer;
     cell.input.clear();
@@ -91,8 +103,8 @@ void write(Tensor& target, const Tensor& value, const char* op) {
     NoGrad guard;
     if (t.whole) {
       TensorImpl& v = *value.impl();
-      const bool fresh = v.whole && v.refs.load() == 1 && v.cell->refs() == 1 && v.shape == t.shape &&
-                         v.cell->trace.load() == &this_trace(cell.device);
+      const bool fresh = v.whole && v.refs.load() == 1 && v.cell->refs() == 1 &&
+                         v.shape == t.shape && v.cell->trace.load() == &this_trace(cell.device);
       if (fresh) {
         advance(cell, value);
       } else {
@@ -101,8 +113,9 @@ void write(Tensor& target, const Tensor& value, const char* op) {
                                          : bind(Prim::kExpand, {&in, 1}, {}, &t.shape));
       }
     } else {
-      Tensor all = Tensor::adopt(TensorImpl::make_view(t, cell.shape, contiguous_strides(cell.shape), 0,
-                                                       ViewKind::kDims, dims_identity(cell.shape.rank())));
+      Tensor all =
+          Tensor::adopt(TensorImpl::make_view(t, cell.shape, contiguous_strides(cell.shape), 0,
+                                              ViewKind::kDims, dims_identity(cell.shape.rank())));
       std::vector<std::int64_t> attrs{t.offset};
       attrs.insert(attrs.end(), t.strides.begin(), t.strides.end());
       attrs.insert(attrs.end(), t.shape.begin(), t.shape.end());
@@ -124,9 +137,11 @@ void check_inplace(const Tensor& target, const Tensor& value, const char* op) {
                      ", which does not fit in place into " + target.shape().str());
 }
 
-/// In place, a result is stored as the target's dtype when that is of the same or a higher category.
+/// In place, a result is stored as the target's dtype when that is of the same or a higher
+/// category.
 Tensor fit(const Tensor& value, const Tensor& target) {
-  const bool ok = is_floating(target.dtype()) || (is_integral(value.dtype()) && target.dtype() != DType::kBool);
+  const bool ok =
+      is_floating(target.dtype()) || (is_integral(value.dtype()) && target.dtype() != DType::kBool);
   return ok && value.dtype() != target.dtype() ? value.to(target.dtype()) : value;
 }
 
@@ -156,7 +171,9 @@ std::int64_t Tensor::size(int d) const {
 std::int64_t Tensor::numel() const { return need(impl_).shape.numel(); }
 DType Tensor::dtype() const { return need(impl_).dtype(); }
 Device Tensor::device() const { return need(impl_).device(); }
-bool Tensor::is_contiguous() const { return flash::is_contiguous(need(impl_).shape, impl_->strides); }
+bool Tensor::is_contiguous() const {
+  return flash::is_contiguous(need(impl_).shape, impl_->strides);
+}
 bool Tensor::shares_storage(const Tensor& o) const {
   return need(impl_).cell.get() == need(o.impl_).cell.get();
 }
@@ -186,7 +203,8 @@ void* Tensor::raw_data() const {
     throw ValueError("data: shape " + shape().str() + " with strides " + strides().str() +
                      " is not contiguous; call contiguous() first");
   if (device().type != DeviceType::kCpu)
-    throw DeviceError("data: the tensor is on " + device().str() + ", which the host cannot read; use to()");
+    throw DeviceError("data: the tensor is on " + device().str() +
+                      ", which the host cannot read; use to()");
   materialize(*i.cell, FlushReason::kRead);
   i.cell->pinned = true;
   return static_cast<char*>(i.cell->buffer->data()) + i.offset * size_of(i.dtype());
@@ -194,7 +212,8 @@ void* Tensor::raw_data() const {
 
 void* Tensor::data_ptr(DType as) const {
   if (as != dtype())
-    throw DTypeError("data: the tensor is " + std::string(name(dtype())) + ", not " + std::string(name(as)));
+    throw DTypeError("data: the tensor is " + std::string(name(dtype())) + ", not " +
+                     std::string(name(as)));
   return raw_data();
 }
 
@@ -214,7 +233,8 @@ Tensor Tensor::to(Device d) const {
   materialize(*c.impl_->cell, FlushReason::kThread);
   std::vector<char> host(static_cast<std::size_t>(c.numel() * size_of(c.dtype())));
   const Buffer& b = *c.impl_->cell->buffer;
-  b.device().to_host(host.data(), static_cast<const char*>(b.data()) + c.impl_->offset * size_of(c.dtype()),
+  b.device().to_host(host.data(),
+                     static_cast<const char*>(b.data()) + c.impl_->offset * size_of(c.dtype()),
                      host.size(), {});
   return from_host(host.data(), c.shape(), c.dtype(), d);
 }
@@ -290,11 +310,13 @@ Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType d
                  std::function<void()> release) {
   check_shape(shape, "from_blob");
   if (shape.rank() != strides.rank())
-    throw ShapeError("from_blob: shape " + shape.str() + " and strides " + strides.str() + " differ in rank");
+    throw ShapeError("from_blob: shape " + shape.str() + " and strides " + strides.str() +
+                     " differ in rank");
   std::int64_t extent = shape.numel() > 0 ? 1 : 0;
   for (int i = 0; i < shape.rank(); ++i) {
     if (strides[i] < 0)
-      throw ValueError("from_blob: strides " + strides.str() + " must not be negative; flip() the tensor");
+      throw ValueError("from_blob: strides " + strides.str() +
+                       " must not be negative; flip() the tensor");
     if (extent) extent += (shape[i] - 1) * strides[i];
   }
   const bool plain = is_contiguous(shape, strides);

@@ -1,7 +1,8 @@
 // core/tensor.h -- the Tensor: a handle to a lazily computed, strided array
 //
-// A Tensor is a handle with PyTorch's reference semantics: copies alias, `clone()` copies. Operations
-// are recorded and run when a value is read. Views share storage: writing to one is seen by all.
+// A Tensor is a handle with PyTorch's reference semantics: copies alias, `clone()` copies.
+// Operations are recorded and run when a value is read. Views share storage: writing to one is seen
+// by all.
 //
 //   Tensor x = randn({2, 3});
 //   Tensor y = x.t().matmul(x) + 1.0;     // recorded
@@ -25,8 +26,8 @@ namespace flash {
 
 struct TensorImpl;
 
-/// A number given to an operation: its kind (bool, integer, float) takes part in promotion, its value
-/// is a parameter of the kernel and never part of the code.
+/// A number given to an operation: its kind (bool, integer, float) takes part in promotion, its
+/// value is a parameter of the kernel and never part of the code.
 struct Scalar {
   enum class Kind : std::uint8_t { kBool, kInt, kFloat } kind;
   union {
@@ -34,8 +35,7 @@ struct Scalar {
     double f;
   };
   template <class T>
-    requires std::is_arithmetic_v<T>
-  Scalar(T v) {
+  requires std::is_arithmetic_v<T> Scalar(T v) {
     if constexpr (std::is_same_v<T, bool>) {
       kind = Kind::kBool;
       i = v;
@@ -111,8 +111,8 @@ class FLASH_API Tensor {
   T* data() const {
     return static_cast<T*>(data_ptr(dtype_of<T>));
   }
-  void* raw_data() const;  ///< as data(), of any dtype
-  void eval() const;       ///< computes it now
+  void* raw_data() const;   ///< as data(), of any dtype
+  void eval() const;        ///< computes it now
   std::string str() const;  ///< as PyTorch prints, summarised when large
 
   // -- copies and conversions
@@ -136,11 +136,13 @@ class FLASH_API Tensor {
   Tensor expand(const Shape& shape) const;  ///< -1 keeps a size
   Tensor expand_as(const Tensor& o) const { return expand(o.shape()); }
   Tensor select(int dim, std::int64_t index) const;  ///< drops `dim`; negative index from the end
-  Tensor slice(int dim, std::int64_t start, std::int64_t stop = INT64_MAX, std::int64_t step = 1) const;
+  Tensor slice(int dim, std::int64_t start, std::int64_t stop = INT64_MAX,
+               std::int64_t step = 1) const;
   Tensor slice(int dim, Slice s) const { return slice(dim, s.start, s.stop, s.step); }
   Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;
   Tensor flip(int dim) const;
-  Tensor unfold(int dim, std::int64_t size, std::int64_t step) const;  ///< windows, as a new last dim
+  Tensor unfold(int dim, std::int64_t size,
+                std::int64_t step) const;  ///< windows, as a new last dim
   Tensor as_strided(const Shape& shape, const Strides& strides, std::int64_t offset) const;
   Tensor operator[](std::int64_t index) const { return select(0, index); }
 
@@ -220,7 +222,7 @@ FLASH_API std::ostream& operator<<(std::ostream& os, const Tensor& t);
 
 // -- arithmetic operators: element-wise, broadcast, PyTorch's promotion
 FLASH_API Tensor operator-(const Tensor& a);
-#define FLASH_OPERATOR(op)                                       \
+#define FLASH_OPERATOR(op)                                        \
   FLASH_API Tensor operator op(const Tensor& a, const Tensor& b); \
   FLASH_API Tensor operator op(const Tensor& a, Scalar b);        \
   FLASH_API Tensor operator op(Scalar a, const Tensor& b);
@@ -257,8 +259,8 @@ Tensor from_vector(const std::vector<T>& values) {
 }
 FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype, Device device = {});
 
-/// Wraps the user's host memory without copying; in-place changes land in it. `release` runs when the
-/// last tensor that uses it is gone.
+/// Wraps the user's host memory without copying; in-place changes land in it. `release` runs when
+/// the last tensor that uses it is gone.
 FLASH_API Tensor from_blob(void* data, const Shape& shape, DType dtype,
                            std::function<void()> release = {});
 FLASH_API Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType dtype,
@@ -267,8 +269,8 @@ FLASH_API Tensor from_blob(void* data, const Shape& shape, const Strides& stride
 template <class T>
 Tensor from_vector(const std::vector<T>& values, const Shape& shape) {
   if (static_cast<std::int64_t>(values.size()) != shape.numel())
-    throw ShapeError("from_vector: " + std::to_string(values.size()) + " values do not fill shape " +
-                     shape.str());
+    throw ShapeError("from_vector: " + std::to_string(values.size()) +
+                     " values do not fill shape " + shape.str());
   if constexpr (std::is_same_v<T, bool>) {
     std::vector<std::uint8_t> raw(values.begin(), values.end());
     return from_host(raw.data(), shape, DType::kBool);

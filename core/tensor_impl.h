@@ -1,4 +1,5 @@
-// core/tensor_impl.h -- what a Tensor handle points to: an index map over a cell, and autograd state
+// core/tensor_impl.h -- what a Tensor handle points to: an index map over a cell, and autograd
+// state
 #pragma once
 
 #include <atomic>

@@ -59,12 +59,13 @@ NodeId Trace::node_of(TensorImpl& t) {
   const NodeId base = node_of(cell);
   if (t.whole) return base;
   const NodeId known = t.node.get(epoch_);
-  if (known != kNoNode && t.node_version.load(std::memory_order_relaxed) == cell.version) return known;
+  if (known != kNoNode && t.node_version.load(std::memory_order_relaxed) == cell.version)
+    return known;
   std::int64_t attrs[3 + kMaxRank] = {static_cast<std::int64_t>(t.view),
                                       static_cast<std::int64_t>(t.dims), t.offset};
   for (int i = 0; i < t.strides.rank(); ++i) attrs[3 + i] = t.strides[i];
   const NodeId id = append(Prim::kView, cell.dtype, t.shape, {&base, 1},
-                  {attrs, static_cast<std::size_t>(3 + t.strides.rank())});
+                           {attrs, static_cast<std::size_t>(3 + t.strides.rank())});
   t.node_version.store(cell.version, std::memory_order_relaxed);
   t.node.set(epoch_, id);
   return id;
@@ -176,8 +177,9 @@ void materialize(Cell& cell, FlushReason reason) {
 }
 
 const char* name(FlushReason r) {
-  constexpr const char* kNames[] = {"read", "eval", "step", "thread", "node limit", "byte limit",
-                                    "shape depends on values", "thread exit"};
+  constexpr const char* kNames[] = {
+      "read",       "eval", "step", "thread", "node limit", "byte limit", "shape depends on values",
+      "thread exit"};
   return kNames[static_cast<int>(r)];
 }
 

@@ -1,8 +1,8 @@
 // core/trace.h -- the trace recorder: what was asked, in order, until it is flushed
 //
-// One trace per (thread, device). Recording appends a node; its inputs are earlier nodes of the same
-// trace. Nothing is computed, shapes and dtypes are known. Nodes, shapes, attributes and input lists
-// lie in flat vectors that keep their capacity, so that a steady loop allocates nothing.
+// One trace per (thread, device). Recording appends a node; its inputs are earlier nodes of the
+// same trace. Nothing is computed, shapes and dtypes are known. Nodes, shapes, attributes and input
+// lists lie in flat vectors that keep their capacity, so that a steady loop allocates nothing.
 #pragma once
 
 #include <cstdint>
@@ -23,26 +23,27 @@ struct Node {
   std::uint8_t rank = 0;
   std::uint8_t n_in = 0;
   std::uint8_t n_attr = 0;
-  std::uint16_t scope = 0;   ///< label of the user's or of the composite region (see core/scope.h)
-  std::uint32_t in = 0;      ///< first of n_in entries of Trace::inputs
-  std::uint32_t attr = 0;    ///< first of n_attr entries of Trace::words
-  std::uint32_t shape = 0;   ///< first of rank entries of Trace::words
-  Cell* owner = nullptr;     ///< the cell whose latest version this is; null: only other nodes need it
+  std::uint16_t scope = 0;  ///< label of the user's or of the composite region (see core/scope.h)
+  std::uint32_t in = 0;     ///< first of n_in entries of Trace::inputs
+  std::uint32_t attr = 0;   ///< first of n_attr entries of Trace::words
+  std::uint32_t shape = 0;  ///< first of rank entries of Trace::words
+  Cell* owner = nullptr;  ///< the cell whose latest version this is; null: only other nodes need it
   Buffer* buffer = nullptr;  ///< kInput: the value (the trace holds a reference)
   std::int64_t numel = 0;
 };
-static_assert(sizeof(Node) <= 64, "nodes are written on every operation; keep them in one cache line");
+static_assert(sizeof(Node) <= 64,
+              "nodes are written on every operation; keep them in one cache line");
 
 /// Why a trace is flushed; FLASH_DEBUG=1 prints it.
 enum class FlushReason : std::uint8_t {
-  kRead,       // item, to_vector, data, print, save
-  kEval,       // eval(), synchronize()
-  kStep,       // end of an optimizer step
-  kThread,     // another thread or device needs a value
-  kNodeLimit,  // too many nodes
-  kByteLimit,  // too many pending bytes
+  kRead,        // item, to_vector, data, print, save
+  kEval,        // eval(), synchronize()
+  kStep,        // end of an optimizer step
+  kThread,      // another thread or device needs a value
+  kNodeLimit,   // too many nodes
+  kByteLimit,   // too many pending bytes
   kValueShape,  // an operation whose shape depends on values
-  kExit,       // the thread ends
+  kExit,        // the thread ends
 };
 const char* name(FlushReason r);
 
@@ -59,8 +60,12 @@ class Trace {
   std::vector<NodeId> inputs;
   std::vector<std::int64_t> words;
 
-  std::span<const std::int64_t> shape(const Node& n) const { return {words.data() + n.shape, n.rank}; }
-  std::span<const std::int64_t> attrs(const Node& n) const { return {words.data() + n.attr, n.n_attr}; }
+  std::span<const std::int64_t> shape(const Node& n) const {
+    return {words.data() + n.shape, n.rank};
+  }
+  std::span<const std::int64_t> attrs(const Node& n) const {
+    return {words.data() + n.attr, n.n_attr};
+  }
   std::span<const NodeId> in(const Node& n) const { return {inputs.data() + n.in, n.n_in}; }
   std::int64_t bytes(const Node& n) const { return n.numel * size_of(n.dtype); }
 
@@ -79,9 +84,7 @@ class Trace {
   /// Evaluates every live cell. Called with the mutex held; on an exception before anything ran the
   /// trace is as it was and may be flushed again.
   void flush(FlushReason reason);
-  bool over_limit() const {
-    return nodes.size() >= node_limit_ || pending_bytes_ > byte_limit_;
-  }
+  bool over_limit() const { return nodes.size() >= node_limit_ || pending_bytes_ > byte_limit_; }
   FlushReason limit_reason() const {
     return nodes.size() >= node_limit_ ? FlushReason::kNodeLimit : FlushReason::kByteLimit;
   }
@@ -115,8 +118,8 @@ class Trace {
 /// lock the trace it is pending in.
 Trace& this_trace(Device device);
 
-/// Makes sure that the latest version of `cell` is in `cell.buffer`, whichever trace it is pending in.
-/// Throws what the evaluation throws, or why an earlier one failed.
+/// Makes sure that the latest version of `cell` is in `cell.buffer`, whichever trace it is pending
+/// in. Throws what the evaluation throws, or why an earlier one failed.
 void materialize(Cell& cell, FlushReason reason);
 
 /// Flushes this thread's traces.

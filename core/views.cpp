@@ -27,11 +27,11 @@ bool view_strides(const Shape& from, const Strides& strides, const Shape& shape,
   }
   int to = shape.rank() - 1;
   std::int64_t base = from.empty() ? 1 : strides.back();
-  std::int64_t chunk = 1, covered = 1;  // elements of the current memory run; of them, already in `out`
+  std::int64_t chunk = 1,
+               covered = 1;  // elements of the current memory run; of them, already in `out`
   for (int i = from.rank() - 1; i >= 0; --i) {
     chunk *= from[i];
-    const bool run_ends =
-        i == 0 || (from[i - 1] != 1 && strides[i - 1] != chunk * base);
+    const bool run_ends = i == 0 || (from[i - 1] != 1 && strides[i - 1] != chunk * base);
     if (!run_ends) continue;
     while (to >= 0 && (covered < chunk || shape[to] == 1)) {
       out[to] = covered * base;
@@ -59,13 +59,15 @@ Shape resolve(const Tensor& t, const Shape& shape, const char* op) {
     if (s[i] == -1 && unknown < 0)
       unknown = i;
     else if (s[i] < 0)
-      throw ShapeError(std::string(op) + ": shape " + shape.str() + " has a negative size (one -1 is allowed)");
+      throw ShapeError(std::string(op) + ": shape " + shape.str() +
+                       " has a negative size (one -1 is allowed)");
     else
       known *= s[i];
   }
   if (unknown >= 0 && known > 0 && t.numel() % known == 0) s[unknown] = t.numel() / known;
   if (unknown >= 0 && s[unknown] == -1 && known == 0 && t.numel() == 0)
-    throw ShapeError(std::string(op) + ": the -1 of shape " + shape.str() + " may be anything for no elements");
+    throw ShapeError(std::string(op) + ": the -1 of shape " + shape.str() +
+                     " may be anything for no elements");
   if (s.numel() != t.numel() || (unknown >= 0 && s[unknown] < 0))
     throw ShapeError(std::string(op) + ": shape " + shape.str() + " does not hold the " +
                      std::to_string(t.numel()) + " elements of " + t.shape().str());
@@ -163,15 +165,16 @@ Tensor Tensor::unflatten(int d, const Shape& sizes) const {
 Tensor Tensor::permute(std::span<const int> order) const {
   const int r = dim();
   if (static_cast<int>(order.size()) != r)
-    throw ShapeError("permute: " + std::to_string(order.size()) + " dimensions given for a tensor of rank " +
-                     std::to_string(r));
+    throw ShapeError("permute: " + std::to_string(order.size()) +
+                     " dimensions given for a tensor of rank " + std::to_string(r));
   Shape s, a;
   Strides st;
   std::uint64_t dims = 0;
   unsigned seen = 0;
   for (int i = 0; i < r; ++i) {
     const int d = normalize_dim(order[static_cast<std::size_t>(i)], r, "permute");
-    if (seen & (1u << d)) throw ShapeError("permute: dimension " + std::to_string(d) + " is given twice");
+    if (seen & (1u << d))
+      throw ShapeError("permute: dimension " + std::to_string(d) + " is given twice");
     seen |= 1u << d;
     s.push_back(impl_->shape[d]);
     st.push_back(impl_->strides[d]);
@@ -199,7 +202,8 @@ Tensor Tensor::transpose(int a, int b) const {
 }
 
 Tensor Tensor::t() const {
-  if (dim() > 2) throw ShapeError("t: takes a matrix, not shape " + shape().str() + "; use transpose()");
+  if (dim() > 2)
+    throw ShapeError("t: takes a matrix, not shape " + shape().str() + "; use transpose()");
   return dim() < 2 ? view(shape()) : transpose(0, 1);
 }
 
@@ -236,12 +240,14 @@ Tensor Tensor::expand(const Shape& want) const {
     const std::int64_t have = d < 0 ? 1 : impl_->shape[d];
     if (s[i] == -1 && d >= 0) s[i] = have;
     if (s[i] < 0 || (have != 1 && s[i] != have))
-      throw ShapeError("expand: shape " + shape().str() + " does not expand to " + want.str() + " (dim " +
-                       std::to_string(i) + ": " + std::to_string(have) + " vs " + std::to_string(want[i]) + ")");
+      throw ShapeError("expand: shape " + shape().str() + " does not expand to " + want.str() +
+                       " (dim " + std::to_string(i) + ": " + std::to_string(have) + " vs " +
+                       std::to_string(want[i]) + ")");
     const bool grown = d < 0 || (have == 1 && s[i] != 1);
     st[i] = grown ? 0 : impl_->strides[d];
-    const std::uint64_t from =
-        grown || impl_->view != ViewKind::kDims ? kDimNone : static_cast<std::uint64_t>(dim_of(impl_->dims, d));
+    const std::uint64_t from = grown || impl_->view != ViewKind::kDims
+                                   ? kDimNone
+                                   : static_cast<std::uint64_t>(dim_of(impl_->dims, d));
     dims |= from << (4 * i);
   }
   const ViewKind kind = impl_->view == ViewKind::kDims ? ViewKind::kDims : ViewKind::kStrided;
@@ -268,7 +274,8 @@ Tensor Tensor::select(int d, std::int64_t index) const {
 Tensor Tensor::slice(int d, std::int64_t start, std::int64_t stop, std::int64_t step) const {
   if (dim() == 0) throw IndexError("slice: a 0-d tensor has no dimension to slice");
   d = normalize_dim(d, dim(), "slice");
-  if (step == 0 || step == INT64_MIN) throw ValueError("slice: the step must not be " + std::to_string(step));
+  if (step == 0 || step == INT64_MIN)
+    throw ValueError("slice: the step must not be " + std::to_string(step));
   const std::int64_t n = impl_->shape[d];
   const auto clip = [&](std::int64_t i, std::int64_t lo, std::int64_t hi) {
     if (i < 0 && i >= -n) i += n;
@@ -304,8 +311,8 @@ Tensor Tensor::narrow(int d, std::int64_t start, std::int64_t length) const {
   const std::int64_t n = size(d);
   if (start < 0 || length < 0 || start > n - length)
     throw IndexError("narrow: [" + std::to_string(start) + ", " + std::to_string(start) + " + " +
-                     std::to_string(length) + ") is out of range for dimension " + std::to_string(d) +
-                     " of size " + std::to_string(n));
+                     std::to_string(length) + ") is out of range for dimension " +
+                     std::to_string(d) + " of size " + std::to_string(n));
   return slice(d, start, start + length);
 }
 
@@ -316,8 +323,9 @@ Tensor Tensor::unfold(int d, std::int64_t size, std::int64_t step) const {
   d = normalize_dim(d, dim(), "unfold");
   const std::int64_t n = impl_->shape[d];
   if (size < 1 || size > n || step < 1)
-    throw ShapeError("unfold: windows of " + std::to_string(size) + " every " + std::to_string(step) +
-                     " do not fit dimension " + std::to_string(d) + " of size " + std::to_string(n));
+    throw ShapeError("unfold: windows of " + std::to_string(size) + " every " +
+                     std::to_string(step) + " do not fit dimension " + std::to_string(d) +
+                     " of size " + std::to_string(n));
   Shape s = shape();
   Strides st = strides();
   s[d] = (n - size) / step + 1;
@@ -332,7 +340,8 @@ Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset
   if (!impl_) throw ValueError(kUndefined);
   check_shape(s, "as_strided");
   if (s.rank() != st.rank())
-    throw ShapeError("as_strided: shape " + s.str() + " and strides " + st.str() + " differ in rank");
+    throw ShapeError("as_strided: shape " + s.str() + " and strides " + st.str() +
+                     " differ in rank");
   std::int64_t low = offset, high = offset;
   for (int i = 0; i < s.rank(); ++i) (st[i] < 0 ? low : high) += (s[i] - 1) * st[i];
   if (s.numel() > 0 && (low < 0 || high >= impl_->cell->shape.numel()))

@@ -18,19 +18,26 @@ std::string op_name(Prim op) {
 }
 
 const char* wanted(Takes t) {
-  constexpr const char* kText[] = {"any dtype", "a number", "a floating dtype", "an integer dtype",
-                                   "bool or an integer dtype", "bool"};
+  constexpr const char* kText[] = {
+      "any dtype", "a number", "a floating dtype", "an integer dtype", "bool or an integer dtype",
+      "bool"};
   return kText[static_cast<int>(t)];
 }
 
 bool takes(Takes t, DType d) {
   switch (t) {
-    case Takes::kAny: return true;
-    case Takes::kNumber: return d != DType::kBool;
-    case Takes::kFloat: return is_floating(d);
-    case Takes::kInteger: return is_integral(d) && d != DType::kBool;
-    case Takes::kBits: return is_integral(d);
-    case Takes::kBool: return d == DType::kBool;
+    case Takes::kAny:
+      return true;
+    case Takes::kNumber:
+      return d != DType::kBool;
+    case Takes::kFloat:
+      return is_floating(d);
+    case Takes::kInteger:
+      return is_integral(d) && d != DType::kBool;
+    case Takes::kBits:
+      return is_integral(d);
+    case Takes::kBool:
+      return d == DType::kBool;
   }
   return false;
 }
@@ -85,14 +92,17 @@ Shape infer_shape(Prim op, std::span<const Tensor* const> in, Attrs attrs) {
       }
       return s;
     }
-    case PrimKind::kReduce: return reduced_shape(in[0]->shape(), attrs[0], attrs[1] != 0);
-    case PrimKind::kUpdate: return in[0]->shape();
-    default: throw InternalError(op_name(op) + ": bind needs the result's shape");
+    case PrimKind::kReduce:
+      return reduced_shape(in[0]->shape(), attrs[0], attrs[1] != 0);
+    case PrimKind::kUpdate:
+      return in[0]->shape();
+    default:
+      throw InternalError(op_name(op) + ": bind needs the result's shape");
   }
 }
 
-Tensor record(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape& shape, DType dtype,
-              Device device) {
+Tensor record(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape& shape,
+              DType dtype, Device device) {
   Trace& trace = this_trace(device);
   // Values that are pending on another thread are computed there first, outside of our mutex.
   for (const Tensor* t : in) {
@@ -120,8 +130,8 @@ Tensor record(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Sha
 
 }  // namespace
 
-Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape* shape, DType dtype,
-            Device device) {
+Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape* shape,
+            DType dtype, Device device) {
   const PrimInfo& p = info(op);
   if (static_cast<int>(in.size()) < p.min_inputs || static_cast<int>(in.size()) > p.max_inputs)
     throw InternalError(op_name(op) + ": wrong number of operands");
@@ -134,7 +144,8 @@ Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape
     if (op == Prim::kWhere) {
       dtype = in[1]->dtype();
       if (in[0]->dtype() != DType::kBool)
-        throw DTypeError("where: the condition must be bool, not " + std::string(name(in[0]->dtype())));
+        throw DTypeError("where: the condition must be bool, not " +
+                         std::string(name(in[0]->dtype())));
       if (in[2]->dtype() != dtype)
         throw DTypeError("where: the choices are " + std::string(name(dtype)) + " and " +
                          std::string(name(in[2]->dtype())) + "; convert one with to()");

@@ -1,7 +1,8 @@
 // core/ops/bind.h -- the one door through which every operation enters a trace
 //
-// bind() infers shape and dtype (errors are thrown here, before anything is recorded), records the node,
-// and puts the operation on the tape if it is on. Autocast, vmap, jvp and quantisation will stack here.
+// bind() infers shape and dtype (errors are thrown here, before anything is recorded), records the
+// node, and puts the operation on the tape if it is on. Autocast, vmap, jvp and quantisation will
+// stack here.
 #pragma once
 
 #include <initializer_list>
@@ -16,12 +17,13 @@ using Attrs = std::span<const std::int64_t>;
 
 /// `dtype` matters for primitives whose DTypeRule is kAttr, `shape` for sources, expand and leaf
 /// kernels whose result the caller has computed; otherwise both are inferred.
-Tensor bind(Prim op, std::span<const Tensor* const> inputs, Attrs attrs = {}, const Shape* shape = nullptr,
-            DType dtype = DType::kF32, Device device = {});
+Tensor bind(Prim op, std::span<const Tensor* const> inputs, Attrs attrs = {},
+            const Shape* shape = nullptr, DType dtype = DType::kF32, Device device = {});
 
 inline Tensor bind(Prim op, std::initializer_list<const Tensor*> in,
                    std::initializer_list<std::int64_t> attrs = {}) {
-  return bind(op, std::span<const Tensor* const>(in.begin(), in.size()), Attrs(attrs.begin(), attrs.size()));
+  return bind(op, std::span<const Tensor* const>(in.begin(), in.size()),
+              Attrs(attrs.begin(), attrs.size()));
 }
 
 /// Binds a source (no inputs), giving the result's shape, dtype and device.

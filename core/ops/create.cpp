@@ -12,18 +12,30 @@
 namespace flash {
 
 std::int64_t scalar_bits(Scalar v, DType dtype) {
-  const auto float_bits = [](float f) { return static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(f)); };
+  const auto float_bits = [](float f) {
+    return static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(f));
+  };
   switch (dtype) {
-    case DType::kF64: return std::bit_cast<std::int64_t>(v.to_double());
-    case DType::kF32: return float_bits(static_cast<float>(v.to_double()));
-    case DType::kF16: return float_bits(to_float(to_half(static_cast<float>(v.to_double()))));
-    case DType::kBF16: return float_bits(to_float(to_bfloat16(static_cast<float>(v.to_double()))));
-    case DType::kI64: return v.to_int();
-    case DType::kI32: return static_cast<std::int32_t>(v.to_int());
-    case DType::kI16: return static_cast<std::int16_t>(v.to_int());
-    case DType::kI8: return static_cast<std::int8_t>(v.to_int());
-    case DType::kU8: return static_cast<std::uint8_t>(v.to_int());
-    case DType::kBool: return v.to_double() != 0.0;
+    case DType::kF64:
+      return std::bit_cast<std::int64_t>(v.to_double());
+    case DType::kF32:
+      return float_bits(static_cast<float>(v.to_double()));
+    case DType::kF16:
+      return float_bits(to_float(to_half(static_cast<float>(v.to_double()))));
+    case DType::kBF16:
+      return float_bits(to_float(to_bfloat16(static_cast<float>(v.to_double()))));
+    case DType::kI64:
+      return v.to_int();
+    case DType::kI32:
+      return static_cast<std::int32_t>(v.to_int());
+    case DType::kI16:
+      return static_cast<std::int16_t>(v.to_int());
+    case DType::kI8:
+      return static_cast<std::int8_t>(v.to_int());
+    case DType::kU8:
+      return static_cast<std::uint8_t>(v.to_int());
+    case DType::kBool:
+      return v.to_double() != 0.0;
   }
   return 0;
 }
@@ -43,7 +55,9 @@ Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
   if (o.requires_grad) t.set_requires_grad();
   return t;
 }
-Tensor full(const Shape& shape, Scalar value, DType dtype) { return full(shape, value, {.dtype = dtype}); }
+Tensor full(const Shape& shape, Scalar value, DType dtype) {
+  return full(shape, value, {.dtype = dtype});
+}
 Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
 Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
 Tensor full_like(const Tensor& t, Scalar value) {
@@ -99,7 +113,8 @@ Tensor eye(std::int64_t n, DType dtype) {
 Tensor rand(const Shape& shape, DType dtype, Generator* generator) {
   check_shape(shape, "rand");
   if (!is_floating(dtype))
-    throw DTypeError("rand: takes a floating dtype, not " + std::string(name(dtype)) + "; see randint()");
+    throw DTypeError("rand: takes a floating dtype, not " + std::string(name(dtype)) +
+                     "; see randint()");
   Generator& g = generator ? *generator : default_generator();
   const bool wide = dtype == DType::kF64;  // two words an element
   const auto first = static_cast<std::int64_t>(g.reserve(shape.numel() * (wide ? 2 : 1)));
@@ -123,7 +138,8 @@ Tensor randn(const Shape& shape, DType dtype, Generator* generator) {
 
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator* generator) {
   if (low >= high)
-    throw ValueError("randint: the range [" + std::to_string(low) + ", " + std::to_string(high) + ") is empty");
+    throw ValueError("randint: the range [" + std::to_string(low) + ", " + std::to_string(high) +
+                     ") is empty");
   const double range = static_cast<double>(high) - static_cast<double>(low);
   if (range > 0x1p53) throw ValueError("randint: the range may hold 2^53 integers at most");
   const Tensor u = rand(shape, DType::kF64, generator);

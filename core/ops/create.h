@@ -13,7 +13,7 @@ FLASH_API Tensor ones(const Shape& shape, DType dtype = DType::kF32);
 FLASH_API Tensor zeros_like(const Tensor& t);
 FLASH_API Tensor ones_like(const Tensor& t);
 FLASH_API Tensor full_like(const Tensor& t, Scalar value);
-FLASH_API Tensor scalar_tensor(Scalar value, DType dtype);  ///< 0-d
+FLASH_API Tensor scalar_tensor(Scalar value, DType dtype);                                 ///< 0-d
 FLASH_API Tensor tensor(std::initializer_list<double> values, DType dtype = DType::kF32);  ///< 1-d
 
 /// start, start + step, … below end. i64 if all are integers, else f32.
@@ -22,11 +22,13 @@ FLASH_API Tensor arange(Scalar end);
 FLASH_API Tensor linspace(double start, double end, std::int64_t steps, DType dtype = DType::kF32);
 FLASH_API Tensor eye(std::int64_t n, DType dtype = DType::kF32);
 
-/// Uniform in [0, 1). The stream is Philox's; see core/random.h. Floating dtypes; halves draw as f32
-/// and round. `generator` null: the default one.
-FLASH_API Tensor rand(const Shape& shape, DType dtype = DType::kF32, Generator* generator = nullptr);
+/// Uniform in [0, 1). The stream is Philox's; see core/random.h. Floating dtypes; halves draw as
+/// f32 and round. `generator` null: the default one.
+FLASH_API Tensor rand(const Shape& shape, DType dtype = DType::kF32,
+                      Generator* generator = nullptr);
 /// Standard normal, by Box-Muller over two uniform draws.
-FLASH_API Tensor randn(const Shape& shape, DType dtype = DType::kF32, Generator* generator = nullptr);
+FLASH_API Tensor randn(const Shape& shape, DType dtype = DType::kF32,
+                       Generator* generator = nullptr);
 /// Integers in [low, high), i64.
 FLASH_API Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
                          Generator* generator = nullptr);

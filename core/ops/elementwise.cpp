@@ -20,7 +20,9 @@ enum class Promote : std::uint8_t {
   kFloat,   // integers to f32 as well
 };
 
-DType promoted(DType d, Promote how) { return how == Promote::kFloat && is_integral(d) ? DType::kF32 : d; }
+DType promoted(DType d, Promote how) {
+  return how == Promote::kFloat && is_integral(d) ? DType::kF32 : d;
+}
 
 Tensor binary(Prim op, const Tensor& a, const Tensor& b, Promote how = Promote::kCommon) {
   check(a, info(op).name.data());
@@ -87,7 +89,7 @@ FLASH_BINARY(bitwise_right_shift, kShr, kCommon)
 #undef FLASH_BINARY
 
 // a > b is b < a: the same comparison, NaN included.
-#define FLASH_SWAPPED(name, prim)                                                     \
+#define FLASH_SWAPPED(name, prim)                                                    \
   Tensor name(const Tensor& a, const Tensor& b) { return binary(Prim::prim, b, a); } \
   Tensor name(const Tensor& a, Scalar b) { return binary(Prim::prim, b, a); }        \
   Tensor name(Scalar a, const Tensor& b) { return binary(Prim::prim, b, a); }
@@ -95,13 +97,15 @@ FLASH_SWAPPED(gt, kLt)
 FLASH_SWAPPED(ge, kLe)
 #undef FLASH_SWAPPED
 
-#define FLASH_LOGICAL(name, prim)                                                                          \
-  Tensor name(const Tensor& a, const Tensor& b) {                                                          \
-    return binary(Prim::prim, as_dtype(check(a, #name), DType::kBool), as_dtype(check(b, #name), DType::kBool)); \
-  }                                                                                                        \
-  Tensor name(const Tensor& a, Scalar b) {                                                                 \
-    return binary(Prim::prim, as_dtype(check(a, #name), DType::kBool), Scalar(b.to_double() != 0.0));      \
-  }                                                                                                        \
+#define FLASH_LOGICAL(name, prim)                                      \
+  Tensor name(const Tensor& a, const Tensor& b) {                      \
+    return binary(Prim::prim, as_dtype(check(a, #name), DType::kBool), \
+                  as_dtype(check(b, #name), DType::kBool));            \
+  }                                                                    \
+  Tensor name(const Tensor& a, Scalar b) {                             \
+    return binary(Prim::prim, as_dtype(check(a, #name), DType::kBool), \
+                  Scalar(b.to_double() != 0.0));                       \
+  }                                                                    \
   Tensor name(Scalar a, const Tensor& b) { return name(b, a); }
 FLASH_LOGICAL(logical_and, kAnd)
 FLASH_LOGICAL(logical_or, kOr)
@@ -110,7 +114,8 @@ FLASH_LOGICAL(logical_xor, kXor)
 
 Tensor pow(const Tensor& a, const Tensor& b) { return binary(Prim::kPow, a, b); }
 Tensor pow(Scalar a, const Tensor& b) { return binary(Prim::kPow, a, b); }
-// Exponents that change the algebra become other operations here, at record, alike for all evaluators.
+// Exponents that change the algebra become other operations here, at record, alike for all
+// evaluators.
 Tensor pow(const Tensor& a, Scalar b) {
   const double e = b.to_double();
   const bool stays = result_type(a, b) == a.dtype();
@@ -123,7 +128,8 @@ Tensor pow(const Tensor& a, Scalar b) {
     if (e == -1.0) return reciprocal(a);
   }
   if (is_integral(a.dtype()) && b.kind != Scalar::Kind::kFloat && e < 0)
-    throw ValueError("pow: integers to a negative power are not integers; convert to a floating dtype");
+    throw ValueError(
+        "pow: integers to a negative power are not integers; convert to a floating dtype");
   return binary(Prim::kPow, a, b);
 }
 
@@ -163,11 +169,13 @@ Tensor logical_not(const Tensor& x) {
 }
 Tensor isnan(const Tensor& x) { return ne(x, x); }
 Tensor isinf(const Tensor& x) {
-  if (!is_floating(check(x, "isinf").dtype())) return full(x.shape(), false, {.dtype = boolean, .device = x.device()});
+  if (!is_floating(check(x, "isinf").dtype()))
+    return full(x.shape(), false, {.dtype = boolean, .device = x.device()});
   return eq(abs(x), std::numeric_limits<double>::infinity());
 }
 Tensor isfinite(const Tensor& x) {
-  if (!is_floating(check(x, "isfinite").dtype())) return full(x.shape(), true, {.dtype = boolean, .device = x.device()});
+  if (!is_floating(check(x, "isfinite").dtype()))
+    return full(x.shape(), true, {.dtype = boolean, .device = x.device()});
   return lt(abs(x), std::numeric_limits<double>::infinity());
 }
 Tensor clamp(const Tensor& x, Scalar low, Scalar high) { return minimum(maximum(x, low), high); }
@@ -192,14 +200,16 @@ Tensor fma(const Tensor& a, const Tensor& b, const Tensor& c) {
   const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d), cc = as_dtype(c, d);
   return bind(Prim::kFma, {&ca, &cb, &cc});
 }
-Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) { return add(a, mul(sub(b, a), weight)); }
+Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) {
+  return add(a, mul(sub(b, a), weight));
+}
 Tensor cast(const Tensor& x, DType dtype) { return as_dtype(check(x, "cast"), dtype); }
 
 Tensor operator-(const Tensor& a) { return neg(a); }
 Tensor operator!(const Tensor& a) { return logical_not(a); }
-#define FLASH_OPERATOR(op, name)                                               \
-  Tensor operator op(const Tensor& a, const Tensor& b) { return name(a, b); }  \
-  Tensor operator op(const Tensor& a, Scalar b) { return name(a, b); }         \
+#define FLASH_OPERATOR(op, name)                                              \
+  Tensor operator op(const Tensor& a, const Tensor& b) { return name(a, b); } \
+  Tensor operator op(const Tensor& a, Scalar b) { return name(a, b); }        \
   Tensor operator op(Scalar a, const Tensor& b) { return name(a, b); }
 FLASH_OPERATOR(+, add)
 FLASH_OPERATOR(-, sub)

@@ -1,7 +1,8 @@
-// core/ops/elementwise.h -- operations on each element, broadcast as NumPy does, promoted as PyTorch does
+// core/ops/elementwise.h -- operations on each element, broadcast as NumPy does, promoted as
+// PyTorch does
 //
-// Scalars take part in promotion by their kind only (int32 tensor + 1.5 → f32; f16 tensor + 1.5 → f16).
-// Float functions take floating dtypes; integer and bool operands are converted to f32 first.
+// Scalars take part in promotion by their kind only (int32 tensor + 1.5 → f32; f16 tensor + 1.5 →
+// f16). Float functions take floating dtypes; integer and bool operands are converted to f32 first.
 #pragma once
 
 #include "../tensor.h"

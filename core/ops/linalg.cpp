@@ -1,4 +1,5 @@
-// core/ops/linalg.cpp -- checks of contractions, pools and embeddings before their leaf kernels are bound
+// core/ops/linalg.cpp -- checks of contractions, pools and embeddings before their leaf kernels are
+// bound
 #include "core/ops/linalg.h"
 
 #include "core/ops/bind.h"
@@ -6,7 +7,9 @@
 namespace flash {
 namespace {
 
-std::string shapes(const Tensor& a, const Tensor& b) { return a.shape().str() + " and " + b.shape().str(); }
+std::string shapes(const Tensor& a, const Tensor& b) {
+  return a.shape().str() + " and " + b.shape().str();
+}
 
 void check_defined(const Tensor& t, const char* op, const char* what) {
   if (!t.defined()) throw ValueError(std::string(op) + ": " + what + " is an undefined tensor");
@@ -19,7 +22,8 @@ void check_float(const Tensor& t, const char* op, const char* what) {
                      std::string(name(t.dtype())));
 }
 
-Tensor bind_leaf(Prim op, std::initializer_list<const Tensor*> in, const Shape& shape, Attrs attrs = {}) {
+Tensor bind_leaf(Prim op, std::initializer_list<const Tensor*> in, const Shape& shape,
+                 Attrs attrs = {}) {
   return bind(op, std::span<const Tensor* const>(in.begin(), in.size()), attrs, &shape);
 }
 
@@ -36,12 +40,14 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     throw ShapeError("matmul: shapes " + shapes(a, b) + " do not fit (the inner dimensions are " +
                      std::to_string(x.size(-1)) + " and " + std::to_string(y.size(-2)) + ")");
   const auto batch = [](const Tensor& t) {
-    return Shape(std::span<const std::int64_t>(t.shape().data(), static_cast<std::size_t>(t.dim() - 2)));
+    return Shape(
+        std::span<const std::int64_t>(t.shape().data(), static_cast<std::size_t>(t.dim() - 2)));
   };
   Shape shape = broadcast_shapes(batch(x), batch(y), "matmul");
   // A matrix on the right serves all batches: one tall product instead of many small ones.
   if (y.dim() == 2 && x.dim() > 2) {
-    const Tensor flat = matmul(x.reshape({x.numel() / std::max<std::int64_t>(x.size(-1), 1), x.size(-1)}), y);
+    const Tensor flat =
+        matmul(x.reshape({x.numel() / std::max<std::int64_t>(x.size(-1), 1), x.size(-1)}), y);
     shape.push_back(x.size(-2));
     shape.push_back(y.size(-1));
     const Tensor full = flat.view(shape);
@@ -62,8 +68,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
     throw ShapeError("linear: input " + x.shape().str() + " and weight " + weight.shape().str() +
                      " do not fit; the weight is [out, in] and the input's last dimension is in");
   if (bias.defined() && (bias.dim() != 1 || bias.size(0) != weight.size(0)))
-    throw ShapeError("linear: bias " + bias.shape().str() + " does not fit weight " + weight.shape().str() +
-                     "; it is [out]");
+    throw ShapeError("linear: bias " + bias.shape().str() + " does not fit weight " +
+                     weight.shape().str() + "; it is [out]");
   if (x.dim() != 2) {
     Shape shape = x.shape();
     shape[shape.rank() - 1] = weight.size(0);
@@ -84,10 +90,11 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
                      " must be [N, C, H, W] and [O, C / groups, KH, KW]");
   if (o.stride_h < 1 || o.stride_w < 1 || o.dilation_h < 1 || o.dilation_w < 1 || o.padding_h < 0 ||
       o.padding_w < 0 || o.groups < 1)
-    throw ValueError("conv2d: strides, dilations and groups must be at least 1 and paddings at least 0");
+    throw ValueError(
+        "conv2d: strides, dilations and groups must be at least 1 and paddings at least 0");
   if (x.size(1) != w.size(1) * o.groups || w.size(0) % o.groups != 0)
-    throw ShapeError("conv2d: input " + x.shape().str() + ", weight " + w.shape().str() + " and groups " +
-                     std::to_string(o.groups) + " do not fit: the weight wants " +
+    throw ShapeError("conv2d: input " + x.shape().str() + ", weight " + w.shape().str() +
+                     " and groups " + std::to_string(o.groups) + " do not fit: the weight wants " +
                      std::to_string(w.size(1) * o.groups) + " input channels and a multiple of " +
                      std::to_string(o.groups) + " filters");
   if (bias.defined() && (bias.dim() != 1 || bias.size(0) != w.size(0)))
@@ -97,7 +104,8 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
     const std::int64_t room = x.size(d) + 2 * pad - dilation * (w.size(d) - 1) - 1;
     if (room < 0)
       throw ShapeError("conv2d: the kernel of weight " + w.shape().str() + " (dilation " +
-                       std::to_string(dilation) + ") is larger than the padded input " + x.shape().str());
+                       std::to_string(dilation) + ") is larger than the padded input " +
+                       x.shape().str());
     return room / stride + 1;
   };
   const Shape shape{x.size(0), w.size(0), out(2, o.padding_h, o.dilation_h, o.stride_h),
@@ -111,11 +119,14 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
 namespace {
 Tensor pool(Prim op, const Tensor& x, const Pool2dOptions& o, const char* name) {
   check_float(x, name, "the input");
-  if (x.dim() != 4) throw ShapeError(std::string(name) + ": input " + x.shape().str() + " must be [N, C, H, W]");
-  const std::int64_t sh = o.stride_h ? o.stride_h : o.kernel_h, sw = o.stride_w ? o.stride_w : o.kernel_w;
+  if (x.dim() != 4)
+    throw ShapeError(std::string(name) + ": input " + x.shape().str() + " must be [N, C, H, W]");
+  const std::int64_t sh = o.stride_h ? o.stride_h : o.kernel_h,
+                     sw = o.stride_w ? o.stride_w : o.kernel_w;
   if (o.kernel_h < 1 || o.kernel_w < 1 || sh < 1 || sw < 1)
     throw ValueError(std::string(name) + ": kernel and stride must be at least 1");
-  if (o.padding_h < 0 || o.padding_w < 0 || 2 * o.padding_h > o.kernel_h || 2 * o.padding_w > o.kernel_w)
+  if (o.padding_h < 0 || o.padding_w < 0 || 2 * o.padding_h > o.kernel_h ||
+      2 * o.padding_w > o.kernel_w)
     throw ValueError(std::string(name) + ": the padding must be between 0 and half of the kernel");
   const auto out = [&](int d, std::int64_t k, std::int64_t pad, std::int64_t stride) {
     const std::int64_t room = x.size(d) + 2 * pad - k;
@@ -124,22 +135,29 @@ Tensor pool(Prim op, const Tensor& x, const Pool2dOptions& o, const char* name) 
                        " is larger than the padded input " + x.shape().str());
     return room / stride + 1;
   };
-  const Shape shape{x.size(0), x.size(1), out(2, o.kernel_h, o.padding_h, sh), out(3, o.kernel_w, o.padding_w, sw)};
-  const std::int64_t attrs[kPoolAttrs] = {o.kernel_h, o.kernel_w, sh, sw, o.padding_h, o.padding_w,
-                                          o.count_include_pad};
+  const Shape shape{x.size(0), x.size(1), out(2, o.kernel_h, o.padding_h, sh),
+                    out(3, o.kernel_w, o.padding_w, sw)};
+  const std::int64_t attrs[kPoolAttrs] = {o.kernel_h,  o.kernel_w,         sh, sw, o.padding_h,
+                                          o.padding_w, o.count_include_pad};
   return bind_leaf(op, {&x}, shape, attrs);
 }
 }  // namespace
 
-Tensor max_pool2d(const Tensor& x, const Pool2dOptions& o) { return pool(Prim::kMaxPool2d, x, o, "max_pool2d"); }
-Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& o) { return pool(Prim::kAvgPool2d, x, o, "avg_pool2d"); }
+Tensor max_pool2d(const Tensor& x, const Pool2dOptions& o) {
+  return pool(Prim::kMaxPool2d, x, o, "max_pool2d");
+}
+Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& o) {
+  return pool(Prim::kAvgPool2d, x, o, "avg_pool2d");
+}
 
 Tensor embedding(const Tensor& index, const Tensor& weight) {
   check_defined(index, "embedding", "the index");
   check_defined(weight, "embedding", "the weight");
   if (!is_integral(index.dtype()) || index.dtype() == DType::kBool)
-    throw DTypeError("embedding: the index must be an integer tensor, not " + std::string(name(index.dtype())));
-  if (weight.dim() != 2) throw ShapeError("embedding: weight " + weight.shape().str() + " must be [V, D]");
+    throw DTypeError("embedding: the index must be an integer tensor, not " +
+                     std::string(name(index.dtype())));
+  if (weight.dim() != 2)
+    throw ShapeError("embedding: weight " + weight.shape().str() + " must be [V, D]");
   const Tensor i = as_dtype(index, DType::kI64);
   Shape shape = index.shape();
   shape.push_back(weight.size(1));

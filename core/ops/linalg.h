@@ -1,7 +1,7 @@
 // core/ops/linalg.h -- matrix products, convolutions, pools, embeddings and losses
 //
-// Contractions take floating dtypes (f32, f64; f16 and bf16 accumulate in f32 and round once). Their bits
-// depend on shape, dtype and the BLAS core only, not on threads, layout or fusion.
+// Contractions take floating dtypes (f32, f64; f16 and bf16 accumulate in f32 and round once).
+// Their bits depend on shape, dtype and the BLAS core only, not on threads, layout or fusion.
 #pragma once
 
 #include "../tensor.h"
@@ -32,19 +32,20 @@ struct Pool2dOptions {
 FLASH_API Tensor max_pool2d(const Tensor& x, const Pool2dOptions& o);
 FLASH_API Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& o);
 
-/// Rows of `weight` [V, D] chosen by integer `index`: [...] → [..., D]. Indices are checked when the
-/// kernel runs; one out of range throws IndexError at the flush.
+/// Rows of `weight` [V, D] chosen by integer `index`: [...] → [..., D]. Indices are checked when
+/// the kernel runs; one out of range throws IndexError at the flush.
 FLASH_API Tensor embedding(const Tensor& index, const Tensor& weight);
 
 enum class Reduction : std::uint8_t { kNone, kMean, kSum };
-/// logits: [N, C] floating; target: [N] i64 classes. Targets equal to `ignore_index` count neither in
-/// the sum nor in the mean. `label_smoothing` in [0, 1).
+/// logits: [N, C] floating; target: [N] i64 classes. Targets equal to `ignore_index` count neither
+/// in the sum nor in the mean. `label_smoothing` in [0, 1).
 FLASH_API Tensor cross_entropy(const Tensor& logits, const Tensor& target,
-                               Reduction reduction = Reduction::kMean, std::int64_t ignore_index = -100,
-                               double label_smoothing = 0.0);
+                               Reduction reduction = Reduction::kMean,
+                               std::int64_t ignore_index = -100, double label_smoothing = 0.0);
 FLASH_API Tensor nll_loss(const Tensor& log_prob, const Tensor& target,
                           Reduction reduction = Reduction::kMean, std::int64_t ignore_index = -100);
-FLASH_API Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::kMean);
+FLASH_API Tensor mse_loss(const Tensor& x, const Tensor& target,
+                          Reduction reduction = Reduction::kMean);
 
 /// Zeroes each element with probability p and scales the others by 1 / (1 - p), when `training`.
 FLASH_API Tensor dropout(const Tensor& x, double p, bool training = true);

@@ -35,7 +35,8 @@ Tensor reduce(Prim op, const Tensor& x, const Shape& dims, bool keepdim, const c
       kept.push_back(x.size(i));
   }
   if (terms != 1) return bind(op, {&x}, {mask, keepdim});
-  // One term reduces to itself, but a sum starts at +0. Said as a map, it fuses with its neighbours.
+  // One term reduces to itself, but a sum starts at +0. Said as a map, it fuses with its
+  // neighbours.
   const Tensor& one = keepdim || !mask ? x : x.view(kept);
   return op == Prim::kSum ? add(one, 0) : one.clone();
 }
@@ -52,13 +53,15 @@ std::int64_t count(const Tensor& x, const Shape& dims) {
 void check_not_empty(const Tensor& x, const Shape& dims, const char* op) {
   mask_of(x, dims, op);
   if (count(x, dims) == 0 && x.numel() == 0)
-    throw ShapeError(std::string(op) + ": the reduced dimensions of shape " + x.shape().str() + " are empty");
+    throw ShapeError(std::string(op) + ": the reduced dimensions of shape " + x.shape().str() +
+                     " are empty");
 }
 
 const Tensor& check_float(const Tensor& x, const char* op) {
   if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
   if (!is_floating(x.dtype()))
-    throw DTypeError(std::string(op) + ": takes a floating dtype, not " + std::string(name(x.dtype())));
+    throw DTypeError(std::string(op) + ": takes a floating dtype, not " +
+                     std::string(name(x.dtype())));
   return x;
 }
 /// Compositions of half types run in f32 between one cast in and one out.
@@ -84,11 +87,13 @@ Tensor arg_extreme(const Tensor& x, int dim, bool keepdim, bool largest) {
 
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
   mask_of(x, dims, "sum");
-  return reduce(Prim::kSum, is_integral(x.dtype()) ? as_dtype(x, DType::kI64) : x, dims, keepdim, "sum");
+  return reduce(Prim::kSum, is_integral(x.dtype()) ? as_dtype(x, DType::kI64) : x, dims, keepdim,
+                "sum");
 }
 Tensor prod(const Tensor& x, const Shape& dims, bool keepdim) {
   mask_of(x, dims, "prod");
-  return reduce(Prim::kProd, is_integral(x.dtype()) ? as_dtype(x, DType::kI64) : x, dims, keepdim, "prod");
+  return reduce(Prim::kProd, is_integral(x.dtype()) ? as_dtype(x, DType::kI64) : x, dims, keepdim,
+                "prod");
 }
 Tensor amax(const Tensor& x, const Shape& dims, bool keepdim) {
   check_not_empty(x, dims, "amax");
@@ -126,14 +131,24 @@ Tensor std(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
 }
 
 Tensor argmax(const Tensor& x, int dim, bool keepdim) { return arg_extreme(x, dim, keepdim, true); }
-Tensor argmin(const Tensor& x, int dim, bool keepdim) { return arg_extreme(x, dim, keepdim, false); }
+Tensor argmin(const Tensor& x, int dim, bool keepdim) {
+  return arg_extreme(x, dim, keepdim, false);
+}
 
 Tensor Tensor::sum() const { return flash::sum(*this); }
-Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return flash::sum(*this, dims, keepdim); }
+Tensor Tensor::sum(const Shape& dims, bool keepdim) const {
+  return flash::sum(*this, dims, keepdim);
+}
 Tensor Tensor::mean() const { return flash::mean(*this); }
-Tensor Tensor::mean(const Shape& dims, bool keepdim) const { return flash::mean(*this, dims, keepdim); }
-Tensor Tensor::amax(const Shape& dims, bool keepdim) const { return flash::amax(*this, dims, keepdim); }
-Tensor Tensor::amin(const Shape& dims, bool keepdim) const { return flash::amin(*this, dims, keepdim); }
+Tensor Tensor::mean(const Shape& dims, bool keepdim) const {
+  return flash::mean(*this, dims, keepdim);
+}
+Tensor Tensor::amax(const Shape& dims, bool keepdim) const {
+  return flash::amax(*this, dims, keepdim);
+}
+Tensor Tensor::amin(const Shape& dims, bool keepdim) const {
+  return flash::amin(*this, dims, keepdim);
+}
 Tensor Tensor::argmax(int dim, bool keepdim) const { return flash::argmax(*this, dim, keepdim); }
 Tensor Tensor::softmax(int dim) const { return flash::softmax(*this, dim); }
 Tensor Tensor::log_softmax(int dim) const { return flash::log_softmax(*this, dim); }

@@ -25,8 +25,9 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
       fits = s == first;
     }
     if (!fits)
-      throw ShapeError("cat: shapes " + tensors[0].shape().str() + " and " + tensors[i].shape().str() +
-                       " differ outside of dimension " + std::to_string(d));
+      throw ShapeError("cat: shapes " + tensors[0].shape().str() + " and " +
+                       tensors[i].shape().str() + " differ outside of dimension " +
+                       std::to_string(d));
     dtype = promote(dtype, tensors[i].dtype());
   }
   Tensor out = full(shape, 0, {.dtype = dtype, .device = tensors[0].device()});
@@ -48,7 +49,8 @@ Tensor stack(const std::vector<Tensor>& tensors, int dim) {
 
 std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim) {
   const int d = normalize_dim(dim, x.dim(), "split");
-  if (size < 1) throw ValueError("split: the size of a piece must be at least 1, not " + std::to_string(size));
+  if (size < 1)
+    throw ValueError("split: the size of a piece must be at least 1, not " + std::to_string(size));
   std::vector<Tensor> out;
   for (std::int64_t at = 0; at < x.size(d); at += size) out.push_back(x.slice(d, at, at + size));
   if (out.empty()) out.push_back(x);
@@ -56,7 +58,8 @@ std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim) {
 }
 
 std::vector<Tensor> chunk(const Tensor& x, int chunks, int dim) {
-  if (chunks < 1) throw ValueError("chunk: at least one chunk is wanted, not " + std::to_string(chunks));
+  if (chunks < 1)
+    throw ValueError("chunk: at least one chunk is wanted, not " + std::to_string(chunks));
   const int d = normalize_dim(dim, x.dim(), "chunk");
   return split(x, std::max<std::int64_t>(1, (x.size(d) + chunks - 1) / chunks), d);
 }
@@ -65,7 +68,8 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) { return x.expand(shape
 
 Tensor pad(const Tensor& x, const Shape& widths, Scalar value) {
   if (widths.rank() % 2 != 0 || widths.rank() / 2 > x.dim())
-    throw ShapeError("pad: " + widths.str() + " must hold pairs {left, right} for the last dimensions of " +
+    throw ShapeError("pad: " + widths.str() +
+                     " must hold pairs {left, right} for the last dimensions of " +
                      x.shape().str());
   Shape shape = x.shape();
   for (int i = 0; i < widths.rank(); ++i) {
