@@ -17,7 +17,8 @@ constexpr std::int64_t kArenaAlign = 64;
 constexpr std::int64_t kWholeRun = 1 << 14;  // a map's run up to here is one tile
 constexpr std::int64_t kSplitWork = 1
                                     << 16;  // elements under one grid point that are worth a split
-constexpr std::int64_t kColumnTile = 512;   // lanes
+constexpr std::int64_t kStreamBytes = 16 << 20;  // a map's outputs that no cache keeps
+constexpr std::int64_t kColumnTile = 512;        // lanes
 
 /// Everything that is made for one run; kept per thread so that a steady loop allocates nothing.
 struct Scratch {
@@ -271,6 +272,10 @@ class Runner {
         w[ir::kArgChunk] = std::max(kWholeRun / 2, ceil_div(ceil_div(run, threads * 8), 64) * 64);
         w[ir::kArgChunks] = ceil_div(run, w[ir::kArgChunk]);
       }
+      std::int64_t stored = 0;
+      for (const MemoryOperand& o : k.spec.operands)
+        if (o.store) stored += grid * run * size_of(node(o.node).dtype);
+      if (stored >= kStreamBytes) w[ir::kArgFlags] |= ir::kFlagStream;
       s_.launches.back().tiles = run == 0 ? 0 : grid * w[ir::kArgChunks];
       return;
     }
