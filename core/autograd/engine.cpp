@@ -2,6 +2,7 @@
 //
 // Nodes are counted first (how many gradients each waits for), then run when theirs is complete,
 // the latest recorded first. Nothing recurses, so a chain may be as long as memory allows.
+#include <mutex>
 #include <queue>
 #include <vector>
 
@@ -143,7 +144,8 @@ class Walk {
   void process(std::uint32_t w) {
     TapeNode& node = *work_[w].node;
     const auto n = static_cast<std::size_t>(node.outputs());
-    std::vector<Tensor> grads(n);
+    std::vector<Tensor>& grads = node_grads_;
+    grads.resize(n);
     bool any = false;
     for (std::size_t i = 0; i < n; ++i) {
       grads[i] = std::move(grads_[work_[w].grads + i]);
@@ -155,24 +157,26 @@ class Walk {
         if (t.node == &node) t.grad = grads[t.output];
     if (node.is_leaf()) {
       if (targets_.empty() && any && node.active()) accumulate(node, std::move(grads[0]));
+      grads.clear();
       return;
     }
     const std::span<Edge> edges = node.edges();
-    std::vector<char> wanted(edges.size(), 0);
+    wanted_.assign(edges.size(), 0);
     for (std::size_t i = 0; i < edges.size(); ++i) {
       if (!edges[i].node) continue;
       const Work& child = work_[map_[edges[i].node.get()]];
-      wanted[i] = child.target || child.needed;
+      wanted_[i] = child.target || child.needed;
     }
-    std::vector<Tensor> results(edges.size());
-    if (any && work_[w].needed) differentiate(node, grads, wanted, results);
+    results_.resize(edges.size());
+    if (any && work_[w].needed) differentiate(node, grads, wanted_, results_);
     grads.clear();
     for (std::size_t i = 0; i < edges.size(); ++i) {
       if (!edges[i].node) continue;
       const std::uint32_t c = map_[edges[i].node.get()];
-      if (wanted[i]) add(grads_[work_[c].grads + edges[i].output], results[i]);
+      if (wanted_[i]) add(grads_[work_[c].grads + edges[i].output], results_[i]);
       if (--work_[c].waits == 0 && !started_[c]) start(c);
     }
+    results_.clear();
   }
 
   void differentiate(TapeNode& node, std::span<Tensor> grads, std::span<const char> wanted,
@@ -208,6 +212,8 @@ class Walk {
   }
 
   void accumulate(TapeNode& leaf, Tensor g) {
+    static std::mutex mutex;  // threads may train the same leaves
+    std::lock_guard lock(mutex);
     NodeExtra::Kept& k = leaf.need_kept(0);
     if (!create_ && tracked(g)) g = g.detach();
     if (k.grad.defined()) {
@@ -229,8 +235,11 @@ class Walk {
   bool retain_, create_;
   NodeMap map_;
   std::vector<Work> work_;
-  std::vector<Tensor> grads_;
+  std::vector<Tensor> grads_;  ///< of all nodes' outputs, until they are processed
   std::vector<char> started_;
+  // Of the node that is processed; kept for their memory.
+  std::vector<Tensor> node_grads_, results_;
+  std::vector<char> wanted_;
   std::priority_queue<std::pair<std::uint64_t, std::uint32_t>> ready_;
 };
 
