@@ -3,7 +3,8 @@
 
 #include <atomic>
 #include <cstdint>
-#include <string_view>
+
+#include "core/stats.h"
 
 namespace flash {
 
@@ -14,6 +15,6 @@ struct Counters {
   std::atomic<bool> record{false};  ///< launches are timed and kept
 };
 Counters& counters();
-void add_kernel_record(std::string_view name, bool leaf, double microseconds, std::int64_t tiles);
+void add_kernel_record(KernelRecord record);
 
 }  // namespace flash

@@ -1,7 +1,9 @@
-// core/device.h -- seam 2: what a device must do: hold memory, load kernels, launch, run leaf kernels
+// core/device.h -- seam 2: what a device must do: hold memory, load kernels, launch, run leaf
+// kernels
 //
-// `Device` names a device; `DeviceRuntime` is the small class that a new kind of hardware implements.
-// Every call that does work takes a stream; the CPU has one, and its calls return when they are done.
+// `Device` names a device; `DeviceRuntime` is the small class that a new kind of hardware
+// implements. Every call that does work takes a stream; the CPU has one, and its calls return when
+// they are done.
 #pragma once
 
 #include <atomic>
@@ -25,7 +27,8 @@ class Allocator;
 
 enum class DeviceType : std::uint8_t { kCpu, kNull };
 
-/// Names a device: "cpu", "null". The null device records and plans but computes nothing; it counts.
+/// Names a device: "cpu", "null". The null device records and plans but computes nothing; it
+/// counts.
 struct FLASH_API Device {
   DeviceType type = DeviceType::kCpu;
   std::int8_t index = 0;
@@ -49,24 +52,26 @@ enum class CodeKind : std::uint8_t { kBest, kPortable };
 class LoadedKernel {
  public:
   virtual ~LoadedKernel() = default;
+  virtual std::string listing() const { return {}; }  ///< source or assembly, where it was kept
   std::string name;
 };
 
-/// One kernel over tiles [0, tiles). Items given to one `launch` call have no dependencies among them
-/// and run as one launch.
+/// One kernel over tiles [0, tiles). Items given to one `launch` call have no dependencies among
+/// them and run as one launch.
 struct Launch {
   const LoadedKernel* kernel = nullptr;
   const std::int64_t* args = nullptr;
   std::int64_t tiles = 0;
 };
 
-/// Words of an ArgBlock that move with the origin of a tile: args[base] += Σ begin[axis]·args[strides+axis].
+/// Words of an ArgBlock that move with the origin of a tile: args[base] += Σ
+/// begin[axis]·args[strides+axis].
 struct AffineWords {
   int base = 0, strides = 0;
 };
 
-/// A compiled map that a leaf kernel calls on each finished tile of its output, while it is in cache.
-/// The kernel's axes are exactly the output's dimensions.
+/// A compiled map that a leaf kernel calls on each finished tile of its output, while it is in
+/// cache. The kernel's axes are exactly the output's dimensions.
 struct Epilogue {
   const LoadedKernel* kernel = nullptr;
   const std::int64_t* args = nullptr;  ///< the whole output's ArgBlock; tiles work on a copy

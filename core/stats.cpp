@@ -65,9 +65,9 @@ std::vector<KernelRecord> kernel_history() {
   return std::move(history().records);
 }
 
-void add_kernel_record(std::string_view name, bool leaf, double microseconds, std::int64_t tiles) {
+void add_kernel_record(KernelRecord record) {
   std::lock_guard lock(history().mutex);
-  history().records.push_back({std::string(name), leaf, microseconds, tiles});
+  history().records.push_back(std::move(record));
 }
 
 void eval_all() { flush_all(FlushReason::kEval); }
@@ -78,18 +78,6 @@ void synchronize(Device device) {
 }
 void use_evaluator(const std::string& name) { set_evaluator(name); }
 
-std::string trace_to_dot(Device device) {
-  Trace& t = this_trace(device);
-  std::lock_guard lock(t.mutex());
-  std::string s = "digraph trace {\n  rankdir=TB; node [shape=box, fontname=monospace];\n";
-  for (std::size_t i = 0; i < t.nodes.size(); ++i) {
-    const Node& n = t.nodes[i];
-    s += "  n" + std::to_string(i) + " [label=\"" + std::string(info(n.op).name) + "\\n" +
-         std::string(name(n.dtype)) + " " + Shape(t.shape(n)).str() + "\"" +
-         (n.owner ? ", style=bold" : "") + "];\n";
-    for (NodeId u : t.in(n)) s += "  n" + std::to_string(u) + " -> n" + std::to_string(i) + ";\n";
-  }
-  return s + "}\n";
-}
+std::string explain_last_compile() { return evaluator().explain_last_compile(); }
 
 }  // namespace flash

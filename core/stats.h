@@ -33,12 +33,19 @@ FLASH_API MemoryStats memory_stats(Device device = {});
 
 /// One launch, as kernel_history() reports it while recording is on.
 struct KernelRecord {
-  std::string name;
-  bool leaf = false;
-  double microseconds = 0;
-  std::int64_t tiles = 0;
+  std::string name;         ///< after its operations
+  bool leaf = false;        ///< a hand-written kernel
+  double microseconds = 0;  ///< until the launch returned
+  std::int64_t tiles = 0;   ///< 0 for leaf kernels, which choose their own
+  std::int64_t bytes = 0;   ///< of every distinct operand, read or written once
+  double flops = 0;         ///< of contractions: two for each product; 0 for others
+  double gb_per_s() const {
+    return microseconds > 0 ? static_cast<double>(bytes) / microseconds * 1e-3 : 0;
+  }
+  double gflop_per_s() const { return microseconds > 0 ? flops / microseconds * 1e-3 : 0; }
 };
-/// Records every launch until stopped; returns what was recorded since the last call and forgets it.
+/// Records every launch until stopped; returns what was recorded since the last call and forgets
+/// it.
 FLASH_API void record_kernels(bool on);
 FLASH_API std::vector<KernelRecord> kernel_history();
 
@@ -49,8 +56,13 @@ FLASH_API void end_step();
 /// Waits for all work of a device.
 FLASH_API void synchronize(Device device = {});
 
-/// The trace that is recorded on this thread and not evaluated yet, as Graphviz text.
-FLASH_API std::string trace_to_dot(Device device = {});
+/// The trace that is recorded on this thread and not evaluated yet, as Graphviz text. With `fused`,
+/// operations that will run in one kernel stand in one box, and those that nobody needs are dashed.
+FLASH_API std::string trace_to_dot(Device device = {}, bool fused = false);
+
+/// Why the last trace that had to be planned was not one of those planned before: the first
+/// operation that differs from the nearest of them, and in what. Needed when a loop compiles anew.
+FLASH_API std::string explain_last_compile();
 
 /// Chooses the evaluator: "fuse", "eager" (one operation a kernel) or "interpret" (the portable
 /// reference). What was recorded before is computed first.

@@ -2,13 +2,12 @@
 #include "jit/evaluators/jit_evaluator.h"
 
 #include <chrono>
-#include <cstdio>
 
 #include "core/counters.h"
-#include "core/env.h"
-#include "core/log.h"
 #include "jit/cache/key.h"
 #include "jit/cache/lru.h"
+#include "jit/debug/debug.h"
+#include "jit/debug/explain.h"
 #include "jit/plan/plan.h"
 
 namespace flash::jit {
@@ -36,12 +35,12 @@ class KernelCache final : public KernelSource {
       counters().kernel_hits.fetch_add(1, std::memory_order_relaxed);
       return code;
     }
-    if (static const std::int64_t debug = env::get_int(Env::kDebug); debug >= 3)
-      std::fprintf(stderr, "%s\n", ir::to_string(kernel).c_str());
+    if (debug_level() >= 3) print_kernel(kernel);
     const auto start = Clock::now();
     code = device_.load(kernel, kind_);
     counters().compile_ns.fetch_add(ns_since(start), std::memory_order_relaxed);
     counters().kernels_compiled.fetch_add(1, std::memory_order_relaxed);
+    if (debug_level() >= 4) print_code(*code);
     cache_.insert(key, code);
     return code;
   }
@@ -60,9 +59,11 @@ class JitEvaluator final : public Evaluator {
   std::string_view name() const override { return name_; }
 
   void evaluate(const EvaluationRequest& request, bool& ran) override {
-    static const std::int64_t debug = env::get_int(Env::kDebug);
-    const auto start = debug ? Clock::now() : Clock::time_point();
+    const bool printed = debug_level() >= 1;
+    const auto start = printed ? Clock::now() : Clock::time_point();
     PerDevice& d = of(request.trace.device());
+    const std::uint64_t launches =
+        printed ? d.device.counters.launches.load(std::memory_order_relaxed) : 0;
     counters().flushes.fetch_add(1, std::memory_order_relaxed);
     counters().nodes.fetch_add(request.count, std::memory_order_relaxed);
     const PlanKey key = plan_key(request);
@@ -79,13 +80,29 @@ class JitEvaluator final : public Evaluator {
       counters().plan_ns.fetch_add(all > spent ? all - spent : 0, std::memory_order_relaxed);
       counters().plan_misses.fetch_add(1, std::memory_order_relaxed);
       d.plans.insert(key, plan);
+      plans_made_.note(request);
     }
     run_plan(*plan, request, d.device, ran);
-    if (debug)
-      std::fprintf(stderr, "flash: flush (%s) %zu ops -> %zu kernels, plan %s, %.1f us\n",
-                   flash::name(request.reason), request.count, plan->steps.size(),
-                   hit ? "hit" : "miss", static_cast<double>(ns_since(start)) / 1e3);
+    if (printed)
+      print_flush(request, *plan, hit,
+                  d.device.counters.launches.load(std::memory_order_relaxed) - launches,
+                  static_cast<double>(ns_since(start)) / 1e3);
   }
+
+  std::vector<std::int32_t> kernels_of(const EvaluationRequest& request) override {
+    Graph g(request, fuse_);
+    DeviceRuntime& device = of(request.trace.device()).device;
+    const Groups groups =
+        make_groups(g, [&](Prim op, DType t) { return device.takes_epilogue(op, t); });
+    std::vector<std::int32_t> kernel(request.count);
+    for (NodeId n = 0; n < request.count; ++n) {
+      const NodeId c = g.canonical(n);
+      kernel[n] = g.reachable[n] ? groups.of[n] : g.reachable[c] ? groups.of[c] : -2;
+    }
+    return kernel;
+  }
+
+  std::string explain_last_compile() override { return plans_made_.explain_last(); }
 
  private:
   struct PerDevice {
@@ -107,6 +124,7 @@ class JitEvaluator final : public Evaluator {
   const std::string_view name_;
   const bool fuse_;
   const CodeKind kind_;
+  PlansMade plans_made_;
   std::mutex mutex_;  // guards devices_ while one is added
   std::unique_ptr<PerDevice> devices_[2];
   std::atomic<PerDevice*> ready_[2] = {};

@@ -5,7 +5,7 @@
 
 #include "core/error.h"
 #include "core/scope.h"
-#include "jit/plan/history.h"
+#include "jit/debug/launch.h"
 #include "jit/plan/plan.h"
 
 namespace flash::jit {
@@ -335,9 +335,16 @@ class Runner {
       }
       if (step.update != kNoNode && step.update_base != kNoNode) {
         const Node& n = node(step.update);
-        if (t_.bytes(n))
-          device_.copy(s_.address[step.update], s_.address[step.update_base],
-                       static_cast<std::size_t>(t_.bytes(n)), {});
+        const std::int64_t bytes = t_.bytes(n);
+        if (bytes)
+          timed(
+              [&] {
+                device_.copy(s_.address[step.update], s_.address[step.update_base],
+                             static_cast<std::size_t>(bytes), {});
+              },
+              [&](double us) {
+                report_launch("copy", false, 1, {2 * bytes, 0}, us);
+              });
       }
       std::size_t end = i + 1;
       while (end < plan_.steps.size() && plan_.steps[end].batch == step.batch) ++end;
@@ -356,15 +363,42 @@ class Runner {
           batch_.push_back(s_.launches[static_cast<std::size_t>(first)]);
         continue;
       }
-      for (int l = first; l < after; ++l) launch({&s_.launches[static_cast<std::size_t>(l)], 1});
+      for (int l = first; l < after; ++l)
+        launch({&s_.launches[static_cast<std::size_t>(l)], 1}, i, i + 1);
     }
-    if (!batch_.empty()) launch(batch_);
+    if (!batch_.empty()) launch(batch_, begin, end);
   }
 
-  void launch(std::span<const Launch> items) {
+  /// Launches kernels of the steps from `begin` to `end`.
+  void launch(std::span<const Launch> items, std::size_t begin, std::size_t end) {
     if (items[0].tiles == 0 && items.size() == 1) return;
-    KernelTimer timer(items[0].kernel->name, false, items);
-    device_.launch(items, {});
+    timed([&] { device_.launch(items, {}); },
+          [&](double us) {
+            Work work;
+            std::int64_t tiles = 0;
+            for (const Launch& l : items) tiles += l.tiles;
+            for (std::size_t i = begin; i < end; ++i) {
+              const Step& step = plan_.steps[i];
+              const bool split = s_.launch_of[i + 1] - s_.launch_of[i] > 1;
+              // Operands are read by the first of the two launches of a split reduction.
+              if (split && (items[0].kernel == step.kernel->combine.get() || items.size() > 1))
+                continue;
+              work.bytes += work_of(t_, step).bytes;
+            }
+            report_launch(items[0].kernel->name, false, tiles, work, us);
+          });
+  }
+
+  template <class Run, class Report>
+  void timed(Run&& run, Report&& report) {
+    if (!observed_) [[likely]] {
+      run();
+      return;
+    }
+    const auto start = std::chrono::steady_clock::now();
+    run();
+    const std::chrono::duration<double, std::micro> t = std::chrono::steady_clock::now() - start;
+    report(t.count());
   }
 
   void run_leaf(const Step& step, std::size_t index) {
@@ -393,8 +427,8 @@ class Runner {
       epilogue = {l.kernel, l.args, spec.words, static_cast<int>(spec.axes.size()), affine};
       call.epilogue = &epilogue;
     }
-    KernelTimer timer(info(n.op).name, true, {});
-    device_.run_leaf(call, {});
+    timed([&] { device_.run_leaf(call, {}); },
+          [&](double us) { report_launch(info(n.op).name, true, 0, work_of(t_, step), us); });
   }
 
   Plan& plan_;
@@ -403,6 +437,7 @@ class Runner {
   DeviceRuntime& device_;
   Scratch& s_;
   std::vector<Launch> batch_;
+  const bool observed_ = observing();
 };
 
 }  // namespace

@@ -21,6 +21,7 @@ class CpuKernel final : public LoadedKernel {
       code_->run(args, tile_begin, tile_end);
   }
   const emit::Code& code() const { return *code_; }
+  std::string listing() const override { return code_->listing(); }
   /// About how much there is to do: elements times instructions.
   std::int64_t work(const std::int64_t* args) const;
 
