@@ -19,6 +19,7 @@ constexpr std::int64_t kSplitWork = 1
                                     << 16;  // elements under one grid point that are worth a split
 constexpr std::int64_t kStreamBytes = 16 << 20;  // a map's outputs that no cache keeps
 constexpr std::int64_t kColumnTile = 512;        // lanes
+constexpr std::int64_t kWideColumns = 256;       // lanes of one tile
 
 /// Everything that is made for one run; kept per thread so that a steady loop allocates nothing.
 struct Scratch {
@@ -295,8 +296,11 @@ class Runner {
       w[ir::kArgChunk] = std::max<std::int64_t>(run, 1);
     }
     const std::int64_t points = column ? grid * ceil_div(lane, kColumnTile) : grid;
-    const bool split =
-        k.partial && blocks > 1 && points < 4 * threads && outer * run * lane >= kSplitWork;
+    // Wide enough columns for every thread stream nearly as well as whole rows, in one launch.
+    const bool wide = column && w[ir::kArgChunk] >= kWideColumns &&
+                      grid * ceil_div(lane, w[ir::kArgChunk]) >= 2 * threads;
+    const bool split = k.partial && blocks > 1 && points < 4 * threads && !wide &&
+                       outer * run * lane >= kSplitWork;
     if (!split) {
       if (column) w[ir::kArgChunks] = std::max<std::int64_t>(1, ceil_div(lane, w[ir::kArgChunk]));
       s_.launches.back().tiles = lane == 0 ? 0 : grid * w[ir::kArgChunks];
@@ -353,38 +357,31 @@ class Runner {
     }
   }
 
-  /// Whole kernels of a batch run as one launch; a split one takes its own two.
+  /// The kernels of a batch run as one launch, and what combines the parts of split ones as
+  /// another.
   void launch_batch(std::size_t begin, std::size_t end) {
-    batch_.clear();
-    for (std::size_t i = begin; i < end; ++i) {
-      const int first = s_.launch_of[i], after = s_.launch_of[i + 1];
-      if (after - first == 1) {
-        if (s_.launches[static_cast<std::size_t>(first)].tiles > 0)
-          batch_.push_back(s_.launches[static_cast<std::size_t>(first)]);
-        continue;
+    for (int phase = 0; phase < 2; ++phase) {
+      batch_.clear();
+      for (std::size_t i = begin; i < end; ++i) {
+        const int at = s_.launch_of[i] + phase;
+        if (at < s_.launch_of[i + 1] && s_.launches[static_cast<std::size_t>(at)].tiles > 0)
+          batch_.push_back(s_.launches[static_cast<std::size_t>(at)]);
       }
-      for (int l = first; l < after; ++l)
-        launch({&s_.launches[static_cast<std::size_t>(l)], 1}, i, i + 1);
+      if (!batch_.empty()) launch(batch_, begin, end, phase);
     }
-    if (!batch_.empty()) launch(batch_, begin, end);
   }
 
-  /// Launches kernels of the steps from `begin` to `end`.
-  void launch(std::span<const Launch> items, std::size_t begin, std::size_t end) {
-    if (items[0].tiles == 0 && items.size() == 1) return;
+  /// Launches kernels of the steps from `begin` to `end`: the kernels themselves (phase 0), or what
+  /// combines the parts of split ones (phase 1), which read none of the operands.
+  void launch(std::span<const Launch> items, std::size_t begin, std::size_t end, int phase) {
     timed([&] { device_.launch(items, {}); },
           [&](double us) {
             Work work;
             std::int64_t tiles = 0;
             for (const Launch& l : items) tiles += l.tiles;
-            for (std::size_t i = begin; i < end; ++i) {
-              const Step& step = plan_.steps[i];
-              const bool split = s_.launch_of[i + 1] - s_.launch_of[i] > 1;
-              // Operands are read by the first of the two launches of a split reduction.
-              if (split && (items[0].kernel == step.kernel->combine.get() || items.size() > 1))
-                continue;
-              work.bytes += work_of(t_, step).bytes;
-            }
+            if (phase == 0)
+              for (std::size_t i = begin; i < end; ++i)
+                work.bytes += work_of(t_, plan_.steps[i]).bytes;
             report_launch(items[0].kernel->name, false, tiles, work, us);
           });
   }
