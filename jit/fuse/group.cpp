@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kMaxReads = 20;  // operands of one kernel that come from memory
 constexpr int kMaxRecomputeLoads = 3;  // "at most 3 buffers more"
 constexpr int kMaxRecomputeOps = 12;
+constexpr std::size_t kMaxOpen = 64;  // reductions that a later one is compared with
 
 class Grouper {
  public:
@@ -22,6 +23,7 @@ class Grouper {
   Groups run() {
     for (NodeId n = 0; n < g_.count; ++n)
       if (g_.reachable[n]) place(n);
+    join_siblings();
     decide_stored();
     schedule();
     return std::move(out_);
@@ -215,15 +217,22 @@ class Grouper {
       start(n, n, 0);
       return;
     }
-    const int into = chosen[0];
-    for (std::size_t i = 1; i < chosen.size(); ++i) merge(into, chosen[i]);
+    int into = chosen[0];
+    for (int c : chosen)
+      if (out_.all[static_cast<std::size_t>(c)].kind == GroupKind::kLeaf) into = c;
+    for (int c : chosen)
+      if (c != into) merge(into, c);
     join(n, into);
   }
 
   bool mergeable(int a, int b) const {
     const Group &x = out_.all[static_cast<std::size_t>(a)],
                 &y = out_.all[static_cast<std::size_t>(b)];
-    if (x.kind != GroupKind::kFused || y.kind != GroupKind::kFused) return false;
+    // A leaf's epilogue takes in what else its consumers need (a dropout's mask), but no reduction.
+    const bool leaf = x.kind == GroupKind::kLeaf || y.kind == GroupKind::kLeaf;
+    if (x.kind != GroupKind::kFused && y.kind != GroupKind::kFused) return false;
+    if (x.kind == GroupKind::kUpdate || y.kind == GroupKind::kUpdate) return false;
+    if (leaf && (x.reduced || y.reduced)) return false;
     if (x.domain != y.domain || (x.reduced && y.reduced && x.reduced != y.reduced)) return false;
     if (x.reads.size() + y.reads.size() > kMaxReads) return false;
     return !needs(a, b) && !needs(b, a);
@@ -270,6 +279,40 @@ class Grouper {
     start(n, u, axes);
   }
 
+  /// The full-size values that a group reads, and what maps on the way to them read.
+  std::vector<NodeId> sources(const Group& group) {
+    std::vector<NodeId> all = group.reads;
+    for (NodeId u : group.reads)
+      if (g_.kind(u) == PrimKind::kMap) all.insert(all.end(), g_.in(u).begin(), g_.in(u).end());
+    std::erase_if(all, [&](NodeId u) { return g_.symbols(u) != group.domain; });
+    return all;
+  }
+
+  /// Reductions over the same axes that read the same values run in one kernel, as gradients of a
+  /// scale and a shift do.
+  void join_siblings() {
+    std::vector<int> open;
+    for (std::size_t k = 0; g_.fuse && k < out_.all.size(); ++k) {
+      const Group& group = out_.all[k];
+      if (group.kind != GroupKind::kFused || !group.reduced || group.members.empty()) continue;
+      const int id = static_cast<int>(k);
+      const std::vector<NodeId> mine = sources(group);
+      bool joined = false;
+      for (int other : open) {
+        const Group& o = out_.all[static_cast<std::size_t>(other)];
+        if (o.reduced != group.reduced || !mergeable(other, id)) continue;
+        const std::vector<NodeId> theirs = sources(o);
+        for (NodeId u : mine)
+          joined = joined || std::find(theirs.begin(), theirs.end(), u) != theirs.end();
+        if (joined) {
+          merge(other, id);
+          break;
+        }
+      }
+      if (!joined && open.size() < kMaxOpen) open.push_back(id);
+    }
+  }
+
   /// What is written: live values, what leaf kernels and opaque views read, and what other groups
   /// read unless it is cheap to compute again from what is in memory.
   void decide_stored() {
@@ -306,9 +349,11 @@ class Grouper {
       }
       if (g_.node(n).op == Prim::kView || (g_.kind(n) == PrimKind::kMap && c.ok)) {
         c.ok = true;
+        const std::size_t width = g_.symbols(n).size();
         for (NodeId u : g_.in(n)) {
           c.ok = c.ok && cost[u].ok;
-          c.loads += cost[u].loads;
+          // A row's values, read for every element of the row, come from the cache.
+          if (g_.symbols(u).size() == width) c.loads += cost[u].loads;
           c.ops += cost[u].ops;
         }
       }
