@@ -16,9 +16,11 @@ class Code {
  public:
   virtual ~Code() = default;
   virtual void run(const ir::Word* args, std::int64_t tile_begin, std::int64_t tile_end) const = 0;
-  virtual Function function() const { return nullptr; }  ///< the machine code's entry, when there is one
-  virtual std::size_t size() const = 0;                  ///< bytes of code
-  virtual std::string listing() const = 0;               ///< assembly or source, for FLASH_DEBUG=4
+  virtual Function function() const {
+    return nullptr;
+  }                                         ///< the machine code's entry, when there is one
+  virtual std::size_t size() const = 0;     ///< bytes of code
+  virtual std::string listing() const = 0;  ///< assembly or source, for FLASH_DEBUG=4
 };
 
 /// Instruction sets of the x86 emitter, best last.

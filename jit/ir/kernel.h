@@ -2,56 +2,66 @@
 //
 // A kernel is a loop nest over symbolic axes with a scalar SSA body. The fuser builds it, `verify`
 // checks it, every emitter (x86, interpreter, later the C-like dialects) translates it. It knows
-// nothing of traces or tensors. Extents, pointers, strides and scalars are read at run time from one
-// block of 64-bit words (the ArgBlock); nothing of a size or a value is in the code.
+// nothing of traces or tensors. Extents, pointers, strides and scalars are read at run time from
+// one block of 64-bit words (the ArgBlock); nothing of a size or a value is in the code.
 //
 //   axes      grid…  │ loop… │ lane          logical (row-major) order inside each role
 //             └ tiles ┘└ sections ┘
 //   sections  row, loop, row, loop, … row    executed in this order for each grid point
 //
 // FORM kRow      The last loop axis is the *run*: vector lanes go along it. No lane axis.
-//                A kernel without reductions (a map) is kRow with exactly one loop axis and one loop
-//                section; its run may be cut in chunks, one tile each.
-// FORM kColumn   Reductions whose last non-unit axis is kept: vector lanes go along the lane axis, all
-//                loop axes are walked one index at a time. A row-level value is one value *per lane*.
+//                A kernel without reductions (a map) is kRow with exactly one loop axis and one
+//                loop section; its run may be cut in chunks, one tile each.
+// FORM kColumn   Reductions whose last non-unit axis is kept: vector lanes go along the lane axis,
+// all
+//                loop axes are walked one index at a time. A row-level value is one value *per
+//                lane*.
 //
-// SECTIONS       A kLoop section runs its body once for every index of the loop axes; a kRow section
-//                once a grid point (kColumn: once for every lane of a grid point). A value defined in a
-//                kLoop section is visible to later instructions of that section only; a value defined
-//                in a kRow section, to everything later. kReduce stands in a kLoop section and defines
-//                a row-level value, visible after that section.
+// SECTIONS       A kLoop section runs its body once for every index of the loop axes; a kRow
+// section
+//                once a grid point (kColumn: once for every lane of a grid point). A value defined
+//                in a kLoop section is visible to later instructions of that section only; a value
+//                defined in a kRow section, to everything later. kReduce stands in a kLoop section
+//                and defines a row-level value, visible after that section.
 //
 // ABI            void kernel(const Word* args, int64 tile_begin, int64 tile_end)
-//                A tile t covers grid point t / chunks (row-major over the grid axes), chunk t % chunks
-//                with chunks = args[kArgChunks], of args[kArgChunk] run elements (map) or lanes (kColumn).
-//                A kRow kernel with reductions always has chunks = 1. Empty extents do nothing, but row
-//                sections still run for each grid point (a sum over nothing is 0).
+//                A tile t covers grid point t / chunks (row-major over the grid axes), chunk t %
+//                chunks with chunks = args[kArgChunks], of args[kArgChunk] run elements (map) or
+//                lanes (kColumn). A kRow kernel with reductions always has chunks = 1. Empty
+//                extents do nothing, but row sections still run for each grid point (a sum over
+//                nothing is 0).
 //
-// REDUCTION TREE (part of an op's meaning; the same in every emitter, whatever vector width or threads)
-//   Let r = the extent of the last loop axis (the run), o = the product of the other loop axes. For each
-//   outer index 0…o-1 in row-major order the run is cut into blocks of B elements (the last one shorter).
-//     kRow:    B = kRowBlock. A block has L = lanes(type) virtual lanes, all starting at the identity;
+// REDUCTION TREE (part of an op's meaning; the same in every emitter, whatever vector width or
+// threads)
+//   Let r = the extent of the last loop axis (the run), o = the product of the other loop axes. For
+//   each outer index 0…o-1 in row-major order the run is cut into blocks of B elements (the last
+//   one shorter).
+//     kRow:    B = kRowBlock. A block has L = lanes(type) virtual lanes, all starting at the
+//     identity;
 //              element j of the block is combined into lane j % L in order of j; then lanes fold in
 //              halves: lane[i] = combine(lane[i], lane[i + h]) for h = L/2 … 1.
 //     kColumn: B = kColumnBlock. One accumulator (for every lane of the lane axis) starts at the
 //              identity and combines the block's elements in order.
 //   Block results are combined pairwise in order of the blocks with a binary counter: push block k:
-//     level = 0; v = result; while (bit `level` of k is set) { v = combine(stack[level], v); ++level; }
-//     stack[level] = v.
-//   At the end (n blocks): v = identity if n == 0, else start with the stack entry of the lowest set bit
-//   of n and, going up, v = combine(stack[bit], v) for each further set bit.
-//   combine(a, b) is the scalar op (kAdd, kMul, kMax, kMin) with the earlier operand first.
-//   Identities: kSum +0, kProd 1, kMax -inf / INT_MIN, kMin +inf / INT_MAX.
+//     level = 0; v = result; while (bit `level` of k is set) { v = combine(stack[level], v);
+//     ++level; } stack[level] = v.
+//   At the end (n blocks): v = identity if n == 0, else start with the stack entry of the lowest
+//   set bit of n and, going up, v = combine(stack[bit], v) for each further set bit. combine(a, b)
+//   is the scalar op (kAdd, kMul, kMax, kMin) with the earlier operand first. Identities: kSum +0,
+//   kProd 1, kMax -inf / INT_MIN, kMin +inf / INT_MAX.
 //
-// SPLIT MODES    A kernel with exactly one loop section, whose loop body has reductions, can be run in
+// SPLIT MODES    A kernel with exactly one loop section, whose loop body has reductions, can be run
+// in
 //                two launches with the same bits (chosen at bind by size):
 //   kPartial: a tile is (grid point, block) for kRow, t = point * blocks + block with
 //             blocks = args[kArgBlocks] (all blocks of a grid point, in order); for kColumn
-//             t = (point * blocks + block) * chunks + chunk. It runs the loop over that block only and
-//             stores each reduction's block result, type as is, at Reduce::partial's buffer, element
-//             index point * blocks + block (kColumn: times the lane extent, plus the lane). Row sections
-//             before the loop run as usual; those after it don't. Stores inside the loop do happen.
-//   kCombine: like kWhole, but the loop section is replaced by reading the `blocks` partials in order
+//             t = (point * blocks + block) * chunks + chunk. It runs the loop over that block only
+//             and stores each reduction's block result, type as is, at Reduce::partial's buffer,
+//             element index point * blocks + block (kColumn: times the lane extent, plus the lane).
+//             Row sections before the loop run as usual; those after it don't. Stores inside the
+//             loop do happen.
+//   kCombine: like kWhole, but the loop section is replaced by reading the `blocks` partials in
+//   order
 //             and pushing them through the binary counter.
 #pragma once
 
@@ -76,10 +86,12 @@ enum class Op : std::uint8_t {
   kConst,   // imm: the value's bits (32-bit types in the low half, the rest 0); not kPred
   kScalar,  // slot: args[slot], same bits as kConst; not kPred
   kIota,    // kI64: args[iota.offset] + Σ index(axis) * args[iota.strides + axis] (see Index)
-  kLoad,    // access; a = optional kI64 element index times element size, added; guard = optional kPred:
+  kLoad,    // access; a = optional kI64 element index times element size, added; guard = optional
+            // kPred:
             // where false the lane is 0 and memory is not touched
-  kStore,   // access; a = value; b = optional kI64 index as in kLoad; guard = optional kPred. Narrow ints
-            // (bool too) take the low bits, f16 and bf16 are rounded as by kRoundF16, kRoundBF16
+  kStore,  // access; a = value; b = optional kI64 index as in kLoad; guard = optional kPred. Narrow
+           // ints
+           // (bool too) take the low bits, f16 and bf16 are rounded as by kRoundF16, kRoundBF16
   kReduce,  // reduce; a = value; guard = optional kPred: false leaves the lane as it is
   // -- float and integer arithmetic (integers wrap)
   kAdd,
@@ -117,11 +129,11 @@ enum class Op : std::uint8_t {
   kPNot,
   kSelect,  // a = kPred, b where true, c where false
   // -- conversions; `type` is the target
-  kCast,       // kI32↔kI64 (sign-extend / low half), ints → floats (nearest even), kF32↔kF64 (nearest
-               // even), floats → ints (toward zero; NaN and out of range → INT_MIN), kPred → kI32 0/1
-  kToPred,     // kI32, kI64, floats: != 0 (NaN is true)
-  kBitcast,    // kI32↔kF32, kI64↔kF64
-  kRoundF16,   // kF32 → the nearest f16, as kF32 (ties to even, overflow → inf, subnormals kept)
+  kCast,  // kI32↔kI64 (sign-extend / low half), ints → floats (nearest even), kF32↔kF64 (nearest
+  // even), floats → ints (toward zero; NaN and out of range → INT_MIN), kPred → kI32 0/1
+  kToPred,    // kI32, kI64, floats: != 0 (NaN is true)
+  kBitcast,   // kI32↔kF32, kI64↔kF64
+  kRoundF16,  // kF32 → the nearest f16, as kF32 (ties to even, overflow → inf, subnormals kept)
   kRoundBF16,  // kF32 → the nearest bf16, as kF32 (same)
   kWrapI8,     // kI32 → sign-extended low 8 bits
   kWrapU8,     // kI32 → zero-extended low 8 bits
@@ -138,24 +150,26 @@ struct Inst {
   ReduceKind reduce = ReduceKind::kSum;
   Value a = kNone, b = kNone, c = kNone;
   Value guard = kNone;
-  std::int32_t access = -1;  ///< kLoad, kStore: into Kernel::accesses; kReduce: the partials' access
-  std::int32_t slot = -1;    ///< kScalar: word; kIota: first of 1 + axes words (offset, strides)
-  std::uint64_t imm = 0;     ///< kConst
+  std::int32_t access =
+      -1;                  ///< kLoad, kStore: into Kernel::accesses; kReduce: the partials' access
+  std::int32_t slot = -1;  ///< kScalar: word; kIota: first of 1 + axes words (offset, strides)
+  std::uint64_t imm = 0;   ///< kConst
 };
 
-/// How an access moves when the vector axis (run or lane) advances by one, and whether it moves at all
-/// along the others: known when the kernel is built, so that code can differ.
+/// How an access moves when the vector axis (run or lane) advances by one, and whether it moves at
+/// all along the others: known when the kernel is built, so that code can differ.
 enum class Step : std::uint8_t { kZero, kUnit, kAny };
 
 /// An affine access: address = args[pointer] + Σ index(axis) * args[strides + axis] bytes, where a
-/// kZero step counts as stride 0 without its word being read. In a row section all loop axes have kZero
-/// steps (and count as index 0 for kIota). Of a reduction's partials only dtype and pointer are used.
+/// kZero step counts as stride 0 without its word being read. In a row section all loop axes have
+/// kZero steps (and count as index 0 for kIota). Of a reduction's partials only dtype and pointer
+/// are used.
 struct Access {
   DType dtype = DType::kF32;
   std::int32_t pointer = -1;  ///< word with the base address, offset applied
   std::int32_t strides = -1;  ///< first of axes() words: byte strides
-  std::vector<Step> step;     ///< one an axis; kUnit only on the vector axis: stride == element size
-  bool stored = false;        ///< some kStore uses it
+  std::vector<Step> step;  ///< one an axis; kUnit only on the vector axis: stride == element size
+  bool stored = false;     ///< some kStore uses it
 };
 
 enum class Role : std::uint8_t { kGrid, kLoop, kLane };
@@ -168,13 +182,14 @@ struct Section {
 };
 
 // Fixed words at the start of every ArgBlock.
-inline constexpr int kArgChunk = 0;   ///< run elements (map) or lanes (kColumn) of one tile
-inline constexpr int kArgChunks = 1;  ///< tiles of one grid point
-inline constexpr int kArgBlocks = 2;  ///< reduction blocks of one grid point (split modes)
-inline constexpr int kArgFlags = 3;   ///< hints that change no bit of a result; 0 is always right
+inline constexpr int kArgChunk = 0;    ///< run elements (map) or lanes (kColumn) of one tile
+inline constexpr int kArgChunks = 1;   ///< tiles of one grid point
+inline constexpr int kArgBlocks = 2;   ///< reduction blocks of one grid point (split modes)
+inline constexpr int kArgFlags = 3;    ///< hints that change no bit of a result; 0 is always right
 inline constexpr int kArgExtents = 4;  ///< first of axes words: extents
 
-/// kArgFlags: a map's stores bypass the caches. Pays when the outputs are larger than the last cache.
+/// kArgFlags: a map's stores bypass the caches. Pays when the outputs are larger than the last
+/// cache.
 inline constexpr std::int64_t kFlagStream = 1;
 
 inline constexpr std::int64_t kRowBlock = 4096;   ///< elements of a reduction block, form kRow
@@ -182,10 +197,10 @@ inline constexpr std::int64_t kColumnBlock = 64;  ///< elements of a reduction b
 constexpr int lanes(Type t) { return t == Type::kF64 || t == Type::kI64 ? 32 : 64; }
 
 struct Kernel {
-  std::string name;         ///< after its ops, for people; not part of the key
+  std::string name;  ///< after its ops, for people; not part of the key
   Form form = Form::kRow;
   Mode mode = Mode::kWhole;
-  std::vector<Role> axes;   ///< kGrid…, kLoop… (at least one), then one kLane if form is kColumn
+  std::vector<Role> axes;  ///< kGrid…, kLoop… (at least one), then one kLane if form is kColumn
   std::vector<Access> accesses;
   std::vector<Inst> insts;  ///< SSA values; sections hold the order
   std::vector<Section> sections;

@@ -42,14 +42,10 @@ ir::Kernel add_one() {
 
 /// The ArgBlock of add_one over n elements, cut into chunks.
 std::vector<std::int64_t> args_of(const float* x, float* y, std::int64_t n, std::int64_t chunk) {
-  return {chunk,
-          (n + chunk - 1) / chunk,
-          0,
-          0,
-          n,
-          reinterpret_cast<std::intptr_t>(x),
-          4,
-          reinterpret_cast<std::intptr_t>(y),
+  return {chunk, (n + chunk - 1) / chunk,
+          0,     0,
+          n,     reinterpret_cast<std::intptr_t>(x),
+          4,     reinterpret_cast<std::intptr_t>(y),
           4};
 }
 
