@@ -24,6 +24,8 @@ Analysis::Analysis(const ir::Kernel& k) {
   run = k.n_axes() - 1 - (k.form == ir::Form::kColumn ? 1 : 0);
   find_items(k);
   find_places(k);
+  find_min_max(k);
+  drop_unused(k);
 
   const std::size_t n = k.insts.size();
   uses.assign(k.sections.size(), std::vector<int>(n, 0));
@@ -36,11 +38,11 @@ Analysis::Analysis(const ir::Kernel& k) {
       home[at(v)] = s;
       if (i.op == Op::kReduce) reduces[s].push_back(v);
       pooled += place[at(v)] == Place::kPooled;
-      for (const Value u : {i.a, i.b, i.c, i.guard}) {
-        if (u == kNone) continue;
+      if (place[at(v)] == Place::kNowhere) continue;
+      each_operand(k, v, [&](Value u) {
         if (home[at(u)] != s && place[at(u)] != Place::kPooled) used_later[at(u)] = true;
         if (place[at(v)] == Place::kBody) ++uses[s][at(u)];
-      }
+      });
     }
   }
 }
@@ -108,6 +110,43 @@ void Analysis::find_places(const ir::Kernel& k) {
       if (invariant) {
         place[at(v)] = Place::kHoisted;
         flat[at(v)] = true;
+      }
+    }
+  }
+}
+
+template <class F>
+void Analysis::each_operand(const ir::Kernel& k, Value v, F f) const {
+  const Inst& i = k.insts[at(v)];
+  const bool compares = i.op == Op::kSelect && select_as[at(v)] != Op::kSelect;
+  for (const Value u : {compares ? kNone : i.a, i.b, i.c, i.guard})
+    if (u != kNone) f(u);
+}
+
+void Analysis::find_min_max(const ir::Kernel& k) {
+  // x < y ? x : y and x < y ? y : x are what the instructions compute, NaN and -0 included.
+  select_as.assign(k.insts.size(), Op::kSelect);
+  for (std::size_t v = 0; v < k.insts.size(); ++v) {
+    const Inst& i = k.insts[v];
+    if (i.op != Op::kSelect) continue;
+    const Inst& p = k.insts[at(i.a)];
+    if (p.op != Op::kLt) continue;
+    if (p.a == i.b && p.b == i.c) select_as[v] = Op::kMin;
+    if (p.a == i.c && p.b == i.b) select_as[v] = Op::kMax;
+  }
+}
+
+void Analysis::drop_unused(const ir::Kernel& k) {
+  std::vector<bool> read(k.insts.size(), false);
+  for (std::size_t s = k.sections.size(); s-- > 0;) {
+    const auto& body = k.sections[s].body;
+    for (std::size_t n = body.size(); n-- > 0;) {
+      const Value v = body[n];
+      const Op op = k.insts[at(v)].op;
+      if (read[at(v)] || op == Op::kStore || op == Op::kReduce) {
+        each_operand(k, v, [&](Value u) { read[at(u)] = true; });
+      } else {
+        place[at(v)] = Place::kNowhere;
       }
     }
   }

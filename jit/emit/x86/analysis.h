@@ -24,14 +24,17 @@ enum class Place : std::uint8_t {
   kPooled,   ///< kConst, kScalar: once, at the function's entry
   kHoisted,  ///< the same for every lane and loop index: once before its loop section
   kBody,     ///< where it stands
+  kNowhere,  ///< nothing reads it
 };
 
 struct Analysis {
   explicit Analysis(const ir::Kernel& k);
 
   std::vector<Item> items;
-  std::vector<int> item_of;      ///< by value (kLoad, kStore, kIota); -1 = none
-  std::vector<Place> place;      ///< by value
+  std::vector<int> item_of;  ///< by value (kLoad, kStore, kIota); -1 = none
+  std::vector<Place> place;  ///< by value
+  /// Selects that a minimum or maximum instruction computes: kMin, kMax, else kSelect.
+  std::vector<ir::Op> select_as;
   std::vector<bool> used_later;  ///< row-level and read in a later section
   std::vector<std::vector<int>>
       uses;  ///< [section][value]: reads by instructions placed in the body
@@ -43,6 +46,11 @@ struct Analysis {
  private:
   void find_items(const ir::Kernel& k);
   void find_places(const ir::Kernel& k);
+  void find_min_max(const ir::Kernel& k);
+  void drop_unused(const ir::Kernel& k);
+  /// Calls f for each operand that v's code reads.
+  template <class F>
+  void each_operand(const ir::Kernel& k, ir::Value v, F f) const;
 };
 
 }  // namespace flash::emit::x64

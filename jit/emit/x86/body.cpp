@@ -54,6 +54,12 @@ void Emitter::compute(Value v, const Context& c) {
       reduce(v, get(i.a, c), mask, c);
       break;
     }
+    case Op::kSelect:
+      if (const Op op = an_.select_as[static_cast<std::size_t>(v)]; op != Op::kSelect) {
+        out = simd_->lesser_or_greater(op, get(i.b, c), get(i.c, c));
+        break;
+      }
+      [[fallthrough]];
     default: {
       Val* a = i.a != kNone ? &get(i.a, c) : nullptr;
       Val* b = i.b != kNone ? &get(i.b, c) : nullptr;
@@ -64,12 +70,22 @@ void Emitter::compute(Value v, const Context& c) {
   }
 }
 
-void Emitter::body(std::size_t section, const Context& c) {
-  vals_ = kept_;
-  uses_left_ = an_.uses[section];
+void Emitter::body(std::size_t section, std::span<const Context> copies) {
+  std::vector<std::vector<Val>> vals(copies.size(), kept_);
+  std::vector<std::vector<int>> uses_left(copies.size(), an_.uses[section]);
+  const auto each = [&](auto f) {
+    for (std::size_t i = 0; i < copies.size(); ++i) {
+      vals_.swap(vals[i]);
+      uses_left_.swap(uses_left[i]);
+      f(copies[i]);
+      vals_.swap(vals[i]);
+      uses_left_.swap(uses_left[i]);
+    }
+  };
   for (const Value v : k_.sections[section].body)
-    if (an_.place[static_cast<std::size_t>(v)] == Place::kBody) compute(v, c);
-  end_of_body(section, c);
+    if (an_.place[static_cast<std::size_t>(v)] == Place::kBody)
+      each([&](const Context& c) { compute(v, c); });
+  each([&](const Context& c) { end_of_body(section, c); });
 }
 
 void Emitter::hoist(std::size_t section) {

@@ -12,7 +12,8 @@ namespace {
 constexpr int kSlotsBytes = 64 << 10;   ///< row-level values and accumulators, at most
 constexpr int kLevelsBytes = 64 << 10;  ///< binary counter, unless one vector needs more
 constexpr int kMostLevels = 64;
-constexpr int kRows = 4;  ///< taken at once, while accumulators stay in registers
+constexpr int kRows = 4;       ///< taken at once, while accumulators stay in registers
+constexpr int kLightBody = 6;  ///< instructions; bodies up to here wait for memory
 
 }  // namespace
 
@@ -173,16 +174,32 @@ void ColumnEmitter::run(std::size_t s, const Cursors& at) {
 }
 
 int ColumnEmitter::rows_at_once(std::size_t s) const {
-  int n = 0;
-  for (const Value v : k_.sections[s].body) {
-    n += an_.place[at(v)] == Place::kBody;
-    const int item = an_.item_of[at(v)];
-    // Rows left over go masked; where that is slow, one at a time leaves none.
-    if (item >= 0 && inst(v).op != ir::Op::kIota &&
-        !simd_->can_mask(an_.items[static_cast<std::size_t>(item)].access->dtype))
-      return 1;
+  // Rows left over go masked; where that is slow, one at a time leaves none.
+  return !reductions_.empty() && masks_well(s) && body_size(s) * kRows <= 100 ? kRows : 1;
+}
+
+/// The rows after `rows` of what a light body loads: the prefetchers of the CPU stop at each row's
+/// end.
+std::vector<ColumnEmitter::Ahead> ColumnEmitter::rows_ahead(std::size_t s,
+                                                            const std::vector<Cursors>& rows) {
+  std::vector<Ahead> ahead;
+  if (body_size(s) > kLightBody) return ahead;
+  for (std::size_t i = 0; i < an_.items.size(); ++i) {
+    const Item& item = an_.items[i];
+    if (!item.in_section[s] || item.access == nullptr || item.access->stored) continue;
+    if (item.step(lane_axis_) != ir::Step::kUnit || item.step(an_.run) != ir::Step::kAny) continue;
+    const int size = flash::size_of(item.access->dtype);
+    const auto shift = static_cast<std::uint32_t>(__builtin_ctz(static_cast<unsigned>(size)));
+    x86::Gp before = rows.back()[i];
+    for (std::size_t r = 0; r < rows.size(); ++r) {
+      x86::Gp p = cc_.newInt64();
+      cc_.mov(p, before);
+      cc_.add(p, stride(static_cast<int>(i), an_.run));
+      ahead.push_back({p, shift});
+      before = p;
+    }
   }
-  return !reductions_.empty() && n * kRows <= 100 ? kRows : 1;
+  return ahead;
 }
 
 /// `n` (> 0) indices of the run for all lanes of the group; `at` moves behind them.
@@ -247,6 +264,7 @@ void ColumnEmitter::whole_rows(std::size_t s, const Cursors& at, const x86::Gp& 
   }
   std::vector<Cursors> lane;
   for (const Cursors& r : row) lane.push_back(enter(s, lane_axis_, r));
+  const std::vector<Ahead> ahead = rows_ahead(s, row);
   Context c;
   c.index = cc_.newInt64();
   c.unrolled = rows_ > 1;
@@ -258,6 +276,7 @@ void ColumnEmitter::whole_rows(std::size_t s, const Cursors& at, const x86::Gp& 
     body(s, c);
     next_vector(s, *c.at);
   }
+  for (const Ahead& a : ahead) cc_.prefetcht0(x86::ptr(a.row, c.index, a.shift));
   cc_.add(c.index, simd_->lanes);
   cc_.cmp(c.index, whole_end_);
   cc_.jl(vector);

@@ -25,6 +25,11 @@ class ColumnEmitter final : public Emitter {
   void run(std::size_t s, const Cursors& at);
   int rows_at_once(std::size_t s) const;
   void indices(std::size_t s, const Cursors& at, const x86::Gp& n);
+  struct Ahead {
+    x86::Gp row;
+    std::uint32_t shift;  ///< of the element size
+  };
+  std::vector<Ahead> rows_ahead(std::size_t s, const std::vector<Cursors>& rows);
   void whole_rows(std::size_t s, const Cursors& at, const x86::Gp& left);
   void masked_rows(std::size_t s, const Cursors& at, const x86::Gp& rows, const x86::Gp& first,
                    const x86::Gp& end);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "jit/emit/x86/analysis.h"
@@ -75,22 +76,29 @@ class Emitter {
   struct VectorLoop {
     x86::Gp index, end;
     int unroll = 1;
+    bool interleave = false;             ///< copies in pairs; the section is side_by_side
     bool may_stream = false;             ///< obey kFlagStream; the section is streamable
-    bool loop_tail = false;              ///< the masked part may be longer than one vector
     std::function<void()> between = {};  ///< runs after the whole vectors, before what is left
   };
   void vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, const Context& c);
-  void whole_vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, Context c);
+  void whole_vectors(std::size_t section, const Cursors& at, const VectorLoop& loop,
+                     const Context& c);
   /// One vector's first `count` lanes.
   void masked_vector(std::size_t section, Context c, const x86::Gp& count);
   /// Running cursors (of lanes that lie apart) move on by one vector.
   void next_vector(std::size_t section, const Cursors& at);
-  /// All accesses lie side by side and no store is guarded: stores can be aligned and bypass
-  /// caches.
+  /// Instructions of the section's body, and whether masked vectors are as fast as whole ones.
+  int body_size(std::size_t section) const;
+  bool masks_well(std::size_t section) const;
+  /// Every access is one element for all lanes or a vector of neighbours, and none is guarded.
+  bool side_by_side(std::size_t section) const;
+  /// Also, all stores are whole words: they can be aligned and bypass the caches.
   bool streamable(std::size_t section) const;
 
   // -- section bodies (body.cpp)
-  void body(std::size_t section, const Context& c);
+  /// Several copies are written instruction by instruction: neighbours do not wait for each other.
+  void body(std::size_t section, std::span<const Context> copies);
+  void body(std::size_t section, const Context& c) { body(section, {&c, 1}); }
   void hoist(std::size_t section);
   void forget_hoisted(std::size_t section);
   Val& get(ir::Value v, const Context& c);

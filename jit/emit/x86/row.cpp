@@ -15,7 +15,9 @@ namespace {
 
 constexpr int kLaneBytes = 256;  ///< lanes(type) * size_of(type), for every type
 static_assert(ir::lanes(Type::kF32) * 4 == kLaneBytes && ir::lanes(Type::kF64) * 8 == kLaneBytes);
-constexpr int kLevels = 64;  ///< of the binary counter
+constexpr int kLevels = 64;         ///< of the binary counter
+constexpr int kUnrolledBody = 120;  ///< instructions of a reduction's copies together, at most
+constexpr int kPairedBody = 80;     ///< instructions of a map's body that is written twice, at most
 
 class RowEmitter final : public Emitter {
  public:
@@ -93,7 +95,10 @@ class RowEmitter final : public Emitter {
       cc_.xor_(index.r32(), index.r32());
     }
     if (reductions_.empty()) {
-      VectorLoop loop{.index = index, .end = end, .may_stream = map && streamable(s)};
+      VectorLoop loop{.index = index, .end = end};
+      loop.may_stream = map && streamable(s);
+      loop.interleave = side_by_side(s) && masks_well(s) && body_size(s) <= kPairedBody;
+      loop.unroll = loop.interleave ? 2 : 1;
       vectors(s, running, loop, Context());
       return;
     }
@@ -127,11 +132,9 @@ class RowEmitter final : public Emitter {
   }
 
   bool short_body(std::size_t s, int copies) const {
-    int n = 0;
-    for (const Value v : k_.sections[s].body)
-      n += an_.place[static_cast<std::size_t>(v)] == Place::kBody;
     const auto registers = static_cast<int>(reductions_.size()) * copies;
-    return registers <= (simd_->bytes == 64 ? 16 : 8) && n * copies <= 96;
+    return masks_well(s) && registers <= (simd_->bytes == 64 ? 16 : 8) &&
+           body_size(s) * copies <= kUnrolledBody;
   }
 
   x86::Mem lane_mem(std::size_t r, int offset) const {
@@ -159,7 +162,7 @@ class RowEmitter final : public Emitter {
     }
     if (c.unrolled) {
       loop.unroll = copies;
-      loop.loop_tail = true;
+      loop.interleave = side_by_side(s);
       loop.between = [&] {
         for (std::size_t r = 0; r < reductions_.size(); ++r)
           for (int i = 0; i < copies; ++i)

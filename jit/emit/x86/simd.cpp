@@ -327,6 +327,11 @@ Val Simd::float_min_max(Op op, Val& a, Val& b) {
   });
 }
 
+Val Simd::lesser_or_greater(Op op, Val& a, Val& b) {
+  const InstId id = pick(mnemonics(op), a.type);
+  return id != I::kIdNone ? vertical(id, a.type, a, b) : min_max_i64(op, a, b);
+}
+
 Val Simd::divide(Op op, Val& a, Val& b) {
   if (a.type == Type::kI64) return divide_i64(op, a, b);
   // The quotient of two 32-bit integers rounded to f64 truncates to the exact one: it is nearer to

@@ -85,6 +85,8 @@ class Simd {
     bool a = false, b = false, c = false;
   };
   Val apply(const ir::Inst& inst, Val* a, Val* b, Val* c, Dying dying);
+  /// kMin: a < b ? a : b. kMax: a > b ? a : b.
+  Val lesser_or_greater(Op op, Val& a, Val& b);
   /// dst = combine(a, b) on registers of any width (see ReduceKind in kernel.h).
   void combine(ir::ReduceKind kind, Type t, const x86::Vec& dst, const x86::Vec& a,
                const asmjit::Operand& b);

@@ -25,7 +25,7 @@ void Emitter::next_vector(std::size_t section, const Cursors& at) {
 }
 
 void Emitter::whole_vectors(std::size_t section, const Cursors& at, const VectorLoop& loop,
-                            Context c) {
+                            const Context& c) {
   const int step = simd_->lanes * loop.unroll;
   Label next = cc_.newLabel(), out = cc_.newLabel();
   x86::Gp last = cc_.newInt64();
@@ -33,10 +33,14 @@ void Emitter::whole_vectors(std::size_t section, const Cursors& at, const Vector
   cc_.cmp(loop.index, last);
   cc_.jg(out);
   cc_.bind(next);
-  for (int u = 0; u < loop.unroll; ++u) {
-    c.copy = u;
-    c.lane0 = u * simd_->lanes;
-    body(section, c);
+  for (int u = 0; u < loop.unroll;) {
+    Context pair[2] = {c, c};
+    const int n = loop.interleave && u + 1 < loop.unroll ? 2 : 1;
+    for (Context& copy : std::span(pair, static_cast<std::size_t>(n))) {
+      copy.copy = u;
+      copy.lane0 = u++ * simd_->lanes;
+    }
+    body(section, {pair, static_cast<std::size_t>(n)});
     next_vector(section, at);
   }
   cc_.add(loop.index, step);
@@ -92,42 +96,62 @@ void Emitter::vectors(std::size_t section, const Cursors& at, const VectorLoop& 
   cc_.mov(n, loop.end);
   cc_.sub(n, loop.index);
   cc_.jle(out);
-  if (loop.loop_tail) {
-    x86::Gp most = cc_.newInt64(), count = cc_.newInt64();
+  // Several vectors may be left, or this may be the head before the first aligned one.
+  x86::Gp count = cc_.newInt64(), most = cc_.newInt64();
+  cc_.bind(masked);
+  cc_.mov(count, n);
+  if (loop.unroll > 1) {
     cc_.mov(most.r32(), simd_->lanes);
-    cc_.bind(masked);
-    cc_.mov(count, n);
     cc_.cmp(count, most);
     cc_.cmovg(count, most);
-    masked_vector(section, c, count);
-    next_vector(section, at);
-    cc_.add(loop.index, simd_->lanes);
-    cc_.sub(n, simd_->lanes);
+  }
+  masked_vector(section, c, count);
+  if (loop.unroll > 1) next_vector(section, at);
+  cc_.add(loop.index, count);
+  if (loop.may_stream) {
+    cc_.cmp(loop.index, loop.end);
+    cc_.jl(whole);
+  } else if (loop.unroll > 1) {
+    cc_.sub(n, count);
     cc_.jg(masked);
-  } else {
-    cc_.bind(masked);
-    masked_vector(section, c, n);
-    if (loop.may_stream) {  // it may have been the head
-      cc_.add(loop.index, n);
-      cc_.cmp(loop.index, loop.end);
-      cc_.jl(whole);
-    }
   }
   cc_.bind(out);
 }
 
-bool Emitter::streamable(std::size_t section) const {
-  bool stores = false;
+int Emitter::body_size(std::size_t section) const {
+  int n = 0;
+  for (const Value v : k_.sections[section].body)
+    n += an_.place[static_cast<std::size_t>(v)] == Place::kBody;
+  return n;
+}
+
+bool Emitter::masks_well(std::size_t section) const {
+  for (const Item& item : an_.items)
+    if (item.in_section[section] && item.access != nullptr && !simd_->can_mask(item.access->dtype))
+      return false;
+  return true;
+}
+
+bool Emitter::side_by_side(std::size_t section) const {
   for (const Item& item : an_.items)
     if (item.in_section[section] && item.step(k_.vector_axis()) == Step::kAny) return false;
   for (const Value v : k_.sections[section].body) {
     const Inst& i = inst(v);
+    const Value index = i.op == Op::kLoad ? i.a : i.op == Op::kStore ? i.b : kNone;
+    if (i.guard != kNone || index != kNone) return false;
+  }
+  return true;
+}
+
+bool Emitter::streamable(std::size_t section) const {
+  if (!side_by_side(section)) return false;
+  bool stores = false;
+  for (const Value v : k_.sections[section].body) {
+    const Inst& i = inst(v);
     if (i.op != Op::kStore) continue;
     const ir::Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
+    if (flash::size_of(a.dtype) < 4 || a.step.back() != Step::kUnit) return false;
     stores = true;
-    if (i.guard != kNone || i.b != kNone || flash::size_of(a.dtype) < 4 ||
-        a.step.back() != Step::kUnit)
-      return false;
   }
   return stores;
 }
