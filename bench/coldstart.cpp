@@ -11,6 +11,16 @@ void first_step() {
   std::cout << "first step done" << std::endl;
 }
 
+void compile_times() {
+  record_kernels(true);
+  TrainingStep<LeNet> step(64, {1, 28, 28});
+  for (int i = 0; i < 3; ++i) step();
+  std::vector<double> times;
+  for (const CompileRecord& record : compile_history()) times.push_back(record.microseconds);
+  std::cout << nlohmann::json{{"us", Samples{times}.median()}, {"kernels", times.size()}}
+            << std::endl;
+}
+
 void coldstart(Suite& suite) {
   suite.value(
       "first lenet step",

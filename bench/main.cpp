@@ -166,10 +166,10 @@ int run(const Arguments& args) {
 
 int main(int argc, char** argv) {
   try {
-    if (argc == 2 && std::string_view(argv[1]) == "--first-step") {
-      flash::bench::first_step();
-      return 0;
-    }
+    if (argc == 2 && std::string_view(argv[1]) == "--first-step")
+      return flash::bench::first_step(), 0;
+    if (argc == 2 && std::string_view(argv[1]) == "--compile-times")
+      return flash::bench::compile_times(), 0;
     return flash::bench::run(flash::bench::parse(argc, argv));
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';

@@ -47,6 +47,13 @@ void trace(Suite& suite) {
                z.select(0, 0).item();
              },
              {.unit = "us", .peer = "adds", .params = {{"n", 4}, {"count", 100}}, .goal = "<= 15"});
+  // Every round in a process of its own, because a kernel is compiled once in a process.
+  suite.value("compile a kernel (median of LeNet's)",
+              [] {
+                const std::string line = output_of({own_program(), "--compile-times"});
+                return nlohmann::json::parse(line).at("us").get<double>();
+              },
+              {}, {.unit = "us", .goal = "<= 200"});
 }
 
 }  // namespace flash::bench

@@ -13,7 +13,8 @@ void elementwise(Suite& suite);  ///< bandwidth: chains, single ops, sums
 void train(Suite& suite);      ///< AdamW training steps
 void coldstart(Suite& suite);  ///< a process up to its first training step
 
-/// What coldstart's child process does: one training step, then a line.
+/// What child processes do: one training step, then a line; a few, then what compiling took.
 void first_step();
+void compile_times();
 
 }  // namespace flash::bench

@@ -16,5 +16,6 @@ struct Counters {
 };
 Counters& counters();
 void add_kernel_record(KernelRecord record);
+void add_compile_record(CompileRecord record);
 
 }  // namespace flash

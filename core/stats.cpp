@@ -2,6 +2,7 @@
 #include "core/stats.h"
 
 #include <mutex>
+#include <utility>
 
 #include "core/counters.h"
 #include "core/evaluator.h"
@@ -11,8 +12,9 @@ namespace flash {
 namespace {
 
 struct History {
-  std::mutex mutex;  // guards records
+  std::mutex mutex;  // guards both lists
   std::vector<KernelRecord> records;
+  std::vector<CompileRecord> compilations;
 };
 History& history() {
   static History& h = *new History;
@@ -68,6 +70,16 @@ std::vector<KernelRecord> kernel_history() {
 void add_kernel_record(KernelRecord record) {
   std::lock_guard lock(history().mutex);
   history().records.push_back(std::move(record));
+}
+
+std::vector<CompileRecord> compile_history() {
+  std::lock_guard lock(history().mutex);
+  return std::exchange(history().compilations, {});
+}
+
+void add_compile_record(CompileRecord record) {
+  std::lock_guard lock(history().mutex);
+  history().compilations.push_back(std::move(record));
 }
 
 void eval_all() { flush_all(FlushReason::kEval); }

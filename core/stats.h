@@ -49,6 +49,14 @@ struct KernelRecord {
 FLASH_API void record_kernels(bool on);
 FLASH_API std::vector<KernelRecord> kernel_history();
 
+/// One compilation of a fused kernel, kept while recording is on.
+struct CompileRecord {
+  std::string name;
+  double microseconds = 0;
+};
+/// The compilations since the last call, which are then forgotten.
+FLASH_API std::vector<CompileRecord> compile_history();
+
 /// Computes everything that is pending on this thread.
 FLASH_API void eval_all();
 /// The end of a training step: as eval_all(), under its own reason. Optimizers call it.

@@ -38,7 +38,10 @@ class KernelCache final : public KernelSource {
     if (debug_level() >= 3) print_kernel(kernel);
     const auto start = Clock::now();
     code = device_.load(kernel, kind_);
-    counters().compile_ns.fetch_add(ns_since(start), std::memory_order_relaxed);
+    const std::uint64_t ns = ns_since(start);
+    counters().compile_ns.fetch_add(ns, std::memory_order_relaxed);
+    if (counters().record.load(std::memory_order_relaxed))
+      add_compile_record({kernel.name, static_cast<double>(ns) / 1e3});
     counters().kernels_compiled.fetch_add(1, std::memory_order_relaxed);
     if (debug_level() >= 4) print_code(*code);
     cache_.insert(key, code);
