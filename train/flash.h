@@ -18,6 +18,7 @@
 #include "../core/ops/shape_ops.h"
 #include "../core/random.h"
 #include "../core/scope.h"
+#include "../core/serial.h"
 #include "../core/shape.h"
 #include "../core/stats.h"
 #include "../core/tensor.h"

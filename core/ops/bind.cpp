@@ -24,24 +24,6 @@ const char* wanted(Takes t) {
   return kText[static_cast<int>(t)];
 }
 
-bool takes(Takes t, DType d) {
-  switch (t) {
-    case Takes::kAny:
-      return true;
-    case Takes::kNumber:
-      return d != DType::kBool;
-    case Takes::kFloat:
-      return is_floating(d);
-    case Takes::kInteger:
-      return is_integral(d) && d != DType::kBool;
-    case Takes::kBits:
-      return is_integral(d);
-    case Takes::kBool:
-      return d == DType::kBool;
-  }
-  return false;
-}
-
 [[noreturn]] void refuse_device(Prim op, const Tensor& a, const Tensor& b) {
   throw DeviceError(op_name(op) + ": operands are on " + a.device().str() + " and " +
                     b.device().str() + "; move one with to()");
@@ -129,6 +111,24 @@ Tensor record(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Sha
 }
 
 }  // namespace
+
+bool takes(Takes t, DType d) {
+  switch (t) {
+    case Takes::kAny:
+      return true;
+    case Takes::kNumber:
+      return d != DType::kBool;
+    case Takes::kFloat:
+      return is_floating(d);
+    case Takes::kInteger:
+      return is_integral(d) && d != DType::kBool;
+    case Takes::kBits:
+      return is_integral(d);
+    case Takes::kBool:
+      return d == DType::kBool;
+  }
+  return false;
+}
 
 Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape* shape,
             DType dtype, Device device) {
