@@ -17,6 +17,7 @@ using Node = TraceProgram::Node;
 /// Sizes and parameters above are refused, so that no product below overflows.
 constexpr std::int64_t kMostElements = std::int64_t{1} << 48;
 constexpr std::int64_t kMostParameter = std::int64_t{1} << 31;
+constexpr std::int64_t kMostPadding = 1 << 20;
 
 class Verifier {
  public:
@@ -265,6 +266,10 @@ class Verifier {
     const std::int64_t groups = a[6];
     need(groups >= 1 && x[1] == w[1] * groups && w[0] % groups == 0, "its groups do not fit");
     need(w[2] <= kMostParameter && w[3] <= kMostParameter, "its filter is too large");
+    // Padded planes are packed, so their size must be one that memory may have.
+    need(a[2] <= kMostPadding && a[3] <= kMostPadding &&
+             (x[2] + 2 * a[2]) <= kMostParameter / (x[3] + 2 * a[3] + 1),
+         "its padding is too large");
     need(y[0] == x[0] && y[1] == w[0] && y[2] == windows(x[2], w[2], a[0], a[2], a[4]) &&
              y[3] == windows(x[3], w[3], a[1], a[3], a[5]),
          "its shapes do not fit");
