@@ -76,7 +76,7 @@ void check_same(const TraceProgram& a, const TraceProgram& b) {
     CHECK(a.nodes[i].scope == b.nodes[i].scope);
   }
   REQUIRE(a.data.size() == b.data.size());
-  for (const auto& [n, array] : a.data) CHECK(array.bytes == b.data.at(n).bytes);
+  for (const auto& entry : a.data) CHECK(entry.second.bytes == b.data.at(entry.first).bytes);
 }
 
 bool has(const std::string& text, const std::string& part) {
