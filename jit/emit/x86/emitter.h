@@ -83,6 +83,8 @@ class Emitter {
   void vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, const Context& c);
   void whole_vectors(std::size_t section, const Cursors& at, const VectorLoop& loop,
                      const Context& c);
+  /// Asks for what a vector some way ahead will load.
+  void prefetch(std::size_t section, const Context& c);
   /// One vector's first `count` lanes.
   void masked_vector(std::size_t section, Context c, const x86::Gp& count);
   /// Running cursors (of lanes that lie apart) move on by one vector.
