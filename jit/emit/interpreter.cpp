@@ -6,6 +6,7 @@
 // call; in form kRow, where a row-level value is a single number, it is copied along its strip when
 // some loop section uses it.
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 
@@ -186,13 +187,35 @@ class Machine {
   }
 
   void tile(int64_t t) {
+    if (k_.mode == Mode::kWhole) return pass(t);
+    const int64_t parts = args_[ir::kArgParts];
+    part_ = t % parts;
+    pass_ = Pass::kPart;
+    pass(t / parts);
+    if (!is_last_part(t / parts)) return;
+    pass_ = Pass::kCombine;
+    pass(t / parts);
+  }
+
+ private:
+  /// What a tile's sections do: all of it, one part's blocks, or what follows all parts.
+  enum class Pass : std::uint8_t { kWhole, kPart, kCombine };
+
+  struct alignas(64) Line {
+    unsigned char bytes[64];
+  };
+
+  /// Adds a finished part to the tally of its whole tile.
+  bool is_last_part(int64_t whole) const {
+    // The one thing that kernels write in an ArgBlock.
+    std::atomic_ref<Word> tally(const_cast<Word&>(args_[args_[ir::kArgTallies] + whole]));
+    if (tally.fetch_add(1, std::memory_order_acq_rel) + 1 < args_[ir::kArgParts]) return false;
+    tally.store(0, std::memory_order_relaxed);
+    return true;
+  }
+
+  void pass(int64_t t) {
     if (k_.form == Form::kColumn) return column_tile(t);
-    if (k_.mode == Mode::kPartial) {
-      block_ = t % args_[ir::kArgBlocks];
-      set_grid(t / args_[ir::kArgBlocks]);
-      sections(0, 1);
-      return;
-    }
     const int64_t chunks = args_[ir::kArgChunks];
     set_grid(t / chunks);
     run_begin_ = 0;
@@ -203,11 +226,6 @@ class Machine {
     }
     sections(0, 1);
   }
-
- private:
-  struct alignas(64) Line {
-    unsigned char bytes[64];
-  };
 
   void* at(int slot) {
     return reinterpret_cast<unsigned char*>(frame_.data()) +
@@ -246,12 +264,7 @@ class Machine {
 
   void column_tile(int64_t t) {
     const int64_t chunks = args_[ir::kArgChunks];
-    int64_t point = t / chunks;
-    if (k_.mode == Mode::kPartial) {
-      block_ = point % args_[ir::kArgBlocks];
-      point /= args_[ir::kArgBlocks];
-    }
-    set_grid(point);
+    set_grid(t / chunks);
     const int64_t lane_extent = extent(k_.vector_axis());
     const int64_t begin = t % chunks * args_[ir::kArgChunk];
     const int64_t end = std::min(lane_extent, begin + args_[ir::kArgChunk]);
@@ -265,11 +278,11 @@ class Machine {
       if (!b.loop) {
         clear_loops();
         execute(b, first, n);
-      } else if (k_.mode == Mode::kCombine) {
-        combine_partials(b, first, n);
-      } else if (k_.mode == Mode::kPartial) {
-        partial(b, first, n);
+      } else if (pass_ == Pass::kPart) {
+        part(b, first, n);
         return;
+      } else if (pass_ == Pass::kCombine) {
+        combine_partials(b, first, n);
       } else {
         loop(b, first, n);
       }
@@ -320,36 +333,43 @@ class Machine {
       strip::combine(s.inst.reduce, s.inst.type, acc, acc + h * ir::size_of(s.inst.type), acc, h);
   }
 
-  void partial(const Body& b, int64_t first, int n) {
+  void part(const Body& b, int64_t first, int n) {
     const bool column = k_.form == Form::kColumn;
     const int64_t block = column ? ir::kColumnBlock : ir::kRowBlock;
     const int64_t run = extent(last_loop());
     const int64_t per_run = (run + block - 1) / block;
-    set_outer(block_ / per_run);
-    const int64_t from = block_ % per_run * block;
-    one_block(b, from, std::min(run, from + block), first, n);
+    const int64_t begin = part_ * args_[ir::kArgPartBlocks];
+    const int64_t end = std::min(outer_count() * per_run, begin + args_[ir::kArgPartBlocks]);
+    begin_reductions(b);
+    for (int64_t i = begin; i < end; ++i) {
+      set_outer(i / per_run);
+      const int64_t from = i % per_run * block;
+      one_block(b, from, std::min(run, from + block), first, n);
+      push_blocks(b, n);
+    }
+    finish_reductions(b, n);
     for (const std::size_t r : b.reductions) {
       const Decoded& s = b.steps[r];
       const auto bytes = static_cast<std::size_t>(n * ir::size_of(s.inst.type));
-      std::memcpy(partial_address(s, block_, first), reduction(s).acc, bytes);
+      std::memcpy(partial_address(s, part_, first), at(s.out), bytes);
     }
   }
 
   void combine_partials(const Body& b, int64_t first, int n) {
     begin_reductions(b);
-    for (int64_t block = 0; block < args_[ir::kArgBlocks]; ++block) {
+    for (int64_t part = 0; part < args_[ir::kArgParts]; ++part) {
       for (const std::size_t r : b.reductions) {
         const Decoded& s = b.steps[r];
         const auto bytes = static_cast<std::size_t>(n * ir::size_of(s.inst.type));
-        std::memcpy(reduction(s).acc, partial_address(s, block, first), bytes);
+        std::memcpy(reduction(s).acc, partial_address(s, part, first), bytes);
       }
       push_blocks(b, n);
     }
     finish_reductions(b, n);
   }
 
-  char* partial_address(const Decoded& s, int64_t block, int64_t first) {
-    int64_t element = point_ * args_[ir::kArgBlocks] + block;
+  char* partial_address(const Decoded& s, int64_t part, int64_t first) {
+    int64_t element = point_ * args_[ir::kArgParts] + part;
     if (k_.form == Form::kColumn) element = element * extent(k_.vector_axis()) + first;
     return pointer(access(s)) + element * ir::size_of(s.inst.type);
   }
@@ -472,7 +492,8 @@ class Machine {
   std::vector<Line> frame_;
   std::vector<int64_t> index_;  // of every axis but the vector axis
   std::vector<Reduction> reductions_;
-  int64_t point_ = 0, block_ = 0;
+  Pass pass_ = Pass::kWhole;
+  int64_t point_ = 0, part_ = 0;
   int64_t run_begin_ = 0, run_end_ = 0;
 };
 

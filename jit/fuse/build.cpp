@@ -17,7 +17,6 @@ class KernelBuilder {
   KernelBuilder(Graph& g, const Groups& groups, int id)
       : g_(g),
         groups_(groups),
-        id_(id),
         group_(groups.all[static_cast<std::size_t>(id)]),
         b_(out_.kernel),
         e_(g, groups, id, part_of_axis_) {}
@@ -452,6 +451,8 @@ class KernelBuilder {
     }
     out_.kernel.words = out_.spec.words;
     out_.splittable = reduces && loops == 1;
+    for (const Store& s : stores_)
+      out_.splittable = out_.splittable && !(s.row && store_phase(s) == 0);
   }
 
   void emit_loop(int k) {
@@ -491,7 +492,6 @@ class KernelBuilder {
 
   Graph& g_;
   const Groups& groups_;
-  const int id_;
   const Group& group_;
   BuiltKernel out_;
   ir::Builder b_;

@@ -71,7 +71,7 @@ struct BindSpec {
 struct BuiltKernel {
   ir::Kernel kernel;  ///< mode kWhole
   BindSpec spec;
-  bool splittable = false;  ///< the same kernel as kPartial and kCombine is valid
+  bool splittable = false;  ///< the same kernel in mode kSplit is valid
 };
 
 /// Builds the kernel of a fused or update group, or the epilogue of a leaf group (one axis for each

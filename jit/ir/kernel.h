@@ -50,19 +50,20 @@
 //   is the scalar op (kAdd, kMul, kMax, kMin) with the earlier operand first. Identities: kSum +0,
 //   kProd 1, kMax -inf / INT_MIN, kMin +inf / INT_MAX.
 //
-// SPLIT MODES    A kernel with exactly one loop section, whose loop body has reductions, can be run
-// in
-//                two launches with the same bits (chosen at bind by size):
-//   kPartial: a tile is (grid point, block) for kRow, t = point * blocks + block with
-//             blocks = args[kArgBlocks] (all blocks of a grid point, in order); for kColumn
-//             t = (point * blocks + block) * chunks + chunk. It runs the loop over that block only
-//             and stores each reduction's block result, type as is, at Reduce::partial's buffer,
-//             element index point * blocks + block (kColumn: times the lane extent, plus the lane).
-//             Row sections before the loop run as usual; those after it don't. Stores inside the
-//             loop do happen.
-//   kCombine: like kWhole, but the loop section is replaced by reading the `blocks` partials in
-//   order
-//             and pushing them through the binary counter.
+// MODE kSplit    The same bits from more tiles, for reductions with few grid points (chosen at bind
+//                by size). Only for a kernel with exactly one loop section, which has reductions
+//                and no row-level store before it. Tile t is part t % parts, with parts =
+//                args[kArgParts], of what is tile t / parts in mode kWhole. A part has
+//                args[kArgPartBlocks] blocks, a power of two (the last may have fewer), pushed
+//                through the binary counter and ended as above: that is a node of the whole's tree.
+//                Each reduction's result goes, type as is, to its partials' buffer, element
+//                point * parts + part (kColumn: times the lane extent, plus the lane). Then the
+//                part adds one to the tally of its whole tile. The part that makes it `parts` finds
+//                all partials written: it sets the tally back to 0, pushes the partials in order
+//                through the binary counter, and runs the row sections after the loop. Nobody
+//                waits, and which part came last shows in no bit. Row sections before the loop run
+//                for each part. The tallies are words of the ArgBlock, the first at args +
+//                args[kArgTallies], 0 before and after a launch; nothing else in it is written.
 #pragma once
 
 #include <cstdint>
@@ -174,7 +175,7 @@ struct Access {
 
 enum class Role : std::uint8_t { kGrid, kLoop, kLane };
 enum class Form : std::uint8_t { kRow, kColumn };
-enum class Mode : std::uint8_t { kWhole, kPartial, kCombine };
+enum class Mode : std::uint8_t { kWhole, kSplit };
 
 struct Section {
   bool loop = false;
@@ -182,11 +183,13 @@ struct Section {
 };
 
 // Fixed words at the start of every ArgBlock.
-inline constexpr int kArgChunk = 0;    ///< run elements (map) or lanes (kColumn) of one tile
-inline constexpr int kArgChunks = 1;   ///< tiles of one grid point
-inline constexpr int kArgBlocks = 2;   ///< reduction blocks of one grid point (split modes)
-inline constexpr int kArgFlags = 3;    ///< hints that change no bit of a result; 0 is always right
-inline constexpr int kArgExtents = 4;  ///< first of axes words: extents
+inline constexpr int kArgChunk = 0;   ///< run elements (map) or lanes (kColumn) of one tile
+inline constexpr int kArgChunks = 1;  ///< tiles of one grid point
+inline constexpr int kArgFlags = 2;   ///< hints that change no bit of a result; 0 is always right
+inline constexpr int kArgParts = 3;   ///< kSplit: tiles that one of kWhole is cut into, at least 1
+inline constexpr int kArgPartBlocks = 4;  ///< kSplit: reduction blocks of one part, a power of two
+inline constexpr int kArgTallies = 5;     ///< kSplit: where in the ArgBlock the first tally stands
+inline constexpr int kArgExtents = 6;     ///< first of axes words: extents
 
 /// kArgFlags: a map's stores bypass the caches. Pays when the outputs are larger than the last
 /// cache.

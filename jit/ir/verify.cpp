@@ -55,13 +55,16 @@ class Verifier {
   }
 
   void check_form() const {
-    bool reduces = false;
+    bool reduces = false, stores_first = false;
     int loop_sections = 0;
     for (const Section& s : k_.sections) {
       loop_sections += s.loop;
-      for (const Value v : s.body)
-        reduces |= v >= 0 && static_cast<std::size_t>(v) < k_.insts.size() &&
-                   k_.insts[static_cast<std::size_t>(v)].op == Op::kReduce;
+      for (const Value v : s.body) {
+        if (v < 0 || static_cast<std::size_t>(v) >= k_.insts.size()) continue;
+        const Op op = k_.insts[static_cast<std::size_t>(v)].op;
+        reduces |= op == Op::kReduce;
+        stores_first |= op == Op::kStore && loop_sections == 0;
+      }
     }
     if (!reduces) {
       require(k_.form == Form::kRow, "a kernel without reductions is of form kRow");
@@ -70,8 +73,10 @@ class Verifier {
       require(loop_sections == 1, "a kernel without reductions has exactly one loop section");
       require(k_.mode == Mode::kWhole, "a kernel without reductions is of mode kWhole");
     }
-    if (k_.mode != Mode::kWhole)
-      require(loop_sections == 1, "a split mode needs exactly one loop section");
+    if (k_.mode == Mode::kSplit) {
+      require(loop_sections == 1, "mode kSplit needs exactly one loop section");
+      require(!stores_first, "mode kSplit allows no store before the loop, where each part passes");
+    }
   }
 
   bool has_words(std::int32_t first, std::int32_t n) const {

@@ -18,8 +18,9 @@ constexpr std::int64_t kWholeRun = 1 << 14;  // a map's run up to here is one ti
 constexpr std::int64_t kSplitWork = 1
                                     << 16;  // elements under one grid point that are worth a split
 constexpr std::int64_t kStreamBytes = 16 << 20;  // a map's outputs that no cache keeps
-constexpr std::int64_t kColumnTile = 512;        // lanes
+constexpr std::int64_t kColumnTile = 512;        // lanes of a split reduction's tile
 constexpr std::int64_t kWideColumns = 256;       // lanes of one tile
+constexpr std::int64_t kPartsPerThread = 16;     // at most, so that they balance
 
 /// Everything that is made for one run; kept per thread so that a steady loop allocates nothing.
 struct Scratch {
@@ -27,7 +28,7 @@ struct Scratch {
   std::vector<Word> words;     // all ArgBlocks
   std::vector<Launch> launches;
   std::vector<std::size_t> offset;  // of each launch's ArgBlock in words
-  std::vector<int> launch_of;       // first launch of each step; a split step has two
+  std::vector<int> launch_of;       // each step's, of those that have one
   std::vector<std::int64_t> sizes;
   std::vector<Ref<Buffer>> held;
 };
@@ -148,7 +149,6 @@ class Runner {
       s_.launch_of.push_back(static_cast<int>(s_.launches.size()));
       if (step.kernel) bind_kernel(*step.kernel, step.leaf != kNoNode);
     }
-    s_.launch_of.push_back(static_cast<int>(s_.launches.size()));
     for (std::size_t i = 0; i < s_.launches.size(); ++i)
       s_.launches[i].args = s_.words.data() + s_.offset[i];
   }
@@ -251,7 +251,7 @@ class Runner {
     }
   }
 
-  /// Tiles, and whether a reduction with few grid points is cut into blocks. Neither changes a bit.
+  /// Tiles, and whether a reduction with few grid points is cut in parts. Neither changes a bit.
   void choose_tiles(const PlannedKernel& k, std::size_t at) {
     Word* w = s_.words.data() + at;
     const Word* extent = w + ir::kArgExtents;
@@ -283,7 +283,6 @@ class Runner {
     const bool column = k.form == ir::Form::kColumn;
     const std::int64_t block = column ? ir::kColumnBlock : ir::kRowBlock;
     const std::int64_t blocks = outer * ceil_div(run, block);
-    w[ir::kArgBlocks] = blocks;
     if (column) {
       w[ir::kArgChunk] = std::max<std::int64_t>(lane, 1);
       const std::int64_t want =
@@ -299,32 +298,39 @@ class Runner {
     // Wide enough columns for every thread stream nearly as well as whole rows, in one launch.
     const bool wide = column && w[ir::kArgChunk] >= kWideColumns &&
                       grid * ceil_div(lane, w[ir::kArgChunk]) >= 2 * threads;
-    const bool split = k.partial && blocks > 1 && points < 4 * threads && !wide &&
-                       outer * run * lane >= kSplitWork;
+    const bool split = k.split && threads > 1 && blocks > 1 && points > 0 && points < 4 * threads &&
+                       !wide && outer * run * lane >= kSplitWork;
     if (!split) {
       if (column) w[ir::kArgChunks] = std::max<std::int64_t>(1, ceil_div(lane, w[ir::kArgChunk]));
       s_.launches.back().tiles = lane == 0 ? 0 : grid * w[ir::kArgChunks];
       return;
     }
-    if (column) w[ir::kArgChunk] = lane;  // whole rows stream
+    if (column) {
+      w[ir::kArgChunk] = std::min(lane, kColumnTile);
+      w[ir::kArgChunks] = ceil_div(lane, w[ir::kArgChunk]);
+    }
+    split_in_parts(k, at, blocks, points, grid * lane);
+  }
+
+  /// Mode kSplit: `blocks` reduction blocks of each of `tiles` tiles become parts, enough for all
+  /// threads; more would only make combining them longer. A reduction has `results` values.
+  void split_in_parts(const PlannedKernel& k, std::size_t at, std::int64_t blocks,
+                      std::int64_t tiles, std::int64_t results) {
+    Word* w = s_.words.data() + at;
+    const std::int64_t most = ceil_div(kPartsPerThread * device_.parallelism(), tiles);
+    w[ir::kArgPartBlocks] = 1;
+    while (ceil_div(blocks, w[ir::kArgPartBlocks]) > most) w[ir::kArgPartBlocks] *= 2;
+    const std::int64_t parts = ceil_div(blocks, w[ir::kArgPartBlocks]);
+    w[ir::kArgParts] = parts;
     for (std::size_t i = 0; i < k.spec.partials.size(); ++i) {
-      const std::int64_t bytes = grid * blocks * lane * size_of(k.spec.partial_dtypes[i]);
+      const std::int64_t bytes = results * parts * size_of(k.spec.partial_dtypes[i]);
       s_.held.push_back(Buffer::allocate(device_, static_cast<std::size_t>(bytes), "partial sums"));
       w[k.spec.partials[i]] = reinterpret_cast<std::intptr_t>(s_.held.back()->data());
     }
-    s_.launches.back() = {k.partial.get(), nullptr, grid * blocks};
-    // The combine phase has an ArgBlock of its own: its lanes are cut differently.
-    const std::size_t words = static_cast<std::size_t>(k.spec.words);
-    const std::size_t second = s_.words.size();
-    s_.words.resize(second + words);
-    std::copy_n(s_.words.data() + at, words, s_.words.data() + second);
-    Word* c = s_.words.data() + second;
-    if (column) {
-      c[ir::kArgChunk] = std::min(lane, kColumnTile);
-      c[ir::kArgChunks] = ceil_div(lane, c[ir::kArgChunk]);
-    }
-    s_.offset.push_back(second);
-    s_.launches.push_back({k.combine.get(), nullptr, grid * c[ir::kArgChunks]});
+    s_.launches.back() = {k.split.get(), nullptr, tiles * parts};
+    // The tallies stand behind the kernel's words, which are the last so far.
+    w[ir::kArgTallies] = static_cast<Word>(s_.words.size() - at);
+    s_.words.resize(s_.words.size() + static_cast<std::size_t>(tiles), 0);
   }
 
   // -- launches
@@ -357,32 +363,21 @@ class Runner {
     }
   }
 
-  /// The kernels of a batch run as one launch, and what combines the parts of split ones as
-  /// another.
+  /// The kernels of a batch run as one launch.
   void launch_batch(std::size_t begin, std::size_t end) {
-    for (int phase = 0; phase < 2; ++phase) {
-      batch_.clear();
-      for (std::size_t i = begin; i < end; ++i) {
-        const int at = s_.launch_of[i] + phase;
-        if (at < s_.launch_of[i + 1] && s_.launches[static_cast<std::size_t>(at)].tiles > 0)
-          batch_.push_back(s_.launches[static_cast<std::size_t>(at)]);
-      }
-      if (!batch_.empty()) launch(batch_, begin, end, phase);
-    }
-  }
-
-  /// Launches kernels of the steps from `begin` to `end`: the kernels themselves (phase 0), or what
-  /// combines the parts of split ones (phase 1), which read none of the operands.
-  void launch(std::span<const Launch> items, std::size_t begin, std::size_t end, int phase) {
-    timed([&] { device_.launch(items, {}); },
+    batch_.clear();
+    for (std::size_t i = begin; i < end; ++i)
+      if (const Launch& l = s_.launches[static_cast<std::size_t>(s_.launch_of[i])]; l.tiles > 0)
+        batch_.push_back(l);
+    if (batch_.empty()) return;
+    timed([&] { device_.launch(batch_, {}); },
           [&](double us) {
             Work work;
             std::int64_t tiles = 0;
-            for (const Launch& l : items) tiles += l.tiles;
-            if (phase == 0)
-              for (std::size_t i = begin; i < end; ++i)
-                work.bytes += work_of(t_, plan_.steps[i]).bytes;
-            report_launch(items[0].kernel->name, false, tiles, work, us);
+            for (const Launch& l : batch_) tiles += l.tiles;
+            for (std::size_t i = begin; i < end; ++i)
+              work.bytes += work_of(t_, plan_.steps[i]).bytes;
+            report_launch(batch_[0].kernel->name, false, tiles, work, us);
           });
   }
 

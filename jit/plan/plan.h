@@ -12,9 +12,9 @@
 
 namespace flash::jit {
 
-/// A compiled kernel and how to call it. `partial` and `combine` are there if it can be split.
+/// A compiled kernel and how to call it. `split` is there if its reductions can be cut in parts.
 struct PlannedKernel {
-  std::shared_ptr<LoadedKernel> whole, partial, combine;
+  std::shared_ptr<LoadedKernel> whole, split;
   BindSpec spec;
   ir::Form form = ir::Form::kRow;
   std::vector<ir::Role> roles;

@@ -68,11 +68,8 @@ class Planner {
     k->roles = built.kernel.axes;
     k->reduces = built.kernel.has_reduce();
     if (built.splittable) {
-      ir::Kernel part = built.kernel;
-      part.mode = ir::Mode::kPartial;
-      k->partial = kernels_.get(part);
-      part.mode = ir::Mode::kCombine;
-      k->combine = kernels_.get(part);
+      built.kernel.mode = ir::Mode::kSplit;
+      k->split = kernels_.get(built.kernel);
     }
     k->spec = std::move(built.spec);
     return k;

@@ -72,7 +72,6 @@ CpuKernel::CpuKernel(const ir::Kernel& kernel, std::unique_ptr<emit::Code> code)
   name = kernel.name;
   // An interpreted instruction takes about as long as thirty vectors of a compiled one.
   cost_ = static_cast<std::int64_t>(kernel.insts.size()) * (function_ ? 1 : 30);
-  combine_ = kernel.mode == ir::Mode::kCombine;
   axes_ = kernel.axes;
 }
 
@@ -83,9 +82,7 @@ std::int64_t CpuKernel::work(const std::int64_t* args) const {
     work = n > 0 ? std::min(work * std::min(n, kEnough >> 20), kEnough) : 0;
   };
   for (std::size_t i = 0; i < axes_.size(); ++i)
-    if (!combine_ || axes_[i] != ir::Role::kLoop)
-      times(args[static_cast<std::size_t>(ir::kArgExtents) + i]);
-  if (combine_) times(args[ir::kArgBlocks]);
+    times(args[static_cast<std::size_t>(ir::kArgExtents) + i]);
   return work;
 }
 

@@ -29,7 +29,6 @@ class CpuKernel final : public LoadedKernel {
   std::unique_ptr<emit::Code> code_;
   emit::Function function_;
   std::int64_t cost_ = 0;  ///< of one element
-  bool combine_ = false;
   std::vector<ir::Role> axes_;
 };
 

@@ -106,7 +106,7 @@ constexpr ReduceKind kKinds[] = {ReduceKind::kSum, ReduceKind::kProd, ReduceKind
 template <class T>
 void check_row(Target t, ReduceKind kind, int64_t grid, int64_t outer, int64_t run, int64_t step) {
   const std::vector<T> x = noise<T>(grid * outer * run * step, kind == ReduceKind::kProd);
-  std::vector<T> whole(static_cast<std::size_t>(grid)), split(static_cast<std::size_t>(grid));
+  std::vector<T> whole(static_cast<std::size_t>(grid)), split = whole, parts = whole;
   constexpr int64_t kSize = sizeof(T);
   const auto build = [&](std::vector<T>& out) {
     auto nest = std::make_unique<Nest>(
@@ -115,7 +115,7 @@ void check_row(Target t, ReduceKind kind, int64_t grid, int64_t outer, int64_t r
     const int in = nest->access(dtype_of<T>, x.data(),
                                 {outer * run * step * kSize, run * step * kSize, step * kSize});
     const int to = nest->access(dtype_of<T>, out.data(), {kSize, 0, 0});
-    const int partials = nest->partials(dtype_of<T>, grid * outer * (run / 4096 + 1));
+    const int partials = nest->partials(dtype_of<T>, grid * (outer * (run / 4096 + 1) + 1));
     nest->b.begin_loop();
     const ir::Value r = nest->b.reduce(kind, nest->b.load(in, type_of<T>()), partials);
     nest->b.begin_row();
@@ -123,7 +123,8 @@ void check_row(Target t, ReduceKind kind, int64_t grid, int64_t outer, int64_t r
     return nest;
   };
   build(whole)->run(t);
-  build(split)->run_split(t);
+  build(split)->run_split(t, 1);
+  build(parts)->run_split(t, 4);
   for (int64_t g = 0; g < grid; ++g) {
     const T want = expected<T>(Form::kRow, kind, outer, run, [&](int64_t o, int64_t j) {
       return x[static_cast<std::size_t>(((g * outer + o) * run + j) * step)];
@@ -131,6 +132,7 @@ void check_row(Target t, ReduceKind kind, int64_t grid, int64_t outer, int64_t r
     CAPTURE(g);
     check_bits(whole[static_cast<std::size_t>(g)], want);
     check_bits(split[static_cast<std::size_t>(g)], want);
+    check_bits(parts[static_cast<std::size_t>(g)], want);
   }
 }
 
@@ -138,7 +140,7 @@ void check_row(Target t, ReduceKind kind, int64_t grid, int64_t outer, int64_t r
 template <class T>
 void check_column(Target t, ReduceKind kind, int64_t outer, int64_t run, int64_t lanes) {
   const std::vector<T> x = noise<T>(outer * run * lanes, kind == ReduceKind::kProd);
-  std::vector<T> whole(static_cast<std::size_t>(lanes)), split(static_cast<std::size_t>(lanes));
+  std::vector<T> whole(static_cast<std::size_t>(lanes)), split = whole, parts = whole;
   constexpr int64_t kSize = sizeof(T);
   const auto build = [&](std::vector<T>& out, int64_t chunk) {
     auto nest = std::make_unique<Nest>(
@@ -155,7 +157,8 @@ void check_column(Target t, ReduceKind kind, int64_t outer, int64_t run, int64_t
     return nest;
   };
   build(whole, 19)->run(t);
-  build(split, 300)->run_split(t);
+  build(split, 300)->run_split(t, 1);
+  build(parts, 19)->run_split(t, 2);
   for (int64_t lane = 0; lane < lanes; ++lane) {
     const T want = expected<T>(Form::kColumn, kind, outer, run, [&](int64_t o, int64_t j) {
       return x[static_cast<std::size_t>((o * run + j) * lanes + lane)];
@@ -163,12 +166,13 @@ void check_column(Target t, ReduceKind kind, int64_t outer, int64_t run, int64_t
     CAPTURE(lane);
     check_bits(whole[static_cast<std::size_t>(lane)], want);
     check_bits(split[static_cast<std::size_t>(lane)], want);
+    check_bits(parts[static_cast<std::size_t>(lane)], want);
   }
 }
 
 }  // namespace
 
-TEST_CASE("a row reduction follows the fixed tree, in one launch and in two") {
+TEST_CASE("a row reduction follows the fixed tree, whole and in parts") {
   for (const Target t : targets())
     for (const ReduceKind kind : kKinds)
       for (const int64_t run : {0, 1, 2, 31, 32, 33, 63, 64, 65, 257, 4095, 4096, 4097, 100000}) {
@@ -192,7 +196,7 @@ TEST_CASE("a row reduction over several loop axes pushes the blocks of each oute
       }
 }
 
-TEST_CASE("a column reduction follows the fixed tree, in one launch and in two") {
+TEST_CASE("a column reduction follows the fixed tree, whole and in parts") {
   for (const Target t : targets())
     for (const ReduceKind kind : kKinds)
       for (const int64_t run : {0, 1, 63, 64, 65, 200, 4097}) {

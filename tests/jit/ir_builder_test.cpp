@@ -118,10 +118,10 @@ TEST_CASE("a kernel's text shows axes, accesses and one instruction a line") {
   f.nest.kernel.name = "half_more";
   const std::string text = to_string(f.nest.kernel);
   CHECK(text ==
-        "kernel half_more row whole, 9 words\n"
+        "kernel half_more row whole, 11 words\n"
         "  axes: loop\n"
-        "  @0: f32 in w5, strides w6: unit\n"
-        "  @1: f32 out w7, strides w8: unit\n"
+        "  @0: f32 in w7, strides w8: unit\n"
+        "  @1: f32 out w9, strides w10: unit\n"
         "  loop:\n"
         "    %0: f32 = load @0\n"
         "    %1: i32 = bitcast %0\n"
@@ -144,7 +144,7 @@ TEST_CASE("keys differ by everything but the name") {
   std::set<std::pair<std::uint64_t, std::uint64_t>> keys = {{base.lo, base.hi}};
   const std::function<void(Kernel&)> changes[] = {
       [](Kernel& k) { k.form = Form::kColumn; },
-      [](Kernel& k) { k.mode = Mode::kPartial; },
+      [](Kernel& k) { k.mode = Mode::kSplit; },
       [](Kernel& k) { k.axes.push_back(Role::kLoop); },
       [](Kernel& k) { k.axes[0] = Role::kGrid; },
       [](Kernel& k) { ++k.words; },

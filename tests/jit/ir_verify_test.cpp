@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "jit/ir/builder.h"
+#include "run_kernel.h"
 
 using namespace flash;
 using namespace flash::ir;
@@ -20,8 +21,10 @@ Access access(DType d, int pointer, int strides, std::vector<Step> step) {
   return a;
 }
 
+constexpr int kFirst = kArgExtents + 2, kWords = kFirst + 10;
+
 // grid × run: loop { x = load; s = sum(x) } row { y = s * 2; store y } loop { store x / s }.
-// Words: 4 fixed, 2 extents, 3 × (pointer, 2 strides), 1 scalar.
+// Words: the fixed ones, 2 extents, 3 × (pointer, 2 strides), 1 scalar.
 struct Valid {
   Kernel k;
   Value x, sum, twice, store, again, quotient;
@@ -29,10 +32,10 @@ struct Valid {
   Valid() {
     k.name = "valid";
     k.axes = {Role::kGrid, Role::kLoop};
-    k.words = 16;
-    k.accesses = {access(DType::kF32, 6, 7, {Step::kAny, Step::kUnit}),
-                  access(DType::kF32, 9, 10, {Step::kAny, Step::kZero}),
-                  access(DType::kF32, 12, 13, {Step::kAny, Step::kUnit})};
+    k.words = kWords;
+    k.accesses = {access(DType::kF32, kFirst, kFirst + 1, {Step::kAny, Step::kUnit}),
+                  access(DType::kF32, kFirst + 3, kFirst + 4, {Step::kAny, Step::kZero}),
+                  access(DType::kF32, kFirst + 6, kFirst + 7, {Step::kAny, Step::kUnit})};
     Builder b(k);
     b.begin_loop();
     x = b.load(0, Type::kF32);
@@ -89,8 +92,8 @@ TEST_CASE("the verifier refuses axes, forms and modes that do not fit") {
   refuses("at least one loop axis", [](Valid& v) { v.k.axes = {Role::kGrid, Role::kGrid}; });
   refuses("one lane axis", [](Valid& v) { v.k.form = Form::kColumn; });
   refuses("one lane axis", [](Valid& v) { v.k.axes.push_back(Role::kLane); });
-  refuses("extents of all axes", [](Valid& v) { v.k.words = 5; });
-  refuses("exactly one loop section", [](Valid& v) { v.k.mode = Mode::kPartial; });
+  refuses("extents of all axes", [](Valid& v) { v.k.words = kArgExtents + 1; });
+  refuses("exactly one loop section", [](Valid& v) { v.k.mode = Mode::kSplit; });
   const auto no_reduction = [](Valid& v) {
     v.k.sections.erase(v.k.sections.begin(), v.k.sections.end() - 1);
     v.inst(v.quotient).b = v.again;
@@ -113,23 +116,23 @@ TEST_CASE("the verifier refuses axes, forms and modes that do not fit") {
   });
   refuses("mode kWhole", [&](Valid& v) {
     no_reduction(v);
-    v.k.mode = Mode::kCombine;
+    v.k.mode = Mode::kSplit;
   });
 }
 
 TEST_CASE("the verifier refuses words outside of the ArgBlock") {
-  refuses("pointer is a word after", [](Valid& v) { v.k.accesses[0].pointer = 5; });
-  refuses("pointer is a word after", [](Valid& v) { v.k.accesses[0].pointer = 16; });
-  refuses("strides lie in the ArgBlock", [](Valid& v) { v.k.accesses[0].strides = 15; });
+  refuses("pointer is a word after", [](Valid& v) { v.k.accesses[0].pointer = kFirst - 1; });
+  refuses("pointer is a word after", [](Valid& v) { v.k.accesses[0].pointer = kWords; });
+  refuses("strides lie in the ArgBlock", [](Valid& v) { v.k.accesses[0].strides = kWords - 1; });
   refuses("strides lie in the ArgBlock", [](Valid& v) { v.k.accesses[0].strides = -1; });
   refuses("scalar's word", [](Valid& v) {
     Inst i = make(Op::kScalar, Type::kF32);
-    i.slot = 16;
+    i.slot = kWords;
     v.append(1, i);
   });
   refuses("iota's words", [](Valid& v) {
     Inst i = make(Op::kIota, Type::kI64);
-    i.slot = 14;
+    i.slot = kWords - 2;
     v.append(1, i);
   });
 }
@@ -213,16 +216,33 @@ TEST_CASE("a predicate is cast to i32 only") {
 TEST_CASE("a split kernel needs partials of the reduction's type") {
   Valid v;
   v.k.sections.pop_back();
-  v.k.mode = Mode::kPartial;
+  v.k.mode = Mode::kSplit;
   CHECK_THROWS_AS(verify(v.k), InternalError);
   Access a;
   a.dtype = DType::kF64;
-  a.pointer = 15;
+  a.pointer = kWords - 1;
   v.k.accesses.push_back(a);
   v.inst(v.sum).access = 3;
   CHECK_THROWS_AS(verify(v.k), InternalError);
   v.k.accesses.back().dtype = DType::kF32;
   verify(v.k);
-  v.k.mode = Mode::kCombine;
-  verify(v.k);
+}
+
+TEST_CASE("a split kernel stores nothing before the loop, where each of its parts passes") {
+  test::Nest nest(Form::kRow, {{Role::kGrid, 2}, {Role::kLoop, 9000}});
+  const int in = nest.access(DType::kF32, nullptr, {4, 0});
+  const int out = nest.access(DType::kF32, nullptr, {4, 0});
+  const int total = nest.access(DType::kF32, nullptr, {4, 0});
+  const int partials = nest.partials(DType::kF32, 6);
+  nest.b.begin_row();
+  const Value x = nest.b.load(in, Type::kF32);
+  nest.b.store(out, x);
+  nest.b.begin_loop();
+  const Value sum = nest.b.reduce(ReduceKind::kSum, x, partials);
+  nest.b.begin_row();
+  nest.b.store(total, sum);
+  verify(nest.kernel);
+  nest.kernel.mode = Mode::kSplit;
+  CHECK_THROWS_WITH_AS(verify(nest.kernel), doctest::Contains("no store before the loop"),
+                       InternalError);
 }

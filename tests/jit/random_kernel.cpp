@@ -304,7 +304,7 @@ void RandomKernel::operation(bool loop) {
   }
 }
 
-void RandomKernel::section(bool loop, int ops, bool reduce) {
+void RandomKernel::section(bool loop, int ops, bool reduce, bool stores) {
   if (loop) {
     nest_->b.begin_loop();
   } else {
@@ -328,7 +328,6 @@ void RandomKernel::section(bool loop, int ops, bool reduce) {
       results.push_back(nest_->b.reduce(kind, any(t), partials, guard));
     }
   }
-  const bool stores = !loop || !reduce || chance(20);
   for (int i = 0; stores && i < 1 + pick(3); ++i) {
     // Prefer what was computed last.
     const Type t = kTypes[1 + pick(4)];
@@ -342,25 +341,37 @@ RandomKernel::RandomKernel(std::uint64_t seed) : random_(seed) {
   axes();
   nest_ = std::make_unique<Nest>(form_, axes_);
   const int size = chance(20) ? 40 : 1 + pick(14);
-  if (chance(25)) section(false, pick(6), false);
+  const bool before = chance(35), stores_before = chance(50);
+  if (before) section(false, pick(6), false, stores_before);
   const int loops = map_ ? 1 : 1 + pick(3);
   for (int i = 0; i < loops; ++i) {
-    section(true, size, !map_ && (i == 0 || chance(60)));
-    if ((i + 1 == loops && !map_) || chance(25)) section(false, pick(8), false);
+    const bool reduces = !map_ && (i == 0 || chance(60));
+    section(true, size, reduces, !reduces || chance(20));
+    if ((i + 1 == loops && !map_) || chance(25)) section(false, pick(8), false, true);
   }
-  splittable_ = !map_ && loops == 1;
+  splittable_ = !map_ && loops == 1 && !(before && stores_before);
   const int64_t vector = std::max<int64_t>(1, axes_.back().extent);
   nest_->args[ir::kArgFlags] = chance(50) ? ir::kFlagStream : 0;
   nest_->set_chunk(chance(50) ? vector : 1 + pick(static_cast<int>(vector)));
 }
 
-std::vector<std::vector<unsigned char>> RandomKernel::run(Target t, bool split, bool one_by_one) {
+std::vector<std::vector<unsigned char>> RandomKernel::run(Target t, bool one_by_one) {
+  clear_outputs();
+  nest_->run(t, one_by_one);
+  return outputs();
+}
+
+std::vector<std::vector<unsigned char>> RandomKernel::run_split(Target t, int64_t part_blocks) {
+  clear_outputs();
+  nest_->run_split(t, part_blocks);
+  return outputs();
+}
+
+void RandomKernel::clear_outputs() {
   for (const Output& o : outputs_) std::memset(o.buffer->data(), 0x5a, o.buffer->size());
-  if (split) {
-    nest_->run_split(t);
-  } else {
-    nest_->run(t, one_by_one);
-  }
+}
+
+std::vector<std::vector<unsigned char>> RandomKernel::outputs() const {
   std::vector<std::vector<unsigned char>> all;
   for (const Output& o : outputs_) {
     each_element(o.dtype, *o.buffer, [&](unsigned char* p) {

@@ -34,9 +34,10 @@ class RandomKernel {
  public:
   explicit RandomKernel(std::uint64_t seed);
 
-  /// Runs on `t` (kPartial and kCombine if `split`) and returns the outputs' bytes, NaNs made
-  /// equal.
-  std::vector<std::vector<unsigned char>> run(Target t, bool split, bool one_by_one = false);
+  /// Runs on `t` and returns the outputs' bytes, NaNs made equal.
+  std::vector<std::vector<unsigned char>> run(Target t, bool one_by_one = false);
+  /// The same in mode kSplit with that many blocks a part.
+  std::vector<std::vector<unsigned char>> run_split(Target t, std::int64_t part_blocks);
   bool can_split() const { return splittable_; }
   const ir::Kernel& kernel() const { return nest_->kernel; }
   std::string text() const { return to_string(nest_->kernel); }
@@ -52,13 +53,15 @@ class RandomKernel {
   void fill(DType d, GuardedBuffer& b);
   void axes();
   int access(DType d, bool in_loop, bool input, bool indexed);
-  void section(bool loop, int ops, bool reduce);
+  void section(bool loop, int ops, bool reduce, bool stores);
   void operation(bool loop);
   ir::Value any(ir::Type t);
   ir::Value index_below(std::int64_t n);
   void load(bool loop);
   void store(ir::Type t, bool loop);
   DType dtype_for(ir::Type t);
+  void clear_outputs();
+  std::vector<std::vector<unsigned char>> outputs() const;
 
   std::mt19937_64 random_;
   std::unique_ptr<Nest> nest_;

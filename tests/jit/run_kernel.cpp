@@ -109,7 +109,7 @@ void Nest::run(Target t, bool one_by_one) {
     code->run(args.data(), 0, tiles);
 }
 
-void Nest::run_split(Target t) {
+void Nest::run_split(Target t, int64_t part_blocks) {
   int64_t outer = 1, run = 1;
   for (int i = 0; i < kernel.n_axes(); ++i)
     if (kernel.axes[static_cast<std::size_t>(i)] == Role::kLoop) {
@@ -117,19 +117,22 @@ void Nest::run_split(Target t) {
       run = extent(i);
     }
   const int64_t block = kernel.form == Form::kRow ? ir::kRowBlock : ir::kColumnBlock;
+  const int64_t blocks = outer * ((run + block - 1) / block);
   if (kernel.form == Form::kRow) args[ir::kArgChunks] = 1;
-  args[ir::kArgBlocks] = outer * ((run + block - 1) / block);
+  args[ir::kArgPartBlocks] = part_blocks;
+  args[ir::kArgParts] = std::max<int64_t>(1, (blocks + part_blocks - 1) / part_blocks);
   const int64_t tiles = grid_points() * args[ir::kArgChunks];
+  args[ir::kArgTallies] = kernel.words;
+  args.resize(static_cast<std::size_t>(kernel.words + tiles), 0);
 
-  kernel.mode = Mode::kPartial;
+  kernel.mode = Mode::kSplit;
   verify(kernel);
-  const auto partial = compile(kernel, t);
-  for (int64_t i = tiles * args[ir::kArgBlocks] - 1; i >= 0; --i)
-    partial->run(args.data(), i, i + 1);
-  kernel.mode = Mode::kCombine;
-  verify(kernel);
-  compile(kernel, t)->run(args.data(), 0, tiles);
+  const auto code = compile(kernel, t);
+  for (int64_t i = tiles * args[ir::kArgParts] - 1; i >= 0; --i) code->run(args.data(), i, i + 1);
   kernel.mode = Mode::kWhole;
+  for (int64_t i = 0; i < tiles; ++i)
+    if (args[static_cast<std::size_t>(kernel.words + i)] != 0)
+      throw std::runtime_error("mode kSplit left a tally behind");
 }
 
 }  // namespace flash::test

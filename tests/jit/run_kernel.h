@@ -39,8 +39,8 @@ class Nest {
 
   /// Every tile, in one call or (backwards, so that order shows) one by one.
   void run(Target t, bool one_by_one = false);
-  /// The same result in two launches: kPartial, then kCombine.
-  void run_split(Target t);
+  /// The same result in mode kSplit with that many blocks a part, one tile a call, last one first.
+  void run_split(Target t, std::int64_t part_blocks);
 
   std::int64_t grid_points() const;
   ir::Kernel kernel;

@@ -42,11 +42,13 @@ ir::Kernel add_one() {
 
 /// The ArgBlock of add_one over n elements, cut into chunks.
 std::vector<std::int64_t> args_of(const float* x, float* y, std::int64_t n, std::int64_t chunk) {
-  return {chunk, (n + chunk - 1) / chunk,
-          0,     0,
-          n,     reinterpret_cast<std::intptr_t>(x),
-          4,     reinterpret_cast<std::intptr_t>(y),
-          4};
+  std::vector<std::int64_t> args(ir::kArgExtents, 0);
+  args[ir::kArgChunk] = chunk;
+  args[ir::kArgChunks] = (n + chunk - 1) / chunk;
+  for (const std::int64_t word : {n, reinterpret_cast<std::intptr_t>(x), std::int64_t{4},
+                                  reinterpret_cast<std::intptr_t>(y), std::int64_t{4}})
+    args.push_back(word);
+  return args;
 }
 
 }  // namespace

@@ -46,11 +46,9 @@ void ColumnEmitter::plan_frame() {
 void ColumnEmitter::tile() {
   if (!slots_.hasBase()) {
     slots_ = cc_.newStack(static_cast<std::uint32_t>(slots_bytes_), 64);
-    if (k_.mode != ir::Mode::kPartial)
-      levels_ = cc_.newStack(static_cast<std::uint32_t>(levels_bytes_), 64);
+    levels_ = cc_.newStack(static_cast<std::uint32_t>(levels_bytes_), 64);
   }
   decode_tile(true);
-  if (k_.mode == ir::Mode::kPartial) enter_block();
   x86::Gp last = cc_.newInt64();
   first_ = cc_.newInt64();
   end_ = cc_.newInt64();
@@ -62,7 +60,19 @@ void ColumnEmitter::tile() {
   cc_.cmp(last, extent(lane_axis_));
   cc_.cmovg(last, extent(lane_axis_));
   group_lanes();
+  if (k_.mode == ir::Mode::kWhole) return groups(last, Pass::kWhole);
+  x86::Gp begin = cc_.newInt64();
+  cc_.mov(begin, first_);
+  Label out = cc_.newLabel();
+  groups(last, Pass::kPart);
+  leave_unless_last(out);
+  cc_.mov(first_, begin);
+  groups(last, Pass::kCombine);
+  cc_.bind(out);
+}
 
+/// Lanes first_ … last - 1; first_ moves there.
+void ColumnEmitter::groups(const x86::Gp& last, Pass pass) {
   Label next = cc_.newLabel(), done = cc_.newLabel();
   cc_.cmp(first_, last);
   cc_.jge(done);
@@ -74,7 +84,7 @@ void ColumnEmitter::tile() {
   cc_.sub(whole_end_, first_);
   cc_.and_(whole_end_, -simd_->lanes);
   cc_.add(whole_end_, first_);
-  group();
+  group(pass);
   cc_.mov(first_, end_);
   cc_.cmp(first_, last);
   cc_.jl(next);
@@ -84,14 +94,7 @@ void ColumnEmitter::tile() {
 void ColumnEmitter::group_lanes() {
   lanes_now_ = cc_.newInt64();
   cc_.mov(lanes_now_, group_);
-  if (k_.mode == ir::Mode::kPartial) return;
-  x86::Gp blocks = cc_.newInt64(), bytes = cc_.newInt64();
-  if (k_.mode == ir::Mode::kCombine) {
-    cc_.mov(blocks, word(ir::kArgBlocks));
-  } else {
-    cc_.mov(blocks, blocks_of_run(ir::kColumnBlock));
-    for (int a = an_.first_loop; a < an_.run; ++a) cc_.imul(blocks, extent(a));
-  }
+  x86::Gp blocks = blocks_of_point(ir::kColumnBlock), bytes = cc_.newInt64();
   cc_.lzcnt(blocks, blocks);
   cc_.neg(blocks);
   cc_.add(blocks, 64);  // levels: bits of the number of blocks
@@ -106,7 +109,7 @@ void ColumnEmitter::group_lanes() {
   cc_.bind(fits);
 }
 
-void ColumnEmitter::group() {
+void ColumnEmitter::group(Pass pass) {
   base4_ = cc_.newInt64();
   base8_ = cc_.newInt64();
   x86::Gp back = cc_.newInt64();
@@ -125,11 +128,11 @@ void ColumnEmitter::group() {
       continue;
     }
     begin_reductions(s);
-    if (k_.mode == ir::Mode::kPartial) {
-      partial(s, at);
+    if (pass == Pass::kPart) {
+      part(s, at);
       return;
     }
-    if (k_.mode == ir::Mode::kCombine) {
+    if (pass == Pass::kCombine) {
       combine_partials();
     } else {
       Label out = cc_.newLabel();

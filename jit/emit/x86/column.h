@@ -16,9 +16,13 @@ class ColumnEmitter final : public Emitter {
 
  private:
   void plan_frame();
+  /// What groups of lanes do: all of a tile, a part's blocks, or what follows all parts.
+  enum class Pass : std::uint8_t { kWhole, kPart, kCombine };
+
   void tile() override;
   void group_lanes();
-  void group();
+  void groups(const x86::Gp& last, Pass pass);
+  void group(Pass pass);
 
   // -- loops (column.cpp)
   void lanes(std::size_t s, const Cursors& at);
@@ -56,9 +60,8 @@ class ColumnEmitter final : public Emitter {
   void push();
   void finish();
 
-  // -- split modes (column_state.cpp)
-  void enter_block();
-  void partial(std::size_t s, const Cursors& at);
+  // -- mode kSplit (column_state.cpp)
+  void part(std::size_t s, const Cursors& at);
   void copy_partials(const x86::Gp& element, bool out);
   void combine_partials();
 
@@ -72,7 +75,6 @@ class ColumnEmitter final : public Emitter {
   x86::Gp lanes_now_;                ///< lanes of the tile's groups
   x86::Gp first_, whole_end_, end_;  ///< lanes of the group; whole vectors end before whole_end_
   x86::Gp base4_, base8_;            ///< slots_ minus the first lane, for 4- and 8-byte values
-  x86::Gp element_, length_;         ///< kPartial: of the partials, of the block
   std::vector<ir::Value> reductions_;
   std::vector<Val> acc_;  ///< of reductions_, while several rows are combined in registers
   int rows_ = 1;          ///< rows of the body being written

@@ -1,4 +1,4 @@
-// jit/emit/x86/column_state.cpp -- form kColumn: one value a lane, the binary counter, split modes
+// jit/emit/x86/column_state.cpp -- form kColumn: one value a lane, the binary counter, mode kSplit
 #include "jit/emit/x86/column.h"
 
 namespace flash::emit::x64 {
@@ -182,40 +182,28 @@ void ColumnEmitter::finish() {
   cc_.bind(done);
 }
 
-void ColumnEmitter::enter_block() {
-  std::size_t s = 0;
-  while (!k_.sections[s].loop) ++s;
-  element_ = cc_.newInt64();
-  length_ = cc_.newInt64();
-  cc_.mov(element_, point_);
-  cc_.imul(element_, word(ir::kArgBlocks));
-  cc_.add(element_, block_);
-  cc_.imul(element_, extent(lane_axis_));
-  x86::Gp start = block_;
-  if (an_.run > an_.first_loop) {
-    const x86::Gp outer = block_;
-    divide(outer, start, blocks_of_run(ir::kColumnBlock));
-    move_outer(s, outer);
-  }
-  cc_.shl(start, __builtin_ctzll(ir::kColumnBlock));
-  move_by(s, an_.run, tile_at_, start);
-  x86::Gp most = cc_.newInt64();
-  cc_.mov(length_, extent(an_.run));
-  cc_.sub(length_, start);
-  cc_.mov(most, ir::kColumnBlock);
-  cc_.cmp(length_, most);
-  cc_.cmovg(length_, most);
-}
-
-void ColumnEmitter::partial(std::size_t s, const Cursors& at) {
+void ColumnEmitter::part(std::size_t s, const Cursors& at) {
   hoist(s);
-  fill_identities();
-  const Cursors inner = enter(s, an_.run, at);
-  x86::Gp left = cc_.newInt64();
-  cc_.mov(left, length_);
-  indices(s, inner, left);
+  each_block_of_part(ir::kColumnBlock, [&](const x86::Gp& n) {
+    x86::Gp start, most = cc_.newInt64(), left = cc_.newInt64();
+    const Cursors inner = enter_block(s, at, ir::kColumnBlock, n, start);
+    cc_.mov(left, extent(an_.run));
+    cc_.sub(left, start);
+    cc_.mov(most, ir::kColumnBlock);
+    cc_.cmp(left, most);
+    cc_.cmovg(left, most);
+    fill_identities();
+    indices(s, inner, left);
+    push();
+  });
   forget_hoisted(s);
-  copy_partials(element_, true);
+  finish();
+  x86::Gp element = cc_.newInt64();
+  cc_.mov(element, point_);
+  cc_.imul(element, word(ir::kArgParts));
+  cc_.add(element, part_);
+  cc_.imul(element, extent(lane_axis_));
+  copy_partials(element, true);
 }
 
 void ColumnEmitter::copy_partials(const x86::Gp& element, bool out) {
@@ -248,21 +236,18 @@ void ColumnEmitter::copy_partials(const x86::Gp& element, bool out) {
 }
 
 void ColumnEmitter::combine_partials() {
-  Label next = cc_.newLabel(), out = cc_.newLabel();
+  Label next = cc_.newLabel();
   x86::Gp element = cc_.newInt64(), left = cc_.newInt64();
-  cc_.mov(left, word(ir::kArgBlocks));
+  cc_.mov(left, word(ir::kArgParts));
   cc_.mov(element, point_);
   cc_.imul(element, left);
   cc_.imul(element, extent(lane_axis_));
-  cc_.test(left, left);
-  cc_.jz(out);
   cc_.bind(next);
   copy_partials(element, false);
   push();
   cc_.add(element, extent(lane_axis_));
   cc_.dec(left);
   cc_.jnz(next);
-  cc_.bind(out);
 }
 
 }  // namespace flash::emit::x64

@@ -43,18 +43,28 @@ class Emitter {
   virtual Val row_level(ir::Value v, const Context& c) = 0;
 
   // -- tiles (tiles.cpp)
-  /// Splits the tile number: chunk, block (kPartial), grid point; sets the tile's cursors.
+  /// Splits the tile number: part (kSplit), chunk, grid point; sets the tile's cursors.
   void decode_tile(bool chunked);
-  x86::Gp point_;  ///< split modes only
-  x86::Gp chunk_, block_;
+  x86::Gp chunk_;
+  x86::Gp part_, whole_, point_;  ///< kSplit only; whole_: the tile of kWhole
   Cursors tile_at_;
+
+  // -- mode kSplit (tiles.cpp)
+  /// `f(index)` for each reduction block of the part, which it may use up.
+  void each_block_of_part(std::int64_t block, const std::function<void(const x86::Gp&)>& f);
+  /// Copies of the cursors of `section`, moved to reduction block `index`, which is used up; sets
+  /// `start` to the block's first index of the run.
+  Cursors enter_block(std::size_t section, const Cursors& at, std::int64_t block,
+                      const x86::Gp& index, x86::Gp& start);
+  /// Counts the part as done; jumps to `out` if it was not the last of its whole tile.
+  void leave_unless_last(const Label& out);
 
   // -- loops over axes (tiles.cpp)
   /// Walks the loop axes from `axis` to the one before the run; `leaf` gets the cursors there.
   void nest(std::size_t section, int axis, const Cursors& at,
             const std::function<void(const Cursors&)>& leaf);
-  /// Moves the tile's cursors to outer loop index `outer` (row-major); uses `outer` up.
-  void move_outer(std::size_t section, const x86::Gp& outer);
+  /// Moves cursors to outer loop index `outer` (row-major); uses `outer` up.
+  void move_outer(std::size_t section, const Cursors& at, const x86::Gp& outer);
   /// Copies of the cursors of `section` that move along `axis`; the others stay as they are.
   Cursors enter(std::size_t section, int axis, const Cursors& at);
   void advance(std::size_t section, int axis, const Cursors& at);
@@ -68,8 +78,9 @@ class Emitter {
   }
   /// Jumps to `out` if some loop axis has no index.
   void skip_if_empty(const Label& out);
-  /// Number of reduction blocks of one pass over the run.
+  /// Number of reduction blocks of one pass over the run, and of all loop axes.
   x86::Gp blocks_of_run(std::int64_t block);
+  x86::Gp blocks_of_point(std::int64_t block);
 
   // -- vectors along the vector axis (vectors.cpp)
   /// index … end - 1 in copies of whole vectors, then what is left, masked.

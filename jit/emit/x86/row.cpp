@@ -35,6 +35,7 @@ class RowEmitter final : public Emitter {
   void tile() override {
     const bool map = !k_.has_reduce();
     decode_tile(map);
+    Label out = cc_.newLabel();
     for (std::size_t s = 0; s < k_.sections.size(); ++s) {
       if (!k_.sections[s].loop) {
         Context c;
@@ -44,17 +45,16 @@ class RowEmitter final : public Emitter {
         continue;
       }
       begin_reductions(s);
-      if (k_.mode == ir::Mode::kPartial) {
-        partial(s);
-        return;
-      }
-      if (k_.mode == ir::Mode::kCombine) {
+      if (k_.mode == ir::Mode::kSplit) {
+        part(s);
+        leave_unless_last(out);
         combine_partials();
       } else {
         loop_section(s, map);
       }
       finish();
     }
+    cc_.bind(out);
   }
 
   Val row_level(Value, const Context&) override { return Val(); }  // all are in kept_
@@ -265,8 +265,8 @@ class RowEmitter final : public Emitter {
     cc_.inc(pushed_);
   }
 
-  void finish() {
-    if (reductions_.empty()) return;
+  /// What the counter holds, in the reductions' block.
+  void fold_levels() {
     Label next = cc_.newLabel(), done = cc_.newLabel();
     x86::Gp level = cc_.newInt64(), first = cc_.newInt64();
     for (const Reduction& red : reductions_) {
@@ -291,6 +291,11 @@ class RowEmitter final : public Emitter {
     combine_level(level);
     cc_.jmp(next);
     cc_.bind(done);
+  }
+
+  void finish() {
+    if (reductions_.empty()) return;
+    fold_levels();
     for (const Reduction& red : reductions_) {
       Val& x = kept_[static_cast<std::size_t>(red.value)];
       x = simd_->broadcast(red.type, red.block);
@@ -298,7 +303,7 @@ class RowEmitter final : public Emitter {
     }
   }
 
-  // -- split modes --------------------------------------------------------------------------------
+  // -- mode kSplit --------------------------------------------------------------------------------
   x86::Gp partial_address(const Reduction& red, const x86::Gp& element) {
     x86::Gp p = cc_.newInt64();
     const auto access = static_cast<std::size_t>(inst(red.value).access);
@@ -307,34 +312,31 @@ class RowEmitter final : public Emitter {
     return p;
   }
 
-  void partial(std::size_t s) {
-    x86::Gp index = block_, end = cc_.newInt64(), stop = cc_.newInt64();
-    if (an_.run > an_.first_loop) {
-      const x86::Gp outer = block_;
-      divide(outer, index, blocks_of_run(ir::kRowBlock));
-      move_outer(s, outer);
-    }
+  void part(std::size_t s) {
     hoist(s);
-    cc_.shl(index, __builtin_ctzll(ir::kRowBlock));
-    cc_.mov(end, extent(an_.run));
-    cc_.lea(stop, x86::ptr(index, static_cast<int>(ir::kRowBlock)));
-    cc_.cmp(stop, end);
-    cc_.cmovl(end, stop);
-    move_by(s, an_.run, tile_at_, index);
-    block(s, tile_at_, index, end);
+    each_block_of_part(ir::kRowBlock, [&](const x86::Gp& n) {
+      x86::Gp index, end = cc_.newInt64(), stop = cc_.newInt64();
+      const Cursors at = enter_block(s, tile_at_, ir::kRowBlock, n, index);
+      cc_.mov(end, extent(an_.run));
+      cc_.lea(stop, x86::ptr(index, static_cast<int>(ir::kRowBlock)));
+      cc_.cmp(stop, end);
+      cc_.cmovl(end, stop);
+      block(s, at, index, end);
+      push();
+    });
     forget_hoisted(s);
+    fold_levels();
     for (const Reduction& red : reductions_)
       simd_->emit(move_id(red.type), x86::ptr(partial_address(red, tile_)), red.block);
   }
 
   void combine_partials() {
-    Label next = cc_.newLabel(), out = cc_.newLabel();
+    Label next = cc_.newLabel();
     x86::Gp element = cc_.newInt64(), left = cc_.newInt64();
-    cc_.mov(left, word(ir::kArgBlocks));
+    cc_.xor_(pushed_.r32(), pushed_.r32());
+    cc_.mov(left, word(ir::kArgParts));
     cc_.mov(element, point_);
     cc_.imul(element, left);
-    cc_.test(left, left);
-    cc_.jz(out);
     std::vector<x86::Gp> from;
     for (const Reduction& red : reductions_) from.push_back(partial_address(red, element));
     cc_.bind(next);
@@ -346,7 +348,6 @@ class RowEmitter final : public Emitter {
     push();
     cc_.dec(left);
     cc_.jnz(next);
-    cc_.bind(out);
   }
 
   std::vector<Reduction> reductions_;  ///< of the current section

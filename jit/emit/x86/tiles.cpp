@@ -52,6 +52,12 @@ void Emitter::function() {
 void Emitter::decode_tile(bool chunked) {
   x86::Gp q = cc_.newInt64();
   cc_.mov(q, tile_);
+  const bool split = k_.mode == ir::Mode::kSplit;
+  if (split) {
+    divide(q, part_, word(ir::kArgParts));
+    whole_ = cc_.newInt64();
+    cc_.mov(whole_, q);
+  }
   if (chunked) {
     Label single = cc_.newLabel();
     chunk_ = cc_.newInt64();
@@ -63,9 +69,7 @@ void Emitter::decode_tile(bool chunked) {
     cc_.mov(chunk_, r);
     cc_.bind(single);
   }
-  if (k_.mode == ir::Mode::kPartial) divide(q, block_, word(ir::kArgBlocks));
-  point_ = q;
-  if (k_.mode != ir::Mode::kWhole) {  // the partials' addresses need it after the grid is split
+  if (split) {  // the partials' addresses need it after the grid is split
     point_ = cc_.newInt64();
     cc_.mov(point_, q);
   }
@@ -144,11 +148,11 @@ void Emitter::skip_if_empty(const Label& out) {
   }
 }
 
-void Emitter::move_outer(std::size_t section, const x86::Gp& outer) {
+void Emitter::move_outer(std::size_t section, const Cursors& at, const x86::Gp& outer) {
   for (int a = an_.run - 1; a >= an_.first_loop; --a) {
     x86::Gp i = outer;
     if (a > an_.first_loop) divide(outer, i, extent(a));
-    move_by(section, a, tile_at_, i);
+    move_by(section, a, at, i);
   }
 }
 
@@ -158,6 +162,64 @@ x86::Gp Emitter::blocks_of_run(std::int64_t block) {
   cc_.add(n, block - 1);
   cc_.shr(n, __builtin_ctzll(static_cast<unsigned long long>(block)));
   return n;
+}
+
+x86::Gp Emitter::blocks_of_point(std::int64_t block) {
+  x86::Gp n = blocks_of_run(block);
+  for (int a = an_.first_loop; a < an_.run; ++a) cc_.imul(n, extent(a));
+  return n;
+}
+
+void Emitter::each_block_of_part(std::int64_t block, const std::function<void(const x86::Gp&)>& f) {
+  Label next = cc_.newLabel(), out = cc_.newLabel();
+  x86::Gp at = cc_.newInt64(), end = cc_.newInt64(), index = cc_.newInt64();
+  cc_.mov(at, part_);
+  cc_.imul(at, word(ir::kArgPartBlocks));
+  cc_.mov(end, at);
+  cc_.add(end, word(ir::kArgPartBlocks));
+  const x86::Gp all = blocks_of_point(block);
+  cc_.cmp(end, all);
+  cc_.cmovg(end, all);
+  cc_.cmp(at, end);
+  cc_.jge(out);
+  cc_.bind(next);
+  cc_.mov(index, at);
+  f(index);
+  cc_.inc(at);
+  cc_.cmp(at, end);
+  cc_.jl(next);
+  cc_.bind(out);
+}
+
+Cursors Emitter::enter_block(std::size_t section, const Cursors& at, std::int64_t block,
+                             const x86::Gp& index, x86::Gp& start) {
+  Cursors inner = at;
+  for (std::size_t i = 0; i < an_.items.size(); ++i) {
+    if (!an_.items[i].in_section[section]) continue;
+    inner[i] = cc_.newInt64();
+    cc_.mov(inner[i], at[i]);
+  }
+  start = index;
+  if (an_.run > an_.first_loop) {
+    divide(index, start, blocks_of_run(block));
+    move_outer(section, inner, index);
+  }
+  cc_.shl(start, __builtin_ctzll(static_cast<unsigned long long>(block)));
+  move_by(section, an_.run, inner, start);
+  return inner;
+}
+
+void Emitter::leave_unless_last(const Label& out) {
+  x86::Gp tally = cc_.newInt64(), n = cc_.newInt64();
+  cc_.mov(tally, word(ir::kArgTallies));
+  cc_.add(tally, whole_);
+  cc_.lea(tally, x86::ptr(args_, tally, 3));
+  cc_.mov(n, 1);
+  cc_.lock().xadd(x86::qword_ptr(tally), n);  // a full barrier: all partials are visible
+  cc_.inc(n);
+  cc_.cmp(n, word(ir::kArgParts));
+  cc_.jne(out);
+  cc_.mov(x86::qword_ptr(tally), 0);
 }
 
 }  // namespace flash::emit::x64
