@@ -217,16 +217,16 @@ void* Tensor::data_ptr(DType as) const {
   return raw_data();
 }
 
-Tensor Tensor::clone() const {
+Tensor Tensor::clone() const& {
   need(impl_);
   return bind(Prim::kCopy, {this});
 }
-Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
-Tensor Tensor::to(DType d) const {
+Tensor Tensor::contiguous() const& { return is_contiguous() ? *this : clone(); }
+Tensor Tensor::to(DType d) const& {
   need(impl_);
   return as_dtype(*this, d);
 }
-Tensor Tensor::to(Device d) const {
+Tensor Tensor::to(Device d) const& {
   if (d == device()) return *this;
   NoGrad guard;
   const Tensor c = contiguous();

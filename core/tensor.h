@@ -12,8 +12,10 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "device.h"
@@ -57,6 +59,14 @@ struct Slice {
   std::int64_t stop = INT64_MAX;
   std::int64_t step = 1;
 };
+
+// TEMPORARIES  C++ keeps the temporaries of `tanh(x * y + 1).sum().item()` until the end of the
+// statement, and what somebody holds is stored by the flush inside item(). So operations come in
+// two forms: for tensors with a name, and for temporaries, which are let go once the operation is
+// recorded. exp(std::move(x)) and std::move(x).exp() give up a named x in the same way.
+#define FLASH_METHOD(name, args, ...) \
+  Tensor name(__VA_ARGS__) const&;    \
+  Tensor name(__VA_ARGS__)&& { return letting_go<Tensor>(std::as_const(*this).name args, *this); }
 
 class FLASH_API Tensor {
  public:
@@ -116,35 +126,38 @@ class FLASH_API Tensor {
   std::string str() const;  ///< as PyTorch prints, summarised when large
 
   // -- copies and conversions
-  Tensor clone() const;
-  Tensor contiguous() const;
-  Tensor to(DType dtype) const;
-  Tensor to(Device device) const;
+  FLASH_METHOD(clone, ())
+  FLASH_METHOD(contiguous, ())
+  FLASH_METHOD(to, (dtype), DType dtype)
+  FLASH_METHOD(to, (device), Device device)
 
   // -- views (share storage; never compute)
-  Tensor view(const Shape& shape) const;     ///< throws ShapeError if strides forbid it
-  Tensor reshape(const Shape& shape) const;  ///< view if possible, else a copy; one size may be -1
-  Tensor flatten(int start = 0, int end = -1) const;
-  Tensor unflatten(int dim, const Shape& sizes) const;
-  Tensor permute(std::initializer_list<int> dims) const;
-  Tensor permute(std::span<const int> dims) const;
-  Tensor transpose(int a, int b) const;
-  Tensor t() const;  ///< transpose of a matrix
-  Tensor squeeze(int dim) const;
-  Tensor squeeze() const;
-  Tensor unsqueeze(int dim) const;
-  Tensor expand(const Shape& shape) const;  ///< -1 keeps a size
-  Tensor expand_as(const Tensor& o) const { return expand(o.shape()); }
-  Tensor select(int dim, std::int64_t index) const;  ///< drops `dim`; negative index from the end
-  Tensor slice(int dim, std::int64_t start, std::int64_t stop = INT64_MAX,
-               std::int64_t step = 1) const;
-  Tensor slice(int dim, Slice s) const { return slice(dim, s.start, s.stop, s.step); }
-  Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;
-  Tensor flip(int dim) const;
-  Tensor unfold(int dim, std::int64_t size,
-                std::int64_t step) const;  ///< windows, as a new last dim
-  Tensor as_strided(const Shape& shape, const Strides& strides, std::int64_t offset) const;
-  Tensor operator[](std::int64_t index) const { return select(0, index); }
+  FLASH_METHOD(view, (shape), const Shape& shape)  ///< throws ShapeError if strides forbid it
+  /// view() if possible, else a copy; one size may be -1.
+  FLASH_METHOD(reshape, (shape), const Shape& shape)
+  FLASH_METHOD(flatten, (start, end), int start = 0, int end = -1)
+  FLASH_METHOD(unflatten, (dim, sizes), int dim, const Shape& sizes)
+  FLASH_METHOD(permute, (dims), std::initializer_list<int> dims)
+  FLASH_METHOD(permute, (dims), std::span<const int> dims)
+  FLASH_METHOD(transpose, (a, b), int a, int b)
+  FLASH_METHOD(t, ())  ///< transpose of a matrix
+  FLASH_METHOD(squeeze, (dim), int dim)
+  FLASH_METHOD(squeeze, ())
+  FLASH_METHOD(unsqueeze, (dim), int dim)
+  FLASH_METHOD(expand, (shape), const Shape& shape)  ///< -1 keeps a size
+  FLASH_METHOD(expand_as, (o), const Tensor& o)
+  /// Drops `dim`; a negative index counts from the end.
+  FLASH_METHOD(select, (dim, index), int dim, std::int64_t index)
+  FLASH_METHOD(slice, (dim, start, stop, step), int dim, std::int64_t start,
+               std::int64_t stop = INT64_MAX, std::int64_t step = 1)
+  FLASH_METHOD(slice, (dim, s), int dim, Slice s)
+  FLASH_METHOD(narrow, (dim, start, length), int dim, std::int64_t start, std::int64_t length)
+  FLASH_METHOD(flip, (dim), int dim)
+  /// Windows, as a new last dimension.
+  FLASH_METHOD(unfold, (dim, size, step), int dim, std::int64_t size, std::int64_t step)
+  FLASH_METHOD(as_strided, (shape, strides, offset), const Shape& shape, const Strides& strides,
+               std::int64_t offset)
+  FLASH_METHOD(operator[], (index), std::int64_t index)  ///< select(0, index)
 
   // -- in place (PyTorch's trailing underscore). Seen by every view; counted by version().
   Tensor& copy_(const Tensor& src);
@@ -160,29 +173,29 @@ class FLASH_API Tensor {
   Tensor& div_(Scalar o);
 
   // -- arithmetic as methods; all operations are free functions in core/ops/
-  Tensor add(const Tensor& o) const;
-  Tensor sub(const Tensor& o) const;
-  Tensor mul(const Tensor& o) const;
-  Tensor div(const Tensor& o) const;
-  Tensor matmul(const Tensor& o) const;
-  Tensor neg() const;
-  Tensor abs() const;
-  Tensor exp() const;
-  Tensor log() const;
-  Tensor sqrt() const;
-  Tensor tanh() const;
-  Tensor sigmoid() const;
-  Tensor relu() const;
-  Tensor pow(Scalar e) const;
-  Tensor sum() const;
-  Tensor sum(const Shape& dims, bool keepdim = false) const;
-  Tensor mean() const;
-  Tensor mean(const Shape& dims, bool keepdim = false) const;
-  Tensor amax(const Shape& dims, bool keepdim = false) const;
-  Tensor amin(const Shape& dims, bool keepdim = false) const;
-  Tensor argmax(int dim, bool keepdim = false) const;
-  Tensor softmax(int dim) const;
-  Tensor log_softmax(int dim) const;
+  FLASH_METHOD(add, (o), const Tensor& o)
+  FLASH_METHOD(sub, (o), const Tensor& o)
+  FLASH_METHOD(mul, (o), const Tensor& o)
+  FLASH_METHOD(div, (o), const Tensor& o)
+  FLASH_METHOD(matmul, (o), const Tensor& o)
+  FLASH_METHOD(neg, ())
+  FLASH_METHOD(abs, ())
+  FLASH_METHOD(exp, ())
+  FLASH_METHOD(log, ())
+  FLASH_METHOD(sqrt, ())
+  FLASH_METHOD(tanh, ())
+  FLASH_METHOD(sigmoid, ())
+  FLASH_METHOD(relu, ())
+  FLASH_METHOD(pow, (e), Scalar e)
+  FLASH_METHOD(sum, ())
+  FLASH_METHOD(sum, (dims, keepdim), const Shape& dims, bool keepdim = false)
+  FLASH_METHOD(mean, ())
+  FLASH_METHOD(mean, (dims, keepdim), const Shape& dims, bool keepdim = false)
+  FLASH_METHOD(amax, (dims, keepdim), const Shape& dims, bool keepdim = false)
+  FLASH_METHOD(amin, (dims, keepdim), const Shape& dims, bool keepdim = false)
+  FLASH_METHOD(argmax, (dim, keepdim), int dim, bool keepdim = false)
+  FLASH_METHOD(softmax, (dim), int dim)
+  FLASH_METHOD(log_softmax, (dim), int dim)
 
   // -- autograd (core/autograd/)
   bool requires_grad() const;
@@ -196,13 +209,24 @@ class FLASH_API Tensor {
   /// left out for one-element tensors.
   void backward() const;
   void backward(const Tensor& gradient, bool retain_graph = false, bool create_graph = false) const;
-  Tensor detach() const;  ///< shares storage, outside of the tape
-  void retain_grad();     ///< keep grad() of a non-leaf
+  FLASH_METHOD(detach, ())  ///< shares storage, outside of the tape
+  void retain_grad();       ///< keep grad() of a non-leaf
   /// Called with the gradient when it is complete; may return another. Returns an id for removal.
   std::int64_t register_hook(std::function<Tensor(const Tensor&)> hook);
   void remove_hook(std::int64_t id);
 
   // -- inside Flash
+  /// The result, after those of the operands are let go that were passed as rvalues: whose T, as
+  /// deduced for a T&&, is Tensor.
+  template <class... T>
+  static Tensor letting_go(Tensor result, T&... operand) {
+    const auto let_go = [](auto& t, bool temporary) {
+      if constexpr (std::is_same_v<decltype(t), Tensor&>)
+        if (temporary) Tensor gone(std::move(t));
+    };
+    (let_go(operand, std::is_same_v<T, Tensor>), ...);
+    return result;
+  }
   TensorImpl* impl() const { return impl_; }
   static Tensor adopt(TensorImpl* p) {  // takes over one reference
     Tensor t;
@@ -218,26 +242,47 @@ class FLASH_API Tensor {
   TensorImpl* impl_ = nullptr;
 };
 
+#undef FLASH_METHOD
+
+template <class... T>
+concept AnyTemporary = (std::is_same_v<T, Tensor> || ...);
+
+/// An operation on a tensor x; the form of any operation for temporary operands; an operation on
+/// two tensors, or a tensor and a number.
+#define FLASH_OP(name, args, ...)                                    \
+  FLASH_API Tensor name(const Tensor& x __VA_OPT__(, ) __VA_ARGS__); \
+  inline Tensor name(Tensor&& x __VA_OPT__(, ) __VA_ARGS__) {        \
+    return Tensor::letting_go<Tensor>(name args, x);                 \
+  }
+#define FLASH_OP_ON_TEMPORARIES(name)                                 \
+  template <class... T>                                               \
+  requires AnyTemporary<T...> Tensor name(T&&... x) {                 \
+    return Tensor::letting_go<T...>(name(std::as_const(x)...), x...); \
+  }
+#define FLASH_OP2(name)                                                              \
+  FLASH_API Tensor name(const Tensor& a, const Tensor& b);                           \
+  FLASH_API Tensor name(const Tensor& a, Scalar b);                                  \
+  FLASH_API Tensor name(Scalar a, const Tensor& b);                                  \
+  template <class A, class B>                                                        \
+  requires AnyTemporary<A, B> Tensor name(A&& a, B&& b) {                            \
+    return Tensor::letting_go<A, B>(name(std::as_const(a), std::as_const(b)), a, b); \
+  }
+
 FLASH_API std::ostream& operator<<(std::ostream& os, const Tensor& t);
 
 // -- arithmetic operators: element-wise, broadcast, PyTorch's promotion
-FLASH_API Tensor operator-(const Tensor& a);
-#define FLASH_OPERATOR(op)                                        \
-  FLASH_API Tensor operator op(const Tensor& a, const Tensor& b); \
-  FLASH_API Tensor operator op(const Tensor& a, Scalar b);        \
-  FLASH_API Tensor operator op(Scalar a, const Tensor& b);
-FLASH_OPERATOR(+)
-FLASH_OPERATOR(-)
-FLASH_OPERATOR(*)
-FLASH_OPERATOR(/)
-FLASH_OPERATOR(==)
-FLASH_OPERATOR(!=)
-FLASH_OPERATOR(<)
-FLASH_OPERATOR(<=)
-FLASH_OPERATOR(>)
-FLASH_OPERATOR(>=)
-#undef FLASH_OPERATOR
-FLASH_API Tensor operator!(const Tensor& a);
+FLASH_OP(operator-, (x))
+FLASH_OP2(operator+)
+FLASH_OP2(operator-)
+FLASH_OP2(operator*)
+FLASH_OP2(operator/)
+FLASH_OP2(operator==)
+FLASH_OP2(operator!=)
+FLASH_OP2(operator<)
+FLASH_OP2(operator<=)
+FLASH_OP2(operator>)
+FLASH_OP2(operator>=)
+FLASH_OP(operator!, (x))
 FLASH_API Tensor& operator+=(Tensor& a, const Tensor& b);  ///< a.add_(b)
 FLASH_API Tensor& operator-=(Tensor& a, const Tensor& b);
 FLASH_API Tensor& operator*=(Tensor& a, const Tensor& b);

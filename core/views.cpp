@@ -95,7 +95,7 @@ const char* kUndefined = "tensor: this handle is undefined (default-constructed 
 
 }  // namespace
 
-Tensor Tensor::view(const Shape& want) const {
+Tensor Tensor::view(const Shape& want) const& {
   if (!impl_) throw ValueError(kUndefined);
   const Shape s = resolve(*this, want, "view");
   Strides st;
@@ -118,7 +118,7 @@ Tensor Tensor::view(const Shape& want) const {
   return make(*this, s, st, impl_->offset, kind, dims, {.kind = ViewOp::kReshape, .a = {}});
 }
 
-Tensor Tensor::reshape(const Shape& want) const {
+Tensor Tensor::reshape(const Shape& want) const& {
   if (!impl_) throw ValueError(kUndefined);
   const Shape s = resolve(*this, want, "reshape");
   Strides st;
@@ -126,7 +126,7 @@ Tensor Tensor::reshape(const Shape& want) const {
   return view(s);
 }
 
-Tensor Tensor::flatten(int start, int end) const {
+Tensor Tensor::flatten(int start, int end) const& {
   const int r = dim();
   if (r == 0) return reshape({1});
   start = normalize_dim(start, r, "flatten");
@@ -147,7 +147,7 @@ Tensor Tensor::flatten(int start, int end) const {
   return reshape(s);
 }
 
-Tensor Tensor::unflatten(int d, const Shape& sizes) const {
+Tensor Tensor::unflatten(int d, const Shape& sizes) const& {
   d = normalize_dim(d, dim(), "unflatten");
   Shape s;
   for (int i = 0; i < dim(); ++i) {
@@ -162,7 +162,7 @@ Tensor Tensor::unflatten(int d, const Shape& sizes) const {
   return view(s);
 }
 
-Tensor Tensor::permute(std::span<const int> order) const {
+Tensor Tensor::permute(std::span<const int> order) const& {
   const int r = dim();
   if (static_cast<int>(order.size()) != r)
     throw ShapeError("permute: " + std::to_string(order.size()) +
@@ -186,11 +186,11 @@ Tensor Tensor::permute(std::span<const int> order) const {
   return make(*this, s, st, impl_->offset, kind, dims, {.kind = ViewOp::kPermute, .a = a});
 }
 
-Tensor Tensor::permute(std::initializer_list<int> d) const {
+Tensor Tensor::permute(std::initializer_list<int> d) const& {
   return permute(std::span<const int>(d.begin(), d.size()));
 }
 
-Tensor Tensor::transpose(int a, int b) const {
+Tensor Tensor::transpose(int a, int b) const& {
   const int r = dim();
   a = normalize_dim(a, r, "transpose");
   b = normalize_dim(b, r, "transpose");
@@ -201,34 +201,34 @@ Tensor Tensor::transpose(int a, int b) const {
   return permute(std::span<const int>(order, static_cast<std::size_t>(r)));
 }
 
-Tensor Tensor::t() const {
+Tensor Tensor::t() const& {
   if (dim() > 2)
     throw ShapeError("t: takes a matrix, not shape " + shape().str() + "; use transpose()");
   return dim() < 2 ? view(shape()) : transpose(0, 1);
 }
 
-Tensor Tensor::squeeze(int d) const {
+Tensor Tensor::squeeze(int d) const& {
   d = normalize_dim(d, dim(), "squeeze");
   Shape s = shape();
   if (!s.empty() && s[d] == 1) s.erase(d);
   return view(s);
 }
 
-Tensor Tensor::squeeze() const {
+Tensor Tensor::squeeze() const& {
   Shape s;
   for (std::int64_t d : shape())
     if (d != 1) s.push_back(d);
   return view(s);
 }
 
-Tensor Tensor::unsqueeze(int d) const {
+Tensor Tensor::unsqueeze(int d) const& {
   d = normalize_dim(d, dim() + 1, "unsqueeze");
   Shape s = shape();
   s.insert(d, 1);
   return view(s);
 }
 
-Tensor Tensor::expand(const Shape& want) const {
+Tensor Tensor::expand(const Shape& want) const& {
   const int r = dim(), n = want.rank();
   if (n < r)
     throw ShapeError("expand: shape " + want.str() + " has fewer dimensions than " + shape().str());
@@ -254,7 +254,7 @@ Tensor Tensor::expand(const Shape& want) const {
   return make(*this, s, st, impl_->offset, kind, dims, {.kind = ViewOp::kExpand, .a = {}});
 }
 
-Tensor Tensor::select(int d, std::int64_t index) const {
+Tensor Tensor::select(int d, std::int64_t index) const& {
   if (dim() == 0) throw IndexError("select: a 0-d tensor has no dimension to index");
   d = normalize_dim(d, dim(), "select");
   const std::int64_t n = impl_->shape[d];
@@ -271,7 +271,7 @@ Tensor Tensor::select(int d, std::int64_t index) const {
               {.kind = ViewOp::kSelect, .dim = d, .start = i, .a = {}});
 }
 
-Tensor Tensor::slice(int d, std::int64_t start, std::int64_t stop, std::int64_t step) const {
+Tensor Tensor::slice(int d, std::int64_t start, std::int64_t stop, std::int64_t step) const& {
   if (dim() == 0) throw IndexError("slice: a 0-d tensor has no dimension to slice");
   d = normalize_dim(d, dim(), "slice");
   if (step == 0 || step == INT64_MIN)
@@ -306,7 +306,7 @@ Tensor Tensor::slice(int d, std::int64_t start, std::int64_t stop, std::int64_t 
               {.kind = ViewOp::kSlice, .dim = d, .start = first, .step = step, .a = {}});
 }
 
-Tensor Tensor::narrow(int d, std::int64_t start, std::int64_t length) const {
+Tensor Tensor::narrow(int d, std::int64_t start, std::int64_t length) const& {
   d = normalize_dim(d, dim(), "narrow");
   const std::int64_t n = size(d);
   if (start < 0 || length < 0 || start > n - length)
@@ -316,9 +316,12 @@ Tensor Tensor::narrow(int d, std::int64_t start, std::int64_t length) const {
   return slice(d, start, start + length);
 }
 
-Tensor Tensor::flip(int d) const { return slice(d, INT64_MAX, INT64_MIN, -1); }
+Tensor Tensor::expand_as(const Tensor& o) const& { return expand(o.shape()); }
+Tensor Tensor::operator[](std::int64_t index) const& { return select(0, index); }
+Tensor Tensor::slice(int d, Slice s) const& { return slice(d, s.start, s.stop, s.step); }
+Tensor Tensor::flip(int d) const& { return slice(d, INT64_MAX, INT64_MIN, -1); }
 
-Tensor Tensor::unfold(int d, std::int64_t size, std::int64_t step) const {
+Tensor Tensor::unfold(int d, std::int64_t size, std::int64_t step) const& {
   if (dim() == 0) throw IndexError("unfold: a 0-d tensor has no dimension to unfold");
   d = normalize_dim(d, dim(), "unfold");
   const std::int64_t n = impl_->shape[d];
@@ -336,7 +339,7 @@ Tensor Tensor::unfold(int d, std::int64_t size, std::int64_t step) const {
               {.kind = ViewOp::kUnfold, .dim = d, .step = step, .size = size, .a = {}});
 }
 
-Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset) const {
+Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset) const& {
   if (!impl_) throw ValueError(kUndefined);
   check_shape(s, "as_strided");
   if (s.rank() != st.rank())
@@ -352,7 +355,7 @@ Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset
               {.kind = ViewOp::kAsStrided, .start = offset, .a = st});
 }
 
-Tensor Tensor::detach() const {
+Tensor Tensor::detach() const& {
   if (!impl_) throw ValueError(kUndefined);
   return make(*this, impl_->shape, impl_->strides, impl_->offset, impl_->view, impl_->dims,
               {.kind = ViewOp::kDetach, .a = {}});

@@ -227,18 +227,18 @@ Tensor& operator-=(Tensor& a, const Tensor& b) { return a.sub_(b); }
 Tensor& operator*=(Tensor& a, const Tensor& b) { return a.mul_(b); }
 Tensor& operator/=(Tensor& a, const Tensor& b) { return a.div_(b); }
 
-Tensor Tensor::add(const Tensor& o) const { return flash::add(*this, o); }
-Tensor Tensor::sub(const Tensor& o) const { return flash::sub(*this, o); }
-Tensor Tensor::mul(const Tensor& o) const { return flash::mul(*this, o); }
-Tensor Tensor::div(const Tensor& o) const { return flash::div(*this, o); }
-Tensor Tensor::neg() const { return flash::neg(*this); }
-Tensor Tensor::abs() const { return flash::abs(*this); }
-Tensor Tensor::exp() const { return flash::exp(*this); }
-Tensor Tensor::log() const { return flash::log(*this); }
-Tensor Tensor::sqrt() const { return flash::sqrt(*this); }
-Tensor Tensor::tanh() const { return flash::tanh(*this); }
-Tensor Tensor::sigmoid() const { return flash::sigmoid(*this); }
-Tensor Tensor::relu() const { return flash::relu(*this); }
-Tensor Tensor::pow(Scalar e) const { return flash::pow(*this, e); }
+Tensor Tensor::add(const Tensor& o) const& { return flash::add(*this, o); }
+Tensor Tensor::sub(const Tensor& o) const& { return flash::sub(*this, o); }
+Tensor Tensor::mul(const Tensor& o) const& { return flash::mul(*this, o); }
+Tensor Tensor::div(const Tensor& o) const& { return flash::div(*this, o); }
+Tensor Tensor::neg() const& { return flash::neg(*this); }
+Tensor Tensor::abs() const& { return flash::abs(*this); }
+Tensor Tensor::exp() const& { return flash::exp(*this); }
+Tensor Tensor::log() const& { return flash::log(*this); }
+Tensor Tensor::sqrt() const& { return flash::sqrt(*this); }
+Tensor Tensor::tanh() const& { return flash::tanh(*this); }
+Tensor Tensor::sigmoid() const& { return flash::sigmoid(*this); }
+Tensor Tensor::relu() const& { return flash::relu(*this); }
+Tensor Tensor::pow(Scalar e) const& { return flash::pow(*this, e); }
 
 }  // namespace flash

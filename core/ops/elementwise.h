@@ -9,76 +9,72 @@
 
 namespace flash {
 
-#define FLASH_BINARY(name)                                 \
-  FLASH_API Tensor name(const Tensor& a, const Tensor& b); \
-  FLASH_API Tensor name(const Tensor& a, Scalar b);        \
-  FLASH_API Tensor name(Scalar a, const Tensor& b);
-FLASH_BINARY(add)
-FLASH_BINARY(sub)
-FLASH_BINARY(mul)
-FLASH_BINARY(div)           ///< true division: integers give f32
-FLASH_BINARY(floor_divide)  ///< toward -inf; integers by zero give 0
-FLASH_BINARY(remainder)     ///< sign of the divisor; integers by zero give the dividend
-FLASH_BINARY(fmod)          ///< sign of the dividend
-FLASH_BINARY(pow)
-FLASH_BINARY(maximum)  ///< NaN if either is
-FLASH_BINARY(minimum)
-FLASH_BINARY(eq)  ///< comparisons give bool
-FLASH_BINARY(ne)
-FLASH_BINARY(lt)
-FLASH_BINARY(le)
-FLASH_BINARY(gt)
-FLASH_BINARY(ge)
-FLASH_BINARY(bitwise_and)  ///< integers and bool
-FLASH_BINARY(bitwise_or)
-FLASH_BINARY(bitwise_xor)
-FLASH_BINARY(bitwise_left_shift)
-FLASH_BINARY(bitwise_right_shift)
-FLASH_BINARY(logical_and)  ///< any dtype, bool result
-FLASH_BINARY(logical_or)
-FLASH_BINARY(logical_xor)
-#undef FLASH_BINARY
+FLASH_OP2(add)
+FLASH_OP2(sub)
+FLASH_OP2(mul)
+FLASH_OP2(div)           ///< true division: integers give f32
+FLASH_OP2(floor_divide)  ///< toward -inf; integers by zero give 0
+FLASH_OP2(remainder)     ///< sign of the divisor; integers by zero give the dividend
+FLASH_OP2(fmod)          ///< sign of the dividend
+FLASH_OP2(pow)
+FLASH_OP2(maximum)  ///< NaN if either is
+FLASH_OP2(minimum)
+FLASH_OP2(eq)  ///< comparisons give bool
+FLASH_OP2(ne)
+FLASH_OP2(lt)
+FLASH_OP2(le)
+FLASH_OP2(gt)
+FLASH_OP2(ge)
+FLASH_OP2(bitwise_and)  ///< integers and bool
+FLASH_OP2(bitwise_or)
+FLASH_OP2(bitwise_xor)
+FLASH_OP2(bitwise_left_shift)
+FLASH_OP2(bitwise_right_shift)
+FLASH_OP2(logical_and)  ///< any dtype, bool result
+FLASH_OP2(logical_or)
+FLASH_OP2(logical_xor)
 
-#define FLASH_UNARY(name) FLASH_API Tensor name(const Tensor& x);
-FLASH_UNARY(neg)
-FLASH_UNARY(abs)
-FLASH_UNARY(sign)
-FLASH_UNARY(square)
-FLASH_UNARY(reciprocal)
-FLASH_UNARY(sqrt)
-FLASH_UNARY(rsqrt)
-FLASH_UNARY(exp)
-FLASH_UNARY(expm1)
-FLASH_UNARY(log)
-FLASH_UNARY(log1p)
-FLASH_UNARY(tanh)
-FLASH_UNARY(sigmoid)
-FLASH_UNARY(erf)
-FLASH_UNARY(sin)
-FLASH_UNARY(cos)
-FLASH_UNARY(floor)
-FLASH_UNARY(ceil)
-FLASH_UNARY(round)  ///< to nearest, ties to even
-FLASH_UNARY(trunc)
-FLASH_UNARY(relu)  ///< max(x, 0); NaN stays
-FLASH_UNARY(gelu)  ///< x·Φ(x), exact (erf)
-FLASH_UNARY(silu)
-FLASH_UNARY(logical_not)
-FLASH_UNARY(bitwise_not)
-FLASH_UNARY(isnan)
-FLASH_UNARY(isinf)
-FLASH_UNARY(isfinite)
-#undef FLASH_UNARY
+FLASH_OP(neg, (x))
+FLASH_OP(abs, (x))
+FLASH_OP(sign, (x))
+FLASH_OP(square, (x))
+FLASH_OP(reciprocal, (x))
+FLASH_OP(sqrt, (x))
+FLASH_OP(rsqrt, (x))
+FLASH_OP(exp, (x))
+FLASH_OP(expm1, (x))
+FLASH_OP(log, (x))
+FLASH_OP(log1p, (x))
+FLASH_OP(tanh, (x))
+FLASH_OP(sigmoid, (x))
+FLASH_OP(erf, (x))
+FLASH_OP(sin, (x))
+FLASH_OP(cos, (x))
+FLASH_OP(floor, (x))
+FLASH_OP(ceil, (x))
+FLASH_OP(round, (x))  ///< to nearest, ties to even
+FLASH_OP(trunc, (x))
+FLASH_OP(relu, (x))  ///< max(x, 0); NaN stays
+FLASH_OP(gelu, (x))  ///< x·Φ(x), exact (erf)
+FLASH_OP(silu, (x))
+FLASH_OP(logical_not, (x))
+FLASH_OP(bitwise_not, (x))
+FLASH_OP(isnan, (x))
+FLASH_OP(isinf, (x))
+FLASH_OP(isfinite, (x))
 
-FLASH_API Tensor leaky_relu(const Tensor& x, double slope = 0.01);
-FLASH_API Tensor clamp(const Tensor& x, Scalar low, Scalar high);
+FLASH_OP(leaky_relu, (x, slope), double slope = 0.01)
+FLASH_OP(clamp, (x, low, high), Scalar low, Scalar high)
 /// condition ? a : b, broadcast; condition is bool.
 FLASH_API Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 FLASH_API Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
 FLASH_API Tensor where(const Tensor& condition, Scalar a, const Tensor& b);
+FLASH_OP_ON_TEMPORARIES(where)
 /// a·b + c, rounded once.
 FLASH_API Tensor fma(const Tensor& a, const Tensor& b, const Tensor& c);
+FLASH_OP_ON_TEMPORARIES(fma)
 FLASH_API Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight);
-FLASH_API Tensor cast(const Tensor& x, DType dtype);
+FLASH_OP_ON_TEMPORARIES(lerp)
+FLASH_OP(cast, (x, dtype), DType dtype)
 
 }  // namespace flash

@@ -164,6 +164,6 @@ Tensor embedding(const Tensor& index, const Tensor& weight) {
   return bind_leaf(Prim::kGatherRows, {&weight, &i}, shape);
 }
 
-Tensor Tensor::matmul(const Tensor& o) const { return flash::matmul(*this, o); }
+Tensor Tensor::matmul(const Tensor& o) const& { return flash::matmul(*this, o); }
 
 }  // namespace flash

@@ -10,8 +10,9 @@ namespace flash {
 
 /// torch.matmul: 1-d operands are vectors, leading dimensions broadcast.
 FLASH_API Tensor matmul(const Tensor& a, const Tensor& b);
+FLASH_OP_ON_TEMPORARIES(matmul)
 /// x·weightᵀ + bias. x: [..., in]; weight: [out, in]; bias: [out] or undefined.
-FLASH_API Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+FLASH_OP(linear, (x, weight, bias), const Tensor& weight, const Tensor& bias = {})
 
 struct Conv2dOptions {
   std::int64_t stride_h = 1, stride_w = 1;
@@ -20,8 +21,8 @@ struct Conv2dOptions {
   std::int64_t groups = 1;
 };
 /// Cross-correlation. x: [N, C, H, W]; weight: [O, C / groups, KH, KW]; bias: [O] or undefined.
-FLASH_API Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
-                        const Conv2dOptions& o = {});
+FLASH_OP(conv2d, (x, weight, bias, o), const Tensor& weight, const Tensor& bias = {},
+         const Conv2dOptions& o = {})
 
 struct Pool2dOptions {
   std::int64_t kernel_h = 2, kernel_w = 2;
@@ -29,25 +30,26 @@ struct Pool2dOptions {
   std::int64_t padding_h = 0, padding_w = 0;
   bool count_include_pad = true;  ///< average pooling only
 };
-FLASH_API Tensor max_pool2d(const Tensor& x, const Pool2dOptions& o);
-FLASH_API Tensor avg_pool2d(const Tensor& x, const Pool2dOptions& o);
+FLASH_OP(max_pool2d, (x, o), const Pool2dOptions& o)
+FLASH_OP(avg_pool2d, (x, o), const Pool2dOptions& o)
 
 /// Rows of `weight` [V, D] chosen by integer `index`: [...] → [..., D]. Indices are checked when
 /// the kernel runs; one out of range throws IndexError at the flush.
 FLASH_API Tensor embedding(const Tensor& index, const Tensor& weight);
 
 enum class Reduction : std::uint8_t { kNone, kMean, kSum };
-/// logits: [N, C] floating; target: [N] i64 classes. Targets equal to `ignore_index` count neither
-/// in the sum nor in the mean. `label_smoothing` in [0, 1).
-FLASH_API Tensor cross_entropy(const Tensor& logits, const Tensor& target,
-                               Reduction reduction = Reduction::kMean,
-                               std::int64_t ignore_index = -100, double label_smoothing = 0.0);
-FLASH_API Tensor nll_loss(const Tensor& log_prob, const Tensor& target,
-                          Reduction reduction = Reduction::kMean, std::int64_t ignore_index = -100);
-FLASH_API Tensor mse_loss(const Tensor& x, const Tensor& target,
-                          Reduction reduction = Reduction::kMean);
+/// x, the logits: [N, C] floating; target: [N] i64 classes. Targets equal to `ignore_index` count
+/// neither in the sum nor in the mean. `label_smoothing` in [0, 1).
+FLASH_OP(cross_entropy, (x, target, reduction, ignore_index, label_smoothing), const Tensor& target,
+         Reduction reduction = Reduction::kMean, std::int64_t ignore_index = -100,
+         double label_smoothing = 0.0)
+/// x, the log-probabilities: [N, C]; the rest as for cross_entropy.
+FLASH_OP(nll_loss, (x, target, reduction, ignore_index), const Tensor& target,
+         Reduction reduction = Reduction::kMean, std::int64_t ignore_index = -100)
+FLASH_OP(mse_loss, (x, target, reduction), const Tensor& target,
+         Reduction reduction = Reduction::kMean)
 
 /// Zeroes each element with probability p and scales the others by 1 / (1 - p), when `training`.
-FLASH_API Tensor dropout(const Tensor& x, double p, bool training = true);
+FLASH_OP(dropout, (x, p, training), double p, bool training = true)
 
 }  // namespace flash

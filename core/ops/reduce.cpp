@@ -135,22 +135,22 @@ Tensor argmin(const Tensor& x, int dim, bool keepdim) {
   return arg_extreme(x, dim, keepdim, false);
 }
 
-Tensor Tensor::sum() const { return flash::sum(*this); }
-Tensor Tensor::sum(const Shape& dims, bool keepdim) const {
+Tensor Tensor::sum() const& { return flash::sum(*this); }
+Tensor Tensor::sum(const Shape& dims, bool keepdim) const& {
   return flash::sum(*this, dims, keepdim);
 }
-Tensor Tensor::mean() const { return flash::mean(*this); }
-Tensor Tensor::mean(const Shape& dims, bool keepdim) const {
+Tensor Tensor::mean() const& { return flash::mean(*this); }
+Tensor Tensor::mean(const Shape& dims, bool keepdim) const& {
   return flash::mean(*this, dims, keepdim);
 }
-Tensor Tensor::amax(const Shape& dims, bool keepdim) const {
+Tensor Tensor::amax(const Shape& dims, bool keepdim) const& {
   return flash::amax(*this, dims, keepdim);
 }
-Tensor Tensor::amin(const Shape& dims, bool keepdim) const {
+Tensor Tensor::amin(const Shape& dims, bool keepdim) const& {
   return flash::amin(*this, dims, keepdim);
 }
-Tensor Tensor::argmax(int dim, bool keepdim) const { return flash::argmax(*this, dim, keepdim); }
-Tensor Tensor::softmax(int dim) const { return flash::softmax(*this, dim); }
-Tensor Tensor::log_softmax(int dim) const { return flash::log_softmax(*this, dim); }
+Tensor Tensor::argmax(int dim, bool keepdim) const& { return flash::argmax(*this, dim, keepdim); }
+Tensor Tensor::softmax(int dim) const& { return flash::softmax(*this, dim); }
+Tensor Tensor::log_softmax(int dim) const& { return flash::log_softmax(*this, dim); }
 
 }  // namespace flash

@@ -70,3 +70,32 @@ TEST_CASE("softmax, norms and cross entropy are one launch, their gradients at m
           }) == 1);  // as users write it
   }
 }
+
+TEST_CASE("temporaries of an expression are not stored by the flush that ends it") {
+  use_evaluator("fuse");
+  const Shape s{64, 32};
+  const std::int64_t array = s.numel() * 4;
+  Tensor x = rand(s), y = rand(s);
+  eval_all();
+  const auto bytes = [](auto&& f) {
+    record_kernels(true);
+    f();
+    std::int64_t n = 0;
+    for (const KernelRecord& k : kernel_history()) n += k.bytes;
+    record_kernels(false);
+    return n;
+  };
+  CHECK(bytes([&] { tanh(sqrt(abs(x * y + 1)) * 0.5 - y).eval(); }) == 3 * array);
+  CHECK(bytes([&] { (1 - x.exp().neg() / (y > x).to(f32)).eval(); }) == 3 * array);
+  CHECK(bytes([&] { where(x > y, fma(x + 1, y, x), 0).relu().t().eval(); }) == 3 * array);
+  CHECK(bytes([&] { (x - y).t().abs().sum().item(); }) == 2 * array + 4);
+  CHECK(bytes([&] { mse_loss(x * 2, y).item(); }) == 2 * array + 4);
+
+  // A value with a name is kept, and given up by std::move.
+  Tensor d = x - y;
+  CHECK(bytes([&] { d.abs().eval(); }) == 4 * array);
+  CHECK(d.defined());
+  d = x - y;
+  CHECK(bytes([&] { abs(std::move(d)).eval(); }) == 3 * array);
+  CHECK_FALSE(d.defined());
+}
