@@ -5,7 +5,7 @@
 
 #include "core/autograd/autograd.h"
 #include "core/autograd/tape.h"
-#include "core/ops/bind.h"
+#include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/linalg.h"
@@ -17,17 +17,7 @@ namespace {
 using autograd::BackwardCall;
 using autograd::Rule;
 
-const Tensor& check_float(const Tensor& x, const char* op) {
-  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
-  if (!is_floating(x.dtype()))
-    throw DTypeError(std::string(op) + ": takes a floating dtype, not " +
-                     std::string(name(x.dtype())) + "; convert it with to()");
-  return x;
-}
-
 /// Half types compute in f32 between one cast in and one out.
-Tensor widen(const Tensor& x) { return is_half(x.dtype()) ? as_dtype(x, DType::kF32) : x; }
-
 /// Computes `forward(x)` without the tape, then puts it there as one operation that saves x.
 template <class F>
 Tensor unary(const Rule& rule, const Tensor& x, F&& forward) {
@@ -85,7 +75,7 @@ const Rule kDropout{.name = "dropout", .vjp = dropout_vjp};
 }  // namespace
 
 Tensor relu(const Tensor& x) {
-  if (!x.defined()) throw ValueError("relu: the operand is an undefined tensor");
+  check_defined(x, "relu");
   const bool on = autograd::tracks_any({&x});
   Tensor y;
   {

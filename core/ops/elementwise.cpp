@@ -3,17 +3,12 @@
 
 #include <limits>
 
-#include "core/ops/bind.h"
+#include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/scalar_bits.h"
 
 namespace flash {
 namespace {
-
-const Tensor& check(const Tensor& t, const char* op) {
-  if (!t.defined()) throw ValueError(std::string(op) + ": an operand is an undefined tensor");
-  return t;
-}
 
 enum class Promote : std::uint8_t {
   kCommon,  // both to the common dtype
@@ -25,15 +20,15 @@ DType promoted(DType d, Promote how) {
 }
 
 Tensor binary(Prim op, const Tensor& a, const Tensor& b, Promote how = Promote::kCommon) {
-  check(a, info(op).name.data());
-  check(b, info(op).name.data());
+  check_defined(a, info(op).name.data());
+  check_defined(b, info(op).name.data());
   const DType d = promoted(result_type(a, b), how);
   if (a.dtype() == d && b.dtype() == d) return bind(op, {&a, &b});
   const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d);
   return bind(op, {&ca, &cb});
 }
 Tensor binary(Prim op, const Tensor& a, Scalar b, Promote how = Promote::kCommon) {
-  check(a, info(op).name.data());
+  check_defined(a, info(op).name.data());
   const DType d = promoted(result_type(a, b), how);
   const Tensor cb = scalar_on(b, d, a.device());
   if (a.dtype() == d) return bind(op, {&a, &cb});
@@ -41,7 +36,7 @@ Tensor binary(Prim op, const Tensor& a, Scalar b, Promote how = Promote::kCommon
   return bind(op, {&ca, &cb});
 }
 Tensor binary(Prim op, Scalar a, const Tensor& b, Promote how = Promote::kCommon) {
-  check(b, info(op).name.data());
+  check_defined(b, info(op).name.data());
   const DType d = promoted(result_type(b, a), how);
   const Tensor ca = scalar_on(a, d, b.device());
   if (b.dtype() == d) return bind(op, {&ca, &b});
@@ -51,14 +46,14 @@ Tensor binary(Prim op, Scalar a, const Tensor& b, Promote how = Promote::kCommon
 
 /// Unary functions of floats: integers and bool become f32.
 Tensor float_unary(Prim op, const Tensor& x) {
-  check(x, info(op).name.data());
+  check_defined(x, info(op).name.data());
   if (is_floating(x.dtype())) return bind(op, {&x});
   const Tensor f = as_dtype(x, DType::kF32);
   return bind(op, {&f});
 }
 /// Rounding leaves integers as they are.
 Tensor rounding(Prim op, const Tensor& x) {
-  check(x, info(op).name.data());
+  check_defined(x, info(op).name.data());
   return is_floating(x.dtype()) ? bind(op, {&x}) : x;
 }
 
@@ -97,15 +92,15 @@ FLASH_SWAPPED(gt, kLt)
 FLASH_SWAPPED(ge, kLe)
 #undef FLASH_SWAPPED
 
-#define FLASH_LOGICAL(name, prim)                                      \
-  Tensor name(const Tensor& a, const Tensor& b) {                      \
-    return binary(Prim::prim, as_dtype(check(a, #name), DType::kBool), \
-                  as_dtype(check(b, #name), DType::kBool));            \
-  }                                                                    \
-  Tensor name(const Tensor& a, Scalar b) {                             \
-    return binary(Prim::prim, as_dtype(check(a, #name), DType::kBool), \
-                  Scalar(b.to_double() != 0.0));                       \
-  }                                                                    \
+#define FLASH_LOGICAL(name, prim)                                              \
+  Tensor name(const Tensor& a, const Tensor& b) {                              \
+    return binary(Prim::prim, as_dtype(check_defined(a, #name), DType::kBool), \
+                  as_dtype(check_defined(b, #name), DType::kBool));            \
+  }                                                                            \
+  Tensor name(const Tensor& a, Scalar b) {                                     \
+    return binary(Prim::prim, as_dtype(check_defined(a, #name), DType::kBool), \
+                  Scalar(b.to_double() != 0.0));                               \
+  }                                                                            \
   Tensor name(Scalar a, const Tensor& b) { return name(b, a); }
 FLASH_LOGICAL(logical_and, kAnd)
 FLASH_LOGICAL(logical_or, kOr)
@@ -153,8 +148,8 @@ Tensor ceil(const Tensor& x) { return rounding(Prim::kCeil, x); }
 Tensor round(const Tensor& x) { return rounding(Prim::kRound, x); }
 Tensor trunc(const Tensor& x) { return rounding(Prim::kTrunc, x); }
 
-Tensor neg(const Tensor& x) { return bind(Prim::kNeg, {&check(x, "neg")}); }
-Tensor abs(const Tensor& x) { return bind(Prim::kAbs, {&check(x, "abs")}); }
+Tensor neg(const Tensor& x) { return bind(Prim::kNeg, {&check_defined(x, "neg")}); }
+Tensor abs(const Tensor& x) { return bind(Prim::kAbs, {&check_defined(x, "abs")}); }
 Tensor square(const Tensor& x) { return mul(x, x); }
 Tensor reciprocal(const Tensor& x) { return div(1, x); }
 Tensor sign(const Tensor& x) {
@@ -162,48 +157,49 @@ Tensor sign(const Tensor& x) {
   if (!is_floating(x.dtype())) return x.dtype() == DType::kBool ? x : sub(up, down);
   return where(isnan(x), x, sub(up, down));
 }
-Tensor bitwise_not(const Tensor& x) { return bind(Prim::kNot, {&check(x, "bitwise_not")}); }
+Tensor bitwise_not(const Tensor& x) { return bind(Prim::kNot, {&check_defined(x, "bitwise_not")}); }
 Tensor logical_not(const Tensor& x) {
-  const Tensor b = as_dtype(check(x, "logical_not"), DType::kBool);
+  const Tensor b = as_dtype(check_defined(x, "logical_not"), DType::kBool);
   return bind(Prim::kNot, {&b});
 }
 Tensor isnan(const Tensor& x) { return ne(x, x); }
 Tensor isinf(const Tensor& x) {
-  if (!is_floating(check(x, "isinf").dtype()))
+  if (!is_floating(check_defined(x, "isinf").dtype()))
     return full(x.shape(), false, {.dtype = boolean, .device = x.device()});
   return eq(abs(x), std::numeric_limits<double>::infinity());
 }
 Tensor isfinite(const Tensor& x) {
-  if (!is_floating(check(x, "isfinite").dtype()))
+  if (!is_floating(check_defined(x, "isfinite").dtype()))
     return full(x.shape(), true, {.dtype = boolean, .device = x.device()});
   return lt(abs(x), std::numeric_limits<double>::infinity());
 }
 Tensor clamp(const Tensor& x, Scalar low, Scalar high) { return minimum(maximum(x, low), high); }
 
 Tensor where(const Tensor& c, const Tensor& a, const Tensor& b) {
-  const DType d = result_type(check(a, "where"), check(b, "where"));
+  const DType d = result_type(check_defined(a, "where"), check_defined(b, "where"));
   const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d);
-  return bind(Prim::kWhere, {&check(c, "where"), &ca, &cb});
+  return bind(Prim::kWhere, {&check_defined(c, "where"), &ca, &cb});
 }
 Tensor where(const Tensor& c, const Tensor& a, Scalar b) {
-  const DType d = result_type(check(a, "where"), b);
+  const DType d = result_type(check_defined(a, "where"), b);
   const Tensor ca = as_dtype(a, d), cb = scalar_on(b, d, a.device());
-  return bind(Prim::kWhere, {&check(c, "where"), &ca, &cb});
+  return bind(Prim::kWhere, {&check_defined(c, "where"), &ca, &cb});
 }
 Tensor where(const Tensor& c, Scalar a, const Tensor& b) {
-  const DType d = result_type(check(b, "where"), a);
+  const DType d = result_type(check_defined(b, "where"), a);
   const Tensor ca = scalar_on(a, d, b.device()), cb = as_dtype(b, d);
-  return bind(Prim::kWhere, {&check(c, "where"), &ca, &cb});
+  return bind(Prim::kWhere, {&check_defined(c, "where"), &ca, &cb});
 }
 Tensor fma(const Tensor& a, const Tensor& b, const Tensor& c) {
-  const DType d = promote(result_type(check(a, "fma"), check(b, "fma")), check(c, "fma").dtype());
+  const DType d = promote(result_type(check_defined(a, "fma"), check_defined(b, "fma")),
+                          check_defined(c, "fma").dtype());
   const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d), cc = as_dtype(c, d);
   return bind(Prim::kFma, {&ca, &cb, &cc});
 }
 Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) {
   return add(a, mul(sub(b, a), weight));
 }
-Tensor cast(const Tensor& x, DType dtype) { return as_dtype(check(x, "cast"), dtype); }
+Tensor cast(const Tensor& x, DType dtype) { return as_dtype(check_defined(x, "cast"), dtype); }
 
 Tensor operator-(const Tensor& a) { return neg(a); }
 Tensor operator!(const Tensor& a) { return logical_not(a); }

@@ -5,7 +5,7 @@
 
 #include "core/autograd/autograd.h"
 #include "core/autograd/tape.h"
-#include "core/ops/bind.h"
+#include "core/ops/checks.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/iota.h"
 #include "core/ops/linalg.h"
@@ -19,11 +19,9 @@ namespace {
 using autograd::BackwardCall;
 using autograd::Rule;
 
-Tensor widen(const Tensor& x) { return is_half(x.dtype()) ? as_dtype(x, DType::kF32) : x; }
-
 void check_classes(const Tensor& x, const Tensor& target, const char* op) {
-  if (!x.defined() || !target.defined())
-    throw ValueError(std::string(op) + ": an operand is an undefined tensor");
+  check_defined(x, op);
+  check_defined(target, op);
   if (x.dim() != 2 || target.dim() != 1 || x.size(0) != target.size(0))
     throw ShapeError(std::string(op) + ": scores " + x.shape().str() + " and target " +
                      target.shape().str() + " must be [N, classes] and [N]");
@@ -136,8 +134,8 @@ Tensor nll_loss(const Tensor& log_prob, const Tensor& target, Reduction reductio
 }
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
-  if (!x.defined() || !target.defined())
-    throw ValueError("mse_loss: an operand is an undefined tensor");
+  check_defined(x, "mse_loss");
+  check_defined(target, "mse_loss");
   if (!is_floating(x.dtype()) || !is_floating(target.dtype()))
     throw DTypeError("mse_loss: takes floating dtypes, not " + std::string(name(x.dtype())) +
                      " and " + std::string(name(target.dtype())));

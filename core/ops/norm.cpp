@@ -4,7 +4,7 @@
 
 #include "core/autograd/autograd.h"
 #include "core/autograd/tape.h"
-#include "core/ops/bind.h"
+#include "core/ops/checks.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
 #include "core/scope.h"
@@ -15,14 +15,8 @@ namespace {
 using autograd::BackwardCall;
 using autograd::Rule;
 
-Tensor widen(const Tensor& x) { return is_half(x.dtype()) ? as_dtype(x, DType::kF32) : x; }
-
 int check(const Tensor& x, int dim, const char* op) {
-  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
-  if (!is_floating(x.dtype()))
-    throw DTypeError(std::string(op) + ": takes a floating dtype, not " +
-                     std::string(name(x.dtype())) + "; convert it with to()");
-  return normalize_dim(dim, x.dim(), op);
+  return normalize_dim(dim, check_float(x, op).dim(), op);
 }
 
 /// Runs `forward(wide x)` without the tape, rounds once, and records the result, which is saved.

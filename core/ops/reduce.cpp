@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "core/ops/bind.h"
+#include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
 #include "core/scope.h"
@@ -12,7 +12,7 @@ namespace flash {
 namespace {
 
 std::int64_t mask_of(const Tensor& x, const Shape& dims, const char* op) {
-  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
+  check_defined(x, op);
   if (dims.empty()) return (std::int64_t{1} << x.dim()) - 1;
   std::int64_t mask = 0;
   for (std::int64_t d : dims) {
@@ -57,19 +57,11 @@ void check_not_empty(const Tensor& x, const Shape& dims, const char* op) {
                      " are empty");
 }
 
-const Tensor& check_float(const Tensor& x, const char* op) {
-  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
-  if (!is_floating(x.dtype()))
-    throw DTypeError(std::string(op) + ": takes a floating dtype, not " +
-                     std::string(name(x.dtype())));
-  return x;
-}
 /// Compositions of half types run in f32 between one cast in and one out.
-Tensor widen(const Tensor& x) { return is_half(x.dtype()) ? as_dtype(x, DType::kF32) : x; }
 
 Tensor arg_extreme(const Tensor& x, int dim, bool keepdim, bool largest) {
   const char* op = largest ? "argmax" : "argmin";
-  if (!x.defined()) throw ValueError(std::string(op) + ": the operand is an undefined tensor");
+  check_defined(x, op);
   const int d = normalize_dim(dim, x.dim(), op);
   if (x.dim() == 0) return zeros({}, DType::kI64);
   check_not_empty(x, {d}, op);

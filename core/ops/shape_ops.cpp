@@ -1,7 +1,7 @@
 // core/ops/shape_ops.cpp -- joining tensors: writes into views of one new storage
 #include "core/ops/shape_ops.h"
 
-#include "core/ops/bind.h"
+#include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/scalar_bits.h"
@@ -10,8 +10,7 @@ namespace flash {
 
 Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   if (tensors.empty()) throw ValueError("cat: no tensors given");
-  for (const Tensor& t : tensors)
-    if (!t.defined()) throw ValueError("cat: an operand is an undefined tensor");
+  for (const Tensor& t : tensors) check_defined(t, "cat");
   const int d = normalize_dim(dim, tensors[0].dim(), "cat");
   if (tensors[0].dim() == 0) throw ShapeError("cat: 0-d tensors cannot be joined; use stack()");
   Shape shape = tensors[0].shape();
