@@ -21,17 +21,29 @@ void Trace::flush(FlushReason reason) { evaluate(nodes.size(), reason); }
 
 void Trace::flush_prefix(FlushReason reason) { evaluate(canonical_cut(), reason); }
 
+std::vector<char> Trace::needed() const {
+  std::vector<char> needed(nodes.size(), 0);
+  for (std::size_t j = nodes.size(); j-- > 0;) {
+    if (nodes[j].owner) needed[j] = 1;
+    if (!needed[j]) continue;
+    for (NodeId i : in(nodes[j])) needed[i] = 1;
+  }
+  return needed;
+}
+
 std::size_t Trace::canonical_cut() const {
   const std::size_t n = nodes.size();
+  const std::vector<char> needed = this->needed();
   std::vector<std::size_t> last(n, 0);  // the last node that needs it; n: lives on
   for (std::size_t j = n; j-- > 0;) {
+    if (!needed[j]) continue;
     if (nodes[j].owner) last[j] = n;
     const std::size_t use = nodes[j].op == Prim::kView ? last[j] : j;
     for (NodeId i : in(nodes[j])) last[i] = std::max(last[i], use);
   }
   std::vector<std::int64_t> born(n + 1, 0);
   for (std::size_t i = 0; i < n; ++i) {
-    if (!has_value(nodes[i]) || last[i] == 0) continue;
+    if (!has_value(nodes[i]) || !needed[i]) continue;
     born[i + 1] += bytes(nodes[i]);
     if (last[i] < n) born[last[i] + 1] -= bytes(nodes[i]);
   }
@@ -50,20 +62,23 @@ std::size_t Trace::canonical_cut() const {
 void Trace::evaluate(std::size_t count, FlushReason reason) {
   if (nodes.empty()) return;
   // What the rest of the trace needs must exist as well.
-  std::vector<char> needed(count, 0);
-  for (std::size_t j = count; j < nodes.size(); ++j)
+  const std::vector<char> all = needed();
+  std::vector<char> behind(count, 0);
+  for (std::size_t j = count; j < nodes.size(); ++j) {
+    if (!all[j]) continue;
     for (NodeId i : in(nodes[j])) {
       if (i >= count) continue;
-      needed[i] = 1;
-      if (nodes[i].op == Prim::kView) needed[in(nodes[i])[0]] = 1;
+      behind[i] = 1;
+      if (nodes[i].op == Prim::kView) behind[in(nodes[i])[0]] = 1;
     }
+  }
   std::vector<LiveOut> live;
   std::vector<char> dying(count, 0);
   for (std::size_t i = 0; i < count; ++i) {
     const Node& n = nodes[i];
     if (n.op == Prim::kInput) {
-      dying[i] = !needed[i] && !n.buffer->external() && n.buffer->refs() == 1;
-    } else if (n.owner || (needed[i] && has_value(n))) {
+      dying[i] = !behind[i] && !n.buffer->external() && n.buffer->refs() == 1;
+    } else if (n.owner || (behind[i] && has_value(n))) {
       live.push_back({static_cast<NodeId>(i), n.owner && n.owner->soft_live(), {}});
     }
   }
@@ -106,10 +121,11 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
   if (count == nodes.size())
     clear();
   else
-    keep_from(count, results);
+    keep_from(count, all, results);
 }
 
-void Trace::keep_from(std::size_t cut, const std::vector<Ref<Buffer>>& results) {
+void Trace::keep_from(std::size_t cut, const std::vector<char>& needed,
+                      const std::vector<Ref<Buffer>>& results) {
   std::vector<Node> old_nodes = std::move(nodes);
   std::vector<NodeId> old_inputs = std::move(inputs);
   std::vector<std::int64_t> old_words = std::move(words);
@@ -145,6 +161,7 @@ void Trace::keep_from(std::size_t cut, const std::vector<Ref<Buffer>>& results) 
       again(i);
   };
   for (std::size_t j = cut; j < old_nodes.size(); ++j) {
+    if (!needed[j]) continue;
     const Node& n = old_nodes[j];
     for (int k = 0; k < n.n_in; ++k) {
       const NodeId i = old_inputs[n.in + k];

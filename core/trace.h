@@ -101,7 +101,11 @@ class Trace {
 
  private:
   void evaluate(std::size_t count, FlushReason reason);
-  void keep_from(std::size_t cut, const std::vector<Ref<Buffer>>& results);
+  /// By node: it is a value that lives, or such a value needs it.
+  std::vector<char> needed() const;
+  /// Records the needed nodes from `cut` on again, over what they need from before it.
+  void keep_from(std::size_t cut, const std::vector<char>& needed,
+                 const std::vector<Ref<Buffer>>& results);
   std::size_t canonical_cut() const;
   void clear();
   static std::uint64_t next_epoch();
