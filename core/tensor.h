@@ -191,6 +191,14 @@ class FLASH_API Tensor {
   FLASH_METHOD(sum, (dims, keepdim), const Shape& dims, bool keepdim = false)
   FLASH_METHOD(mean, ())
   FLASH_METHOD(mean, (dims, keepdim), const Shape& dims, bool keepdim = false)
+  FLASH_METHOD(prod, ())
+  FLASH_METHOD(prod, (dims, keepdim), const Shape& dims, bool keepdim = false)
+  FLASH_METHOD(var, ())
+  FLASH_METHOD(var, (dims, keepdim, correction), const Shape& dims, bool keepdim = false,
+               int correction = 1)
+  FLASH_METHOD(std, ())
+  FLASH_METHOD(std, (dims, keepdim, correction), const Shape& dims, bool keepdim = false,
+               int correction = 1)
   FLASH_METHOD(amax, (dims, keepdim), const Shape& dims, bool keepdim = false)
   FLASH_METHOD(amin, (dims, keepdim), const Shape& dims, bool keepdim = false)
   FLASH_METHOD(argmax, (dim, keepdim), int dim, bool keepdim = false)

@@ -59,6 +59,12 @@ void check_not_empty(const Tensor& x, const Shape& dims, const char* op) {
 
 /// Compositions of half types run in f32 between one cast in and one out.
 
+Tensor variance(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
+  const Tensor centered = sub(x, mean(x, dims, true));
+  const double n = static_cast<double>(count(x, dims) - correction);
+  return div(sum(mul(centered, centered), dims, keepdim), n > 0 ? n : 0.0);
+}
+
 Tensor arg_extreme(const Tensor& x, int dim, bool keepdim, bool largest) {
   const char* op = largest ? "argmax" : "argmin";
   check_defined(x, op);
@@ -113,13 +119,12 @@ Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
 Tensor var(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
   check_float(x, "var");
   Scope scope("var");
-  const Tensor w = widen(x);
-  const Tensor centered = sub(w, mean(w, dims, true));
-  const double n = static_cast<double>(count(x, dims) - correction);
-  return as_dtype(div(sum(mul(centered, centered), dims, keepdim), n > 0 ? n : 0.0), x.dtype());
+  return as_dtype(variance(widen(x), dims, keepdim, correction), x.dtype());
 }
 Tensor std(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
-  return sqrt(var(x, dims, keepdim, correction));
+  check_float(x, "std");
+  Scope scope("std");
+  return as_dtype(sqrt(variance(widen(x), dims, keepdim, correction)), x.dtype());
 }
 
 Tensor argmax(const Tensor& x, int dim, bool keepdim) { return arg_extreme(x, dim, keepdim, true); }
@@ -134,6 +139,18 @@ Tensor Tensor::sum(const Shape& dims, bool keepdim) const& {
 Tensor Tensor::mean() const& { return flash::mean(*this); }
 Tensor Tensor::mean(const Shape& dims, bool keepdim) const& {
   return flash::mean(*this, dims, keepdim);
+}
+Tensor Tensor::prod() const& { return flash::prod(*this); }
+Tensor Tensor::prod(const Shape& dims, bool keepdim) const& {
+  return flash::prod(*this, dims, keepdim);
+}
+Tensor Tensor::var() const& { return flash::var(*this); }
+Tensor Tensor::var(const Shape& dims, bool keepdim, int correction) const& {
+  return flash::var(*this, dims, keepdim, correction);
+}
+Tensor Tensor::std() const& { return flash::std(*this); }
+Tensor Tensor::std(const Shape& dims, bool keepdim, int correction) const& {
+  return flash::std(*this, dims, keepdim, correction);
 }
 Tensor Tensor::amax(const Shape& dims, bool keepdim) const& {
   return flash::amax(*this, dims, keepdim);

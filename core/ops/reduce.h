@@ -17,6 +17,8 @@ FLASH_OP(any, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
 FLASH_OP(all, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
 FLASH_OP(var, (x, dims, keepdim, correction), const Shape& dims = {}, bool keepdim = false,
          int correction = 1)
+/// Where `using namespace flash` is in force the bare name cannot be told from the namespace std:
+/// write x.std() or flash::std(x).
 FLASH_OP(std, (x, dims, keepdim, correction), const Shape& dims = {}, bool keepdim = false,
          int correction = 1)
 /// Index (i64) of the first largest element along `dim`; a NaN counts as the largest.
