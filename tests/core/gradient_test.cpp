@@ -143,6 +143,35 @@ TEST_CASE("the gradient of prod is right at zeros") {
   CHECK(g.to_vector<double>() == std::vector<double>{0, 6, 0, 0, 0, 0, 42, 28, 24});
 }
 
+TEST_CASE("the gradient of prod has the right gradients at zeros") {
+  // A row without zeros, with one, two and three.
+  const std::vector<double> v = {2, -1, 3, 0.5, 4, 0, -3, 1.5, 0, 2, 0, -1, 0, 5, 0, 0};
+  const auto gradient = [](const std::vector<Tensor>& in, int order) {
+    const Tensor weights = from_vector(numbers(16, 0.5, 1.5, 5), {4, 4});
+    Tensor y = sum(prod(in[0], {1}) * from_vector(numbers(4, 0.5, 1.5, 2)));
+    for (int i = 0; i < order; ++i) y = sum(grad({y}, {in[0]}, {}, true, true)[0] * weights);
+    return y;
+  };
+  for (const int order : {0, 1, 2})
+    compare([&](const std::vector<Tensor>& in) { return gradient(in, order); }, {v}, {{4, 4}},
+            "prod, order " + std::to_string(order + 1), 1e-6);
+  // Both ways to the first gradient agree.
+  const Tensor x = leaf(v, {4, 4});
+  const Tensor y = sum(prod(x, {1}));
+  const Tensor differentiable = grad({y}, {x}, {}, true, true)[0];
+  CHECK(differentiable.to_vector<double>() == grad({y}, {x})[0].to_vector<double>());
+  // Dimensions apart, sizes that are no powers of two, nothing, a number, half types.
+  for (const Shape& dims : {Shape{0, 2}, Shape{1}, Shape{}})
+    check_gradients("prod of zeros and others", {{3, 2, 5}},
+                    [&](In in) { return prod(where(gt(in[0], -1.0), in[0], in[0] * 0.0), dims); });
+  check_gradients("prod of nothing", {{2, 0}}, [](In in) { return prod(in[0], {1}) + 1.0; });
+  check_gradients("prod of a number", {{}}, [](In in) { return prod(in[0] * in[0]); });
+  const Tensor h = from_vector(std::vector<float>{2, 0, 3}).to(bf16).detach().set_requires_grad();
+  const Tensor g = grad({prod(h)}, {h}, {}, true, true)[0];
+  CHECK(g.dtype() == bf16);
+  CHECK(g.to(f32).to_vector<float>() == std::vector<float>{0, 6, 0});
+}
+
 TEST_CASE("gradients of softmax, log_softmax, logsumexp and norms equal finite differences") {
   for (const int dim : {-1, 0, 1}) {
     check_gradients("softmax", {{2, 3, 2}}, [&](In in) { return softmax(in[0], dim); });
