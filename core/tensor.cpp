@@ -226,19 +226,6 @@ Tensor Tensor::to(DType d) const& {
   need(impl_);
   return as_dtype(*this, d);
 }
-Tensor Tensor::to(Device d) const& {
-  if (d == device()) return *this;
-  NoGrad guard;
-  const Tensor c = contiguous();
-  materialize(*c.impl_->cell, FlushReason::kThread);
-  std::vector<char> host(static_cast<std::size_t>(c.numel() * size_of(c.dtype())));
-  const Buffer& b = *c.impl_->cell->buffer;
-  b.device().to_host(host.data(),
-                     static_cast<const char*>(b.data()) + c.impl_->offset * size_of(c.dtype()),
-                     host.size(), {});
-  return from_host(host.data(), c.shape(), c.dtype(), d);
-}
-
 Tensor& Tensor::copy_(const Tensor& src) {
   const Tensor& s = src;
   need(s.impl_);

@@ -362,3 +362,42 @@ TEST_CASE("set_data exchanges a leaf's content and keeps its identity") {
   Tensor y = x * 2.0;
   CHECK(says(error_of([&] { set_data(y, x); }), "set_data: takes a leaf"));
 }
+
+// The null device forgets values, so only where gradients go can be seen there.
+TEST_CASE("a copy on another device is on the tape, and its gradient comes back") {
+  const Device null{DeviceType::kNull}, cpu;
+  const Tensor x = leaf({1, 2, 3});
+  const Tensor there = x.to(null);
+  CHECK(there.device() == null);
+  CHECK(there.requires_grad());
+  CHECK(there.grad_fn() == "to");
+  CHECK(x.to(cpu).is_leaf());
+  CHECK_FALSE(no_grad([&] { return x.to(null); }).requires_grad());
+  CHECK_FALSE(x.to(i64).to(null).requires_grad());
+
+  // Device by device the gradient takes the way back.
+  std::vector<std::string> way;
+  Tensor doubled = there * 2.0, back = doubled.to(cpu);
+  doubled.register_hook([&](const Tensor& g) {
+    way.push_back(g.device().str());
+    return g;
+  });
+  back.register_hook([&](const Tensor& g) {
+    way.push_back(g.device().str());
+    return g;
+  });
+  sum(back * back).backward();
+  CHECK(way == std::vector<std::string>{"cpu", "null"});
+  CHECK(x.grad().device() == cpu);
+  CHECK(x.grad().shape() == x.shape());
+  CHECK(x.grad().dtype() == f64);
+
+  Tensor w = full({3}, 1, {.dtype = f64, .device = null});
+  w.set_requires_grad();
+  sum(w.to(cpu) * x.detach()).backward();
+  CHECK(w.grad().device() == null);
+
+  const Tensor g = grad({sum((x * x).to(null).to(cpu) * x)}, {x}, {}, true, true)[0];
+  CHECK(g.requires_grad());
+  CHECK(grad({sum(g)}, {x})[0].device() == cpu);
+}

@@ -1,0 +1,44 @@
+// core/transfer.cpp -- tensors from device to device, forward and in the gradient
+#include <vector>
+
+#include "core/autograd/autograd.h"
+#include "core/autograd/hooks.h"
+#include "core/autograd/tape.h"
+#include "core/tensor_impl.h"
+#include "core/trace.h"
+
+namespace flash {
+namespace {
+
+// Words: where the gradient has to go.
+void to_vjp(autograd::BackwardCall& c) {
+  c.give(0, c.grad().to(Device(static_cast<DeviceType>(c.word(0)), static_cast<int>(c.word(1)))));
+}
+const autograd::Rule kTo{.name = "to", .vjp = to_vjp};
+
+Tensor transfer(const Tensor& x, Device d) {
+  const NoGrad guard;
+  const Tensor c = x.contiguous();
+  materialize(*c.impl()->cell, FlushReason::kThread);
+  const auto size = static_cast<std::int64_t>(size_of(c.dtype()));
+  std::vector<char> host(static_cast<std::size_t>(c.numel() * size));
+  const Buffer& b = *c.impl()->cell->buffer;
+  b.device().to_host(host.data(), static_cast<const char*>(b.data()) + c.impl()->offset * size,
+                     host.size(), {});
+  return from_host(host.data(), c.shape(), c.dtype(), d);
+}
+
+}  // namespace
+
+Tensor Tensor::to(Device d) const& {
+  const Device here = device();
+  if (d == here) return *this;
+  Tensor there = transfer(*this, d);
+  if (autograd::tracks(*this)) {
+    const std::int64_t back[] = {static_cast<std::int64_t>(here.type), here.index};
+    autograd::record_composite(kTo, {this}, there, {}, back);
+  }
+  return there;
+}
+
+}  // namespace flash
