@@ -203,8 +203,33 @@ void write(const Elements& e, const Formatter& format, bool summarize, int d, st
   out += ']';
 }
 
-/// "max_pool2d" → "MaxPool2dBackward0"; names of custom functions stay as their authors wrote them.
-std::string tape_name(const std::string& op) {
+/// What PyTorch calls an operation where our name for it, put into its style, is not that.
+struct TorchName {
+  std::string_view op, name;
+};
+constexpr TorchName kTorchNames[] = {
+    {"avg_pool2d", "AvgPool2DBackward0"},
+    {"batch_norm", "NativeBatchNormBackward0"},
+    {"cast", "ToCopyBackward0"},
+    {"conv2d", "ConvolutionBackward0"},
+    {"copy", "CloneBackward0"},
+    {"copy_", "CopyBackwards"},
+    {"cross_entropy", "NllLossBackward0"},
+    {"gather_rows", "EmbeddingBackward0"},
+    {"layer_norm", "NativeLayerNormBackward0"},
+    {"max_pool2d", "MaxPool2DWithIndicesBackward0"},
+    {"reshape", "ViewBackward0"},
+    {"to", "ToCopyBackward0"},
+    {"write_view", "CopySlices"},
+};
+
+/// "leaky_relu" → "LeakyReluBackward0", and PyTorch's names where they differ.
+std::string tape_name(const std::string& op, int rank) {
+  for (const TorchName& n : kTorchNames)
+    if (n.op == op) return std::string(n.name);
+  if (op == "matmul") return rank == 2 ? "MmBackward0" : "BmmBackward0";
+  if ((op == "sum" || op == "prod") && rank > 0)  // the overload with dimensions
+    return op == "sum" ? "SumBackward1" : "ProdBackward1";
   std::string s;
   bool up = true;
   for (char c : op) {
@@ -247,7 +272,7 @@ std::string Tensor::str() const {
       suffixes.push_back(type);
   }
   if (const std::string fn = grad_fn(); !fn.empty())
-    suffixes.push_back("grad_fn=<" + tape_name(fn) + ">");
+    suffixes.push_back("grad_fn=<" + tape_name(fn, dim()) + ">");
   else if (requires_grad())
     suffixes.emplace_back("requires_grad=True");
 
