@@ -477,6 +477,10 @@ class Machine {
                             maybe<std::uint8_t>(s.guard), n);
           break;
         }
+        case Op::kTable:
+          strip::table(k_.tables[s.inst.imm], maybe<std::int32_t>(s.a),
+                       static_cast<float*>(at(s.out)), n);
+          break;
         default:
           strip::compute(s.inst.op, s.inst.type, s.from,
                          {at(s.out), maybe<void>(s.a), maybe<void>(s.b), maybe<void>(s.c)}, n);

@@ -355,6 +355,10 @@ void compute(Op op, Type type, Type from, const Operands& x, int n) {
   }
 }
 
+void table(const ir::Table& t, const std::int32_t* index, float* out, int n) {
+  for (int i = 0; i < n; ++i) out[i] = t[static_cast<std::uint32_t>(index[i]) % t.size()];
+}
+
 void fill(Type type, std::uint64_t bits, void* out) {
   dispatch_number(type, [&](auto value) {
     std::memcpy(&value, &bits, sizeof value);

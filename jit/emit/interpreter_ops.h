@@ -20,9 +20,12 @@ struct Operands {
   const void* c;
 };
 
-/// Runs `op`, any but the sources, on elements 0 … n-1. `type` is the result's, `from` operand a's
-/// (operand b's for kSelect).
+/// Runs `op`, any but the sources and kTable, on elements 0 … n-1. `type` is the result's, `from`
+/// operand a's (operand b's for kSelect).
 void compute(ir::Op op, ir::Type type, ir::Type from, const Operands& x, int n);
+
+/// out[i] = t[index[i] & 7].
+void table(const ir::Table& t, const std::int32_t* index, float* out, int n);
 
 /// Fills a whole strip with one value, given as in Inst::imm.
 void fill(ir::Type type, std::uint64_t bits, void* out);

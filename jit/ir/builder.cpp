@@ -1,6 +1,7 @@
 // jit/ir/builder.cpp -- emission with hash-consing and exact constant folding
 #include "jit/ir/builder.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <optional>
@@ -368,6 +369,23 @@ Value Builder::bitcast(Value a, Type to) {
   i.op = Op::kBitcast;
   i.type = to;
   i.a = a;
+  return emit(i, true);
+}
+
+Value Builder::table(const Table& t, Value index) {
+  const Inst& x = k_.insts[static_cast<std::size_t>(index)];
+  if (x.op == Op::kConst) return f32(t[x.imm % t.size()]);
+  using Bits = std::array<std::uint32_t, std::tuple_size_v<Table>>;  // -0 and NaN are told apart
+  const auto equal = [&](const Table& u) {
+    return std::bit_cast<Bits>(u) == std::bit_cast<Bits>(t);
+  };
+  const auto at = std::find_if(k_.tables.begin(), k_.tables.end(), equal);
+  Inst i;
+  i.op = Op::kTable;
+  i.type = Type::kF32;
+  i.a = index;
+  i.imm = static_cast<std::uint64_t>(at - k_.tables.begin());
+  if (at == k_.tables.end()) k_.tables.push_back(t);
   return emit(i, true);
 }
 

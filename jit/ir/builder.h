@@ -50,6 +50,7 @@ class Builder {
   Value cast(Value a, Type to);  ///< no-op when already `to`
   Value to_pred(Value a);
   Value bitcast(Value a, Type to);
+  Value table(const Table& t, Value index);  ///< equal tables are kept once
 
  private:
   struct Slot {

@@ -114,6 +114,9 @@ inline Expr polynomial(Expr x, std::span<const double> c) {
   return r;
 }
 
+/// t[index & 7].
+inline Expr lookup(const Table& t, Expr index) { return index.with(index.b->table(t, index.v)); }
+
 /// Facts about an IEEE format that bit manipulations need.
 struct Format {
   Type bits;     ///< integer type of the same size

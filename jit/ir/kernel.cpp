@@ -2,6 +2,7 @@
 #include "jit/ir/kernel.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace flash::ir {
 namespace {
@@ -49,6 +50,9 @@ Key key_of(const Kernel& k) {
     h.add(a.step.size());
     for (const Step s : a.step) h.add(static_cast<std::uint64_t>(s));
   }
+  h.add(k.tables.size());
+  for (const Table& t : k.tables)
+    for (const float x : t) h.add(std::bit_cast<std::uint32_t>(x));
   h.add(k.insts.size());
   for (const Inst& i : k.insts) {
     h.add(static_cast<std::uint64_t>(i.op) << 16 | static_cast<std::uint64_t>(i.type) << 8 |

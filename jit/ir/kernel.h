@@ -66,6 +66,7 @@
 //                args[kArgTallies], 0 before and after a launch; nothing else in it is written.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -139,6 +140,8 @@ enum class Op : std::uint8_t {
   kWrapI8,     // kI32 → sign-extended low 8 bits
   kWrapU8,     // kI32 → zero-extended low 8 bits
   kWrapI16,    // kI32 → sign-extended low 16 bits
+  // -- tables
+  kTable,  // kF32: tables[imm][a & 7], a is kI32
   kCount
 };
 
@@ -154,8 +157,11 @@ struct Inst {
   std::int32_t access =
       -1;                  ///< kLoad, kStore: into Kernel::accesses; kReduce: the partials' access
   std::int32_t slot = -1;  ///< kScalar: word; kIota: first of 1 + axes words (offset, strides)
-  std::uint64_t imm = 0;   ///< kConst
+  std::uint64_t imm = 0;   ///< kConst: bits; kTable: into Kernel::tables
 };
+
+/// What kTable looks up: as many floats as one instruction of any vector unit can choose from.
+using Table = std::array<float, 8>;
 
 /// How an access moves when the vector axis (run or lane) advances by one, and whether it moves at
 /// all along the others: known when the kernel is built, so that code can differ.
@@ -205,6 +211,7 @@ struct Kernel {
   Mode mode = Mode::kWhole;
   std::vector<Role> axes;  ///< kGrid…, kLoop… (at least one), then one kLane if form is kColumn
   std::vector<Access> accesses;
+  std::vector<Table> tables;
   std::vector<Inst> insts;  ///< SSA values; sections hold the order
   std::vector<Section> sections;
   int words = 0;  ///< length of the ArgBlock

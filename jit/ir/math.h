@@ -1,9 +1,9 @@
 // jit/ir/math.h -- transcendental functions as kernel IR: one set of polynomials for every device
 //
 // Each function writes straight-line IR for kF32 or kF64 operands out of exact and correctly
-// rounded instructions only (add, mul, fma, div, sqrt, bit operations, selects). So every emitter
-// gives the same bits. Errors: at most 1 ULP in f32, 2 ULP in f64; NaN, ±0, ±inf and subnormals as
-// IEEE 754 / C99 Annex F say.
+// rounded instructions only (add, mul, fma, div, sqrt, bit operations, selects, tables). So every
+// emitter gives the same bits. Errors: at most 1 ULP in f32, 2 ULP in f64; NaN, ±0, ±inf and
+// subnormals as IEEE 754 / C99 Annex F say.
 #pragma once
 
 #include "jit/ir/builder.h"
@@ -15,7 +15,8 @@ Value expm1(Builder& b, Value x);
 Value log(Builder& b, Value x);
 Value log1p(Builder& b, Value x);
 Value tanh(Builder& b, Value x);
-Value sigmoid(Builder& b, Value x);  ///< 1 / (1 + exp(-x))
+Value tanh_f32(Builder& b, Value x);  ///< what tanh writes for kF32
+Value sigmoid(Builder& b, Value x);   ///< 1 / (1 + exp(-x))
 Value erf(Builder& b, Value x);
 Value sin(Builder& b,
           Value x);  ///< full range (Payne-Hanek or Cody-Waite with a large-argument path)

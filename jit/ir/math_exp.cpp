@@ -1,4 +1,4 @@
-// jit/ir/math_exp.cpp -- exp, exp2, expm1, sigmoid, tanh as kernel IR
+// jit/ir/math_exp.cpp -- exp, exp2, expm1, sigmoid and f64's tanh as kernel IR
 //
 // All start from x = n ln 2 + r with |r| <= ln(2)/2 (Cody and Waite 1980, n rounded by adding a
 // large constant, products exact by fma) and a polynomial for e^r. The polynomials are minimax in
@@ -38,10 +38,7 @@ constexpr double kExp2_64[] = {0x1.62e42fefa39efp-1,  0x1.ebfbdff82c58ep-3,  0x1
                                0x1.3b2ab6fba51a0p-7,  0x1.5d87fe7873f44p-10, 0x1.430912f75639ep-13,
                                0x1.ffcbfd4b6ddfep-17, 0x1.62c027288861ap-20, 0x1.b5232cc0d0279p-24,
                                0x1.e4bb9c3bdf3c2p-28, 0x1.ec7a7dfed7a82p-32, 0x1.e0ccac92350c0p-36};
-// (tanh(x)/x - 1) / x² in x²: on x <= 1 relative error of tanh 2^-27.7 (f32), on x <= 0.75 2^-59.2
-// (f64).
-constexpr double kTanh32[] = {-0x1.55553cp-2, 0x1.110be4p-3, -0x1.b9623ap-5, 0x1.6009a6p-6,
-                              -0x1.045ff6p-7, 0x1.2da034p-9, -0x1.77cdc6p-12};
+// (tanh(x)/x - 1) / x² in x²: on x <= 0.75 relative error of tanh 2^-59.2.
 constexpr double kTanh64[] = {
     -0x1.555555555554ap-2,  0x1.111111111046bp-3,  -0x1.ba1ba1b97e3bap-5,  0x1.664f4863eb17bp-6,
     -0x1.226e31cc7f7aap-7,  0x1.d6d348749cf9ap-9,  -0x1.7d9c7afcef8f5p-10, 0x1.35196afa54c7bp-11,
@@ -183,25 +180,23 @@ Value sigmoid(Builder& b, Value x0) {
   return select(negative, quotient * s.first * s.second, quotient).v;
 }
 
-// Small |x|: an odd polynomial. Else 1 - 2 / (e^2|x| + 1), where the subtrahend is small enough to
-// add little of its own errors.
+// f64. Small |x|: an odd polynomial. Else 1 - 2 / (e^2|x| + 1), where the subtrahend is small
+// enough to add little of its own errors.
 Value tanh(Builder& b, Value x0) {
   const Type t = b.type(x0);
-  const bool f32 = t == Type::kF32;
-  const ExpConstants& k = constants(t);
+  if (t == Type::kF32) return tanh_f32(b, x0);
   const Expr x{&b, x0};
   const Expr magnitude = abs(x);
   const Expr z = x * x;
-  const Expr odd = polynomial(z, f32 ? std::span<const double>(kTanh32) : kTanh64);
-  const Expr small = fma(odd * z, magnitude, magnitude);
+  const Expr small = fma(polynomial(z, kTanh64) * z, magnitude, magnitude);
 
-  const Expr a = at_most(magnitude, f32 ? 10 : 20);
+  const Expr a = at_most(magnitude, 20);
   const Reduced d = reduce(a + a, format(t).bias);
-  const Expr q = expm1_of_reduced(d.r, k.exp);
+  const Expr q = expm1_of_reduced(d.r, kExp64);
   const Expr scale = power(d.bits, t);
   const Expr den = fma(q, scale, scale + 1.0);
   const Expr large = literal(x, 1.0) - literal(x, 2.0) / den;
-  return copy_sign(select(magnitude < (f32 ? 1.0 : 0.75), small, large), x).v;
+  return copy_sign(select(magnitude < 0.75, small, large), x).v;
 }
 
 }  // namespace flash::ir

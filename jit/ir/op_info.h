@@ -81,6 +81,7 @@ inline constexpr std::array<OpInfo, static_cast<std::size_t>(Op::kCount)> kOps =
     {"wrap_i8", 1, Signature::kSame, type_bit(Type::kI32)},
     {"wrap_u8", 1, Signature::kSame, type_bit(Type::kI32)},
     {"wrap_i16", 1, Signature::kSame, type_bit(Type::kI32)},
+    {"table", 1, Signature::kConvert, type_bit(Type::kF32)},
 }};
 
 constexpr const OpInfo& info(Op op) { return kOps[static_cast<std::size_t>(op)]; }

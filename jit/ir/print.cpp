@@ -9,13 +9,18 @@ namespace {
 
 std::string ref(Value v) { return "%" + std::to_string(v); }
 
+std::string number(float x) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.9g", static_cast<double>(x));
+  return text;
+}
+
 std::string number(const Inst& i) {
   char text[40];
   const auto low = static_cast<std::uint32_t>(i.imm);
   switch (i.type) {
     case Type::kF32:
-      std::snprintf(text, sizeof text, "%.9g", static_cast<double>(std::bit_cast<float>(low)));
-      return text;
+      return number(std::bit_cast<float>(low));
     case Type::kF64:
       std::snprintf(text, sizeof text, "%.17g", std::bit_cast<double>(i.imm));
       return text;
@@ -34,6 +39,7 @@ std::string instruction(const Kernel& k, Value v) {
   constexpr const char* kKinds[] = {"sum", "prod", "max", "min"};
   if (i.op == Op::kReduce) s += std::string(".") + kKinds[static_cast<int>(i.reduce)];
   if (i.op == Op::kConst) s += " " + number(i);
+  if (i.op == Op::kTable) s += " #" + std::to_string(i.imm);
   if (i.slot >= 0) s += " w" + std::to_string(i.slot);
   if (i.access >= 0) s += " @" + std::to_string(i.access);
   const Value index = i.op == Op::kLoad ? i.a : i.op == Op::kStore ? i.b : kNone;
@@ -67,6 +73,11 @@ std::string to_string(const Kernel& k) {
     s += a.stored ? " out" : " in";
     s += " w" + std::to_string(a.pointer) + ", strides w" + std::to_string(a.strides) + ":";
     for (const Step step : a.step) s += std::string(" ") + kSteps[static_cast<int>(step)];
+    s += "\n";
+  }
+  for (std::size_t n = 0; n < k.tables.size(); ++n) {
+    s += "  #" + std::to_string(n) + ":";
+    for (const float x : k.tables[n]) s += " " + number(x);
     s += "\n";
   }
   for (const Section& section : k.sections) {

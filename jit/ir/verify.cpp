@@ -237,6 +237,10 @@ class Verifier {
             size_of(from) == size_of(to) && is_float(from) != is_float(to) && from != Type::kPred,
             "a bitcast goes between an int and a float of one size");
         break;
+      case Op::kTable:
+        require(from == Type::kI32, "a table's index is an i32");
+        require(i.imm < k_.tables.size(), "the table exists");
+        break;
       default:  // kCast
         require(from != to, "a cast changes the type");
         require(from != Type::kPred || to == Type::kI32, "a predicate is cast to i32 only");

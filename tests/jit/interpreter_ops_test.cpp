@@ -271,6 +271,22 @@ TEST_CASE("half precision rounds to nearest even, overflows to infinity, keeps s
                                 [](int32_t x) { return ((x & 65535) ^ 32768) - 32768; });
 }
 
+TEST_CASE("a table is looked up by the low three bits of the index") {
+  static constexpr ir::Table kTable = {0.5f, -0.0f, 1e-45f, 3, -INFINITY, NAN, 6, -7.25f};
+  std::vector<int32_t> in = int_values<int32_t>();
+  for (int32_t i = -20; i < 20; ++i) in.push_back(i);
+  check_unary<float, int32_t>(
+      "table", [](ir::Builder& b, Value x) { return b.table(kTable, x); }, in,
+      [](int32_t x) { return kTable[static_cast<std::size_t>(x & 7)]; });
+  check_unary<float, int32_t>(
+      "table of a uniform index",
+      [](ir::Builder& b, Value x) {
+        const Value flat = b.scalar(Type::kI32, ir::kArgFlags);  // 0: hoisted out of the loop
+        return b.add(b.table(kTable, flat), b.cast(x, Type::kF32));
+      },
+      in, [](int32_t x) { return 0.5f + static_cast<float>(x); });
+}
+
 TEST_CASE("predicates combine, and select takes whole values") {
   const Pairs<float> in(special_values<float>());
   for (const Target t : targets()) {

@@ -106,6 +106,21 @@ TEST_CASE("only identities that hold for every value are applied") {
   CHECK(b.sub(b.i32(0), f.n) != f.n);
 }
 
+TEST_CASE("tables are kept once, and a constant index is looked up at once") {
+  Fixture f;
+  Builder& b = f.b;
+  constexpr Table kTable = {0, 1, 2, 3, 4, 5, 6, 7};
+  Table other = kTable;
+  other[0] = -0.0f;
+  const Value first = b.table(kTable, f.n);
+  CHECK(b.table(kTable, f.n) == first);
+  CHECK(b.table(other, f.n) != first);
+  CHECK(b.table(kTable, b.add(f.n, f.n)) != first);
+  CHECK(f.nest.kernel.tables.size() == 2);
+  CHECK(f.f32(b.table(kTable, b.i32(13))) == 5);
+  CHECK(f.f32(b.table(kTable, b.i32(-1))) == 7);
+}
+
 TEST_CASE("an instruction before any section is an error") {
   Kernel k;
   Builder b(k);
@@ -115,6 +130,7 @@ TEST_CASE("an instruction before any section is an error") {
 TEST_CASE("a kernel's text shows axes, accesses and one instruction a line") {
   Fixture f;
   f.b.store(f.out, f.b.fma(f.x, f.b.f32(0.5f), f.x));
+  f.b.table({0, 1, 2, 3, 4, 5, 6, 0.5f}, f.n);
   f.nest.kernel.name = "half_more";
   const std::string text = to_string(f.nest.kernel);
   CHECK(text ==
@@ -122,19 +138,21 @@ TEST_CASE("a kernel's text shows axes, accesses and one instruction a line") {
         "  axes: loop\n"
         "  @0: f32 in w7, strides w8: unit\n"
         "  @1: f32 out w9, strides w10: unit\n"
+        "  #0: 0 1 2 3 4 5 6 0.5\n"
         "  loop:\n"
         "    %0: f32 = load @0\n"
         "    %1: i32 = bitcast %0\n"
         "    %2: f32 = const 0.5\n"
         "    %3: f32 = fma %0, %2, %0\n"
-        "    store @1 %3\n");
+        "    store @1 %3\n"
+        "    %5: f32 = table #0 %1\n");
 }
 
 TEST_CASE("keys differ by everything but the name") {
   const auto build = [](const std::function<void(Kernel&)>& change) {
     Fixture f;
     const Value v = f.b.fma(f.x, f.b.f32(2), f.b.f32(3));
-    f.b.store(f.out, v);
+    f.b.store(f.out, f.b.add(v, f.b.table({0, 1, 2, 3, 4, 5, 6, 7}, f.n)));
     // Not addresses: only their words' places are part of a kernel.
     change(f.nest.kernel);
     return key_of(f.nest.kernel);
@@ -162,6 +180,9 @@ TEST_CASE("keys differ by everything but the name") {
       [](Kernel& k) { k.insts[4].guard = 0; },
       [](Kernel& k) { k.insts[4].slot = 0; },
       [](Kernel& k) { k.insts[0].access = 1; },
+      [](Kernel& k) { k.tables[0][7] = 8; },
+      [](Kernel& k) { k.tables[0][0] = -0.0f; },
+      [](Kernel& k) { k.tables.push_back(k.tables[0]); },
       [](Kernel& k) { k.sections[0].loop = false; },
       [](Kernel& k) { std::swap(k.sections[0].body[0], k.sections[0].body[1]); },
       [](Kernel& k) {

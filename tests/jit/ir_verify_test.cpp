@@ -196,6 +196,16 @@ TEST_CASE("the verifier refuses types that an op does not take") {
     i.a = v.again;
     return i;
   });
+  bad("does not take this type", [](Valid& v) { return make(Op::kTable, Type::kI32, v.again); });
+  bad("a table's index is an i32", [](Valid& v) { return make(Op::kTable, Type::kF32, v.again); });
+  refuses("the table exists", [](Valid& v) {
+    Builder b(v.k);
+    const Value n = b.bitcast(v.again, Type::kI32);
+    Inst i = make(Op::kTable, Type::kF32, n);
+    i.imm = 1;
+    v.k.tables.resize(1);
+    v.append(2, i);
+  });
   bad("fits 32 bits", [](Valid&) {
     Inst i = make(Op::kConst, Type::kI32);
     i.imm = std::uint64_t{1} << 32;

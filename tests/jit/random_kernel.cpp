@@ -261,7 +261,7 @@ void RandomKernel::operation(bool loop) {
   static constexpr Op kCompare[] = {Op::kEq, Op::kNe, Op::kLt, Op::kLe};
   const Type t = kTypes[1 + pick(4)];
   const bool is_float = t == Type::kF32 || t == Type::kF64;
-  switch (pick(12)) {
+  switch (pick(13)) {
     case 0:
     case 1:
     case 2:
@@ -294,6 +294,11 @@ void RandomKernel::operation(bool loop) {
       Value x = any(t);  // NaNs are alike as floats, not as bits
       if (is_float) x = b.select(b.compare(Op::kEq, x, x), x, b.constant(t, 1));
       return give(b.bitcast(x, kOther[at(t)]));
+    }
+    case 11: {
+      ir::Table table;
+      for (float& x : table) x = static_cast<float>(number());
+      return give(b.table(table, any(Type::kI32)));
     }
     default: {
       if (chance(50))

@@ -54,6 +54,9 @@ void Emitter::compute(Value v, const Context& c) {
       reduce(v, get(i.a, c), mask, c);
       break;
     }
+    case Op::kTable:
+      out = simd_->table(k_.tables[i.imm], get(i.a, c));
+      break;
     case Op::kSelect:
       if (const Op op = an_.select_as[static_cast<std::size_t>(v)]; op != Op::kSelect) {
         out = simd_->lesser_or_greater(op, get(i.b, c), get(i.c, c));

@@ -225,6 +225,7 @@ Val Simd::apply(const ir::Inst& inst, Val* a, Val* b, Val* c, Dying dying) {
     case Op::kLoad:
     case Op::kStore:
     case Op::kReduce:
+    case Op::kTable:
     case Op::kCount:
       break;
   }
@@ -330,6 +331,18 @@ Val Simd::float_min_max(Op op, Val& a, Val& b) {
 Val Simd::lesser_or_greater(Op op, Val& a, Val& b) {
   const InstId id = pick(mnemonics(op), a.type);
   return id != I::kIdNone ? vertical(id, a.type, a, b) : min_max_i64(op, a, b);
+}
+
+Val Simd::table(const ir::Table& t, Val& index) {
+  // The instruction takes as many bits of an index as its register has lanes: 8, or 16 that repeat.
+  const ir::Table twice[2] = {t, t};
+  const x86::Mem m =
+      cc_.newConst(asmjit::ConstPoolScope::kLocal, twice, static_cast<std::size_t>(bytes));
+  return build(Type::kF32, index.uniform, [&](int) {
+    x86::Vec r = reg();
+    emit(I::kIdVpermps, r, in_reg(index, 0), m);
+    return r;
+  });
 }
 
 Val Simd::divide(Op op, Val& a, Val& b) {

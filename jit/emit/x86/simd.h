@@ -87,6 +87,7 @@ class Simd {
   Val apply(const ir::Inst& inst, Val* a, Val* b, Val* c, Dying dying);
   /// kMin: a < b ? a : b. kMax: a > b ? a : b.
   Val lesser_or_greater(Op op, Val& a, Val& b);
+  Val table(const ir::Table& t, Val& index);
   /// dst = combine(a, b) on registers of any width (see ReduceKind in kernel.h).
   void combine(ir::ReduceKind kind, Type t, const x86::Vec& dst, const x86::Vec& a,
                const asmjit::Operand& b);
