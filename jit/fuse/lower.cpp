@@ -105,6 +105,19 @@ Value pow_int(Builder& b, Value x, Value y) {
   return b.select(negative(b, y), small, result);
 }
 
+/// Shifts by a count outside of the register's width, which the instruction would take modulo it:
+/// nothing is left of the number, or its sign. Narrow integers lie extended in their registers, so
+/// a count between their width and the register's does that by itself.
+Value shift(Builder& b, Op op, Value x, Value count) {
+  const Type t = b.type(x);
+  const Value width = b.constant(t, t == Type::kI64 ? 64 : 32);
+  const Value inside =
+      p_and(b, b.compare(Op::kLe, zero(b, count), count), b.compare(Op::kLt, count, width));
+  if (op == Op::kShl) return b.select(inside, b.binary(op, x, count), zero(b, x));
+  const Value last = b.constant(t, t == Type::kI64 ? 63 : 31);
+  return b.binary(op, x, b.select(inside, count, last));
+}
+
 Value cast_value(Builder& b, Value v, DType from, DType to) {
   if (to == DType::kBool) return from == DType::kBool ? v : b.to_pred(v);
   const Type t = register_type(to);
@@ -218,9 +231,9 @@ Value lower_number(Builder& b, Prim op, std::span<const Value> in) {
     case Prim::kXor:
       return b.binary(Op::kXor, x, y);
     case Prim::kShl:
-      return b.binary(Op::kShl, x, y);
+      return shift(b, Op::kShl, x, y);
     case Prim::kShr:
-      return b.binary(Op::kShrA, x, y);
+      return shift(b, Op::kShrA, x, y);
     case Prim::kWhere:
       return b.select(x, y, in[2]);
     case Prim::kFma:
