@@ -75,7 +75,8 @@ const Rule kDropout{.name = "dropout", .vjp = dropout_vjp};
 }  // namespace
 
 Tensor relu(const Tensor& x) {
-  check_defined(x, "relu");
+  if (check_defined(x, "relu").dtype() == DType::kBool)
+    throw DTypeError("relu: takes numbers, not bool; convert it with to()");
   const bool on = autograd::tracks_any({&x});
   Tensor y;
   {

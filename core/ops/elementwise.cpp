@@ -51,10 +51,27 @@ Tensor float_unary(Prim op, const Tensor& x) {
   const Tensor f = as_dtype(x, DType::kF32);
   return bind(op, {&f});
 }
-/// Rounding leaves integers as they are.
+/// Rounding leaves integers as they are, in a tensor of their own.
 Tensor rounding(Prim op, const Tensor& x) {
   check_defined(x, info(op).name.data());
-  return is_floating(x.dtype()) ? bind(op, {&x}) : x;
+  const bool integer = is_integral(x.dtype()) && x.dtype() != DType::kBool;
+  return integer ? x.clone() : bind(op, {&x});
+}
+
+/// PyTorch has no differences with bool: of masks they are not what was meant.
+void refuse_bool(bool is_bool) {
+  if (is_bool)
+    throw DTypeError(
+        "sub: takes numbers, not bool; for masks use logical_xor() or logical_not(), else convert "
+        "with to()");
+}
+const Tensor& number(const Tensor& t) {
+  refuse_bool(check_defined(t, "sub").dtype() == DType::kBool);
+  return t;
+}
+Scalar number(Scalar s) {
+  refuse_bool(s.kind == Scalar::Kind::kBool);
+  return s;
 }
 
 }  // namespace
@@ -64,7 +81,6 @@ Tensor rounding(Prim op, const Tensor& x) {
   Tensor name(const Tensor& a, Scalar b) { return binary(Prim::prim, a, b, Promote::how); }        \
   Tensor name(Scalar a, const Tensor& b) { return binary(Prim::prim, a, b, Promote::how); }
 FLASH_BINARY(add, kAdd, kCommon)
-FLASH_BINARY(sub, kSub, kCommon)
 FLASH_BINARY(mul, kMul, kCommon)
 FLASH_BINARY(div, kDiv, kFloat)
 FLASH_BINARY(floor_divide, kFloorDiv, kCommon)
@@ -82,6 +98,10 @@ FLASH_BINARY(bitwise_xor, kXor, kCommon)
 FLASH_BINARY(bitwise_left_shift, kShl, kCommon)
 FLASH_BINARY(bitwise_right_shift, kShr, kCommon)
 #undef FLASH_BINARY
+
+Tensor sub(const Tensor& a, const Tensor& b) { return binary(Prim::kSub, number(a), number(b)); }
+Tensor sub(const Tensor& a, Scalar b) { return binary(Prim::kSub, number(a), number(b)); }
+Tensor sub(Scalar a, const Tensor& b) { return binary(Prim::kSub, number(a), number(b)); }
 
 // a > b is b < a: the same comparison, NaN included.
 #define FLASH_SWAPPED(name, prim)                                                    \
@@ -150,11 +170,16 @@ Tensor trunc(const Tensor& x) { return rounding(Prim::kTrunc, x); }
 
 Tensor neg(const Tensor& x) { return bind(Prim::kNeg, {&check_defined(x, "neg")}); }
 Tensor abs(const Tensor& x) { return bind(Prim::kAbs, {&check_defined(x, "abs")}); }
-Tensor square(const Tensor& x) { return mul(x, x); }
+Tensor square(const Tensor& x) {  // pow(x, 2): bool becomes i64
+  const Tensor n =
+      check_defined(x, "square").dtype() == DType::kBool ? as_dtype(x, DType::kI64) : x;
+  return mul(n, n);
+}
 Tensor reciprocal(const Tensor& x) { return div(1, x); }
 Tensor sign(const Tensor& x) {
+  if (check_defined(x, "sign").dtype() == DType::kBool) return x.clone();
   const Tensor up = gt(x, 0).to(x.dtype()), down = lt(x, 0).to(x.dtype());
-  if (!is_floating(x.dtype())) return x.dtype() == DType::kBool ? x : sub(up, down);
+  if (!is_floating(x.dtype())) return sub(up, down);
   return where(isnan(x), x, sub(up, down));
 }
 Tensor bitwise_not(const Tensor& x) { return bind(Prim::kNot, {&check_defined(x, "bitwise_not")}); }

@@ -10,7 +10,7 @@
 namespace flash {
 
 FLASH_OP2(add)
-FLASH_OP2(sub)
+FLASH_OP2(sub)  ///< of numbers: bool is refused
 FLASH_OP2(mul)
 FLASH_OP2(div)           ///< true division: integers give f32
 FLASH_OP2(floor_divide)  ///< toward -inf; integers by zero give 0
@@ -28,7 +28,7 @@ FLASH_OP2(ge)
 FLASH_OP2(bitwise_and)  ///< integers and bool
 FLASH_OP2(bitwise_or)
 FLASH_OP2(bitwise_xor)
-FLASH_OP2(bitwise_left_shift)
+FLASH_OP2(bitwise_left_shift)  ///< a count outside of the width shifts everything out
 FLASH_OP2(bitwise_right_shift)
 FLASH_OP2(logical_and)  ///< any dtype, bool result
 FLASH_OP2(logical_or)
@@ -36,8 +36,8 @@ FLASH_OP2(logical_xor)
 
 FLASH_OP(neg, (x))
 FLASH_OP(abs, (x))
-FLASH_OP(sign, (x))
-FLASH_OP(square, (x))
+FLASH_OP(sign, (x))    ///< NaN stays
+FLASH_OP(square, (x))  ///< bool becomes i64
 FLASH_OP(reciprocal, (x))
 FLASH_OP(sqrt, (x))
 FLASH_OP(rsqrt, (x))
@@ -50,7 +50,7 @@ FLASH_OP(sigmoid, (x))
 FLASH_OP(erf, (x))
 FLASH_OP(sin, (x))
 FLASH_OP(cos, (x))
-FLASH_OP(floor, (x))
+FLASH_OP(floor, (x))  ///< integers stay as they are, here and in the next three
 FLASH_OP(ceil, (x))
 FLASH_OP(round, (x))  ///< to nearest, ties to even
 FLASH_OP(trunc, (x))

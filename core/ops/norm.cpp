@@ -161,6 +161,8 @@ Tensor log_softmax(const Tensor& x, int dim) {
 }
 
 Tensor logsumexp(const Tensor& x, int dim, bool keepdim) {
+  if (x.defined() && is_integral(x.dtype()))
+    return logsumexp(as_dtype(x, DType::kF32), dim, keepdim);
   const int d = check(x, dim, "logsumexp");
   Scope scope("logsumexp");
   const bool on = autograd::tracks_any({&x});

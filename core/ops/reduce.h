@@ -24,6 +24,7 @@ FLASH_OP(std, (x, dims, keepdim, correction), const Shape& dims = {}, bool keepd
 /// Index (i64) of the first largest element along `dim`; a NaN counts as the largest.
 FLASH_OP(argmax, (x, dim, keepdim), int dim, bool keepdim = false)
 FLASH_OP(argmin, (x, dim, keepdim), int dim, bool keepdim = false)
+/// log Σ exp(x_i) along `dim`, without overflow; integers and bool become f32.
 FLASH_OP(logsumexp, (x, dim, keepdim), int dim, bool keepdim = false)
 
 /// Softmax over `dim`: exp(x_i) / Σ exp(x_j), shifted by the maximum so that it never overflows.
