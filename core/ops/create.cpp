@@ -55,11 +55,8 @@ Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
   if (o.requires_grad) t.set_requires_grad();
   return t;
 }
-Tensor full(const Shape& shape, Scalar value, DType dtype) {
-  return full(shape, value, {.dtype = dtype});
-}
-Tensor zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
-Tensor ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
+Tensor zeros(const Shape& shape, const TensorOptions& o) { return full(shape, 0, o); }
+Tensor ones(const Shape& shape, const TensorOptions& o) { return full(shape, 1, o); }
 Tensor full_like(const Tensor& t, Scalar value) {
   return full(t.shape(), value, {.dtype = t.dtype(), .device = t.device()});
 }

@@ -1,15 +1,30 @@
 // core/ops/create.h -- tensors out of nothing: constants, ranges, random numbers
 #pragma once
 
+#include <concepts>
+
 #include "../random.h"
 #include "../tensor.h"
 
 namespace flash {
 
-FLASH_API Tensor full(const Shape& shape, Scalar value, const TensorOptions& o);
-FLASH_API Tensor full(const Shape& shape, Scalar value, DType dtype = DType::kF32);
-FLASH_API Tensor zeros(const Shape& shape, DType dtype = DType::kF32);
-FLASH_API Tensor ones(const Shape& shape, DType dtype = DType::kF32);
+/// By default f32 on the CPU. A dtype stands for the options that say just that; it is a template
+/// so that `full(shape, value, {})` means the default options and not DType{}, which is bool.
+FLASH_API Tensor full(const Shape& shape, Scalar value, const TensorOptions& o = {});
+FLASH_API Tensor zeros(const Shape& shape, const TensorOptions& o = {});
+FLASH_API Tensor ones(const Shape& shape, const TensorOptions& o = {});
+template <std::same_as<DType> D>
+Tensor full(const Shape& shape, Scalar value, D dtype) {
+  return full(shape, value, TensorOptions{.dtype = dtype});
+}
+template <std::same_as<DType> D>
+Tensor zeros(const Shape& shape, D dtype) {
+  return zeros(shape, TensorOptions{.dtype = dtype});
+}
+template <std::same_as<DType> D>
+Tensor ones(const Shape& shape, D dtype) {
+  return ones(shape, TensorOptions{.dtype = dtype});
+}
 FLASH_API Tensor zeros_like(const Tensor& t);
 FLASH_API Tensor ones_like(const Tensor& t);
 FLASH_API Tensor full_like(const Tensor& t, Scalar value);
