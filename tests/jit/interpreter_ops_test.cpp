@@ -271,6 +271,55 @@ TEST_CASE("half precision rounds to nearest even, overflows to infinity, keeps s
                                 [](int32_t x) { return ((x & 65535) ^ 32768) - 32768; });
 }
 
+namespace {
+
+template <class T>
+void check_nested_logic() {
+  constexpr Op kOps[] = {Op::kAnd, Op::kOr, Op::kXor};
+  using U = std::make_unsigned_t<T>;
+  constexpr U kMask = static_cast<U>(0x5a5a0ff0123456f7);
+  const auto apply = [](Op op, U a, U b) {
+    return op == Op::kAnd ? a & b : op == Op::kOr ? a | b : a ^ b;
+  };
+  const Pairs<T> in(int_values<T>());
+  for (const Op outer : kOps)
+    for (const Op inner : kOps)
+      for (const Target t : targets()) {
+        // Registers that are read again, registers that are not, and constants in each place.
+        const auto write = [&](ir::Builder& b, Value x, Value y) {
+          const Value mask = type_of<T>() == Type::kI64 ? b.i64(static_cast<int64_t>(kMask))
+                                                        : b.i32(static_cast<int32_t>(kMask));
+          const auto nest = [&](Value u, Value v, Value w) {
+            return b.binary(outer, u, b.binary(inner, v, w));
+          };
+          const Value first = nest(b.add(x, y), b.mul(x, y), b.sub(x, y));
+          const Value second = nest(mask, first, x);
+          const Value third = b.binary(outer, b.binary(inner, mask, y), b.unary(Op::kNot, x));
+          return b.add(b.add(first, second), third);
+        };
+        const std::vector<T> got = map<T, T>(t, BinaryF(write), in.a, in.b);
+        std::size_t wrong = 0;
+        for (std::size_t i = 0; i < got.size(); ++i) {
+          const auto x = static_cast<U>(in.a[i]), y = static_cast<U>(in.b[i]);
+          const U first = apply(outer, x + y, apply(inner, x * y, x - y));
+          const U second = apply(outer, kMask, apply(inner, first, x));
+          const U third = apply(outer, apply(inner, kMask, y), ~x);
+          wrong += static_cast<U>(got[i]) != first + second + third;
+        }
+        CAPTURE(name(t));
+        CAPTURE(static_cast<int>(outer));
+        CAPTURE(static_cast<int>(inner));
+        CHECK(wrong == 0);
+      }
+}
+
+}  // namespace
+
+TEST_CASE("a bitwise operation of another keeps its operands apart") {
+  check_nested_logic<int32_t>();
+  check_nested_logic<int64_t>();
+}
+
 TEST_CASE("a table is looked up by the low three bits of the index") {
   static constexpr ir::Table kTable = {0.5f, -0.0f, 1e-45f, 3, -INFINITY, NAN, 6, -7.25f};
   std::vector<int32_t> in = int_values<int32_t>();

@@ -17,6 +17,8 @@ namespace {
 
 std::size_t at(Value v) { return static_cast<std::size_t>(v); }
 
+bool bitwise(Op op) { return op == Op::kAnd || op == Op::kOr || op == Op::kXor; }
+
 }  // namespace
 
 Analysis::Analysis(const ir::Kernel& k) {
@@ -25,6 +27,7 @@ Analysis::Analysis(const ir::Kernel& k) {
   find_items(k);
   find_places(k);
   find_min_max(k);
+  find_inner(k);
   drop_unused(k);
 
   const std::size_t n = k.insts.size();
@@ -120,7 +123,8 @@ void Analysis::each_operand(const ir::Kernel& k, Value v, F f) const {
   const Inst& i = k.insts[at(v)];
   const bool compares = i.op == Op::kSelect && select_as[at(v)] != Op::kSelect;
   for (const Value u : {compares ? kNone : i.a, i.b, i.c, i.guard})
-    if (u != kNone) f(u);
+    if (u != kNone && u != inner[at(v)]) f(u);
+  if (inner[at(v)] != kNone) each_operand(k, inner[at(v)], f);
 }
 
 void Analysis::find_min_max(const ir::Kernel& k) {
@@ -133,6 +137,23 @@ void Analysis::find_min_max(const ir::Kernel& k) {
     if (p.op != Op::kLt) continue;
     if (p.a == i.b && p.b == i.c) select_as[v] = Op::kMin;
     if (p.a == i.c && p.b == i.b) select_as[v] = Op::kMax;
+  }
+}
+
+void Analysis::find_inner(const ir::Kernel& k) {
+  inner.assign(k.insts.size(), kNone);
+  std::vector<int> reads(k.insts.size(), 0);
+  for (const ir::Section& section : k.sections)
+    for (const Value v : section.body) each_operand(k, v, [&](Value u) { ++reads[at(u)]; });
+  for (const ir::Section& section : k.sections) {
+    std::vector<bool> here(k.insts.size(), false);
+    for (const Value v : section.body) {
+      const Inst& i = k.insts[at(v)];
+      if (!bitwise(i.op) || place[at(v)] != Place::kBody) continue;
+      for (const Value u : {i.a, i.b})
+        if (here[at(u)] && reads[at(u)] == 1) inner[at(v)] = u;
+      here[at(v)] = inner[at(v)] == kNone;  // one that computes three already takes no more
+    }
   }
 }
 

@@ -35,6 +35,9 @@ struct Analysis {
   std::vector<Place> place;  ///< by value
   /// Selects that a minimum or maximum instruction computes: kMin, kMax, else kSelect.
   std::vector<ir::Op> select_as;
+  /// By value, of kAnd, kOr, kXor: an operand that is one of these too, is read nowhere else, and
+  /// is computed along with it (Place::kNowhere); kNone.
+  std::vector<ir::Value> inner;
   std::vector<bool> used_later;  ///< row-level and read in a later section
   std::vector<std::vector<int>>
       uses;  ///< [section][value]: reads by instructions placed in the body
@@ -47,6 +50,7 @@ struct Analysis {
   void find_items(const ir::Kernel& k);
   void find_places(const ir::Kernel& k);
   void find_min_max(const ir::Kernel& k);
+  void find_inner(const ir::Kernel& k);
   void drop_unused(const ir::Kernel& k);
   /// Calls f for each operand that v's code reads.
   template <class F>

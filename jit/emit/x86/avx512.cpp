@@ -81,6 +81,38 @@ class Avx512 final : public Simd {
   void blend(Type t, const x86::Vec& acc, const x86::Vec& value, Val& m, int part) override {
     cc_.k(mask(m, t, part)).emit(is_wide(t) ? I::kIdVmovapd : I::kIdVmovaps, acc, value);
   }
+  Val logic(Op outer, Val& a, Op inner, Val& b, Val& c, Dying dying) override {
+    // The instruction overwrites its first operand, the third may be memory, and its immediate is
+    // the truth table: the operands in their order stand for 0xf0, 0xcc and 0xaa.
+    const Type t = a.type;
+    const bool uniform = a.uniform && b.uniform && c.uniform;
+    struct Operand {
+      Val* v;
+      bool dies;
+      int column = 0;
+    };
+    std::array<Operand, 3> abc = {{{&a, dying.a}, {&b, dying.b}, {&c, dying.c}}};
+    std::array<Operand*, 3> order = {&abc[0], &abc[1], &abc[2]};
+    const auto reusable = [&](const Operand& x) {
+      return x.dies && x.v->fresh && x.v->uniform == uniform && !x.v->empty();
+    };
+    const auto rank = [&](const Operand* x) { return reusable(*x) ? 0 : x->v->empty() ? 2 : 1; };
+    std::stable_sort(order.begin(), order.end(),
+                     [&](const Operand* x, const Operand* y) { return rank(x) < rank(y); });
+    order[0]->column = 0xf0, order[1]->column = 0xcc, order[2]->column = 0xaa;
+    const auto evaluate = [](Op op, int x, int y) {
+      return op == Op::kAnd ? x & y : op == Op::kOr ? x | y : x ^ y;
+    };
+    const int truth = evaluate(outer, abc[0].column, evaluate(inner, abc[1].column, abc[2].column));
+    const bool overwrite = reusable(*order[0]);
+    return build(t, uniform, [&](int p) {
+      x86::Vec x = in_reg(*order[0]->v, p), r = overwrite ? x : reg();
+      if (!overwrite) copy(r, x);
+      emit(is_wide(t) ? I::kIdVpternlogq : I::kIdVpternlogd, r, in_reg(*order[1]->v, p),
+           operand(*order[2]->v, p), imm(truth));
+      return r;
+    });
+  }
   Val pred_and(Val& a, Val& b) override { return logic(I::kIdKandw, a, b); }
 
   Val first_lanes(const x86::Gp& count) override {

@@ -62,15 +62,32 @@ void Emitter::compute(Value v, const Context& c) {
         out = simd_->lesser_or_greater(op, get(i.b, c), get(i.c, c));
         break;
       }
-      [[fallthrough]];
-    default: {
-      Val* a = i.a != kNone ? &get(i.a, c) : nullptr;
-      Val* b = i.b != kNone ? &get(i.b, c) : nullptr;
-      Val* d = i.c != kNone ? &get(i.c, c) : nullptr;
-      const bool dying_a = dies(i.a), dying_b = dies(i.b), dying_c = dies(i.c);
-      out = simd_->apply(i, a, b, d, {dying_a, dying_b, dying_c});
-    }
+      out = apply(v, c);
+      break;
+    case Op::kAnd:
+    case Op::kOr:
+    case Op::kXor:
+      if (const Value u = an_.inner[static_cast<std::size_t>(v)]; u != kNone) {
+        const Value other = i.a == u ? i.b : i.a;
+        Val &a = get(other, c), &b = get(inst(u).a, c), &d = get(inst(u).b, c);
+        const bool dying_a = dies(other), dying_b = dies(inst(u).a), dying_c = dies(inst(u).b);
+        out = simd_->logic(i.op, a, inst(u).op, b, d, {dying_a, dying_b, dying_c});
+        break;
+      }
+      out = apply(v, c);
+      break;
+    default:
+      out = apply(v, c);
   }
+}
+
+Val Emitter::apply(Value v, const Context& c) {
+  const Inst& i = inst(v);
+  Val* a = i.a != kNone ? &get(i.a, c) : nullptr;
+  Val* b = i.b != kNone ? &get(i.b, c) : nullptr;
+  Val* d = i.c != kNone ? &get(i.c, c) : nullptr;
+  const bool dying_a = dies(i.a), dying_b = dies(i.b), dying_c = dies(i.c);
+  return simd_->apply(i, a, b, d, {dying_a, dying_b, dying_c});
 }
 
 void Emitter::body(std::size_t section, std::span<const Context> copies) {

@@ -140,6 +140,7 @@ class Emitter {
 
  private:
   void compute(ir::Value v, const Context& c);
+  Val apply(ir::Value v, const Context& c);
   bool dies(ir::Value v);
   void lane_offsets();
   /// Sets `head` to the elements before every store is aligned; jumps to `no` if that never is.

@@ -345,6 +345,13 @@ Val Simd::table(const ir::Table& t, Val& index) {
   });
 }
 
+Val Simd::logic(Op outer, Val& a, Op inner, Val& b, Val& c, Dying) {
+  const Type t = a.type;
+  const bool swap = b.empty();  // the memory operand comes second
+  Val x = vertical(pick(mnemonics(inner), t), t, swap ? c : b, swap ? b : c);
+  return vertical(pick(mnemonics(outer), t), t, x, a);
+}
+
 Val Simd::divide(Op op, Val& a, Val& b) {
   if (a.type == Type::kI64) return divide_i64(op, a, b);
   // The quotient of two 32-bit integers rounded to f64 truncates to the exact one: it is nearer to

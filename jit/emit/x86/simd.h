@@ -88,6 +88,8 @@ class Simd {
   /// kMin: a < b ? a : b. kMax: a > b ? a : b.
   Val lesser_or_greater(Op op, Val& a, Val& b);
   Val table(const ir::Table& t, Val& index);
+  /// outer(a, inner(b, c)) of kAnd, kOr, kXor.
+  virtual Val logic(Op outer, Val& a, Op inner, Val& b, Val& c, Dying dying);
   /// dst = combine(a, b) on registers of any width (see ReduceKind in kernel.h).
   void combine(ir::ReduceKind kind, Type t, const x86::Vec& dst, const x86::Vec& a,
                const asmjit::Operand& b);
