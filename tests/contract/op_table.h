@@ -4,6 +4,7 @@
 // (op_table.cpp) makes each call on every dtype and layout under every evaluator.
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -99,6 +100,10 @@ std::vector<Row> contraction_rows();
 std::vector<Row> pool_rows();
 std::vector<Row> loss_rows();
 std::vector<Row> all_rows();
+
+/// The tensor functions that core/tensor.h and core/ops/ declare as public; methods as
+/// Tensor::name.
+std::set<std::string> public_functions();
 
 /// A function of two operands and what its result's dtype is: for the tests of promotion.
 struct BinaryOp {

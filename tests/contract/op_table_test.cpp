@@ -21,9 +21,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <regex>
 #include <set>
 
 #include "core/primitive.h"
@@ -230,39 +227,8 @@ TEST_CASE("the table reaches every primitive that there is") {
   }
 }
 
-namespace {
-
-/// The names of tensor functions that a header of core/ declares as public.
-std::set<std::string> declared(const std::filesystem::path& header, const std::string& prefix) {
-  std::ifstream file(header);
-  REQUIRE_MESSAGE(file.good(), header.string());
-  const std::regex function(
-      R"(^(?:FLASH_API|  )(?: *)(?:Tensor&?|std::vector<Tensor>) (operator(?:[^ (]+)|\w+)\()");
-  const std::regex macro(R"(^(  )?FLASH_(?:OP|OP2|METHOD)\(([^,)]+))");
-  std::set<std::string> names;
-  std::string line;
-  std::smatch m;
-  bool in_definition = false;  // of a macro
-  while (std::getline(file, line)) {
-    const bool skip = in_definition || line.starts_with("#define");
-    in_definition = line.ends_with('\\');
-    if (skip) continue;
-    if (std::regex_search(line, m, macro))
-      names.insert((m[1].matched ? prefix : "") + m[2].str());
-    else if (std::regex_search(line, m, function))
-      names.insert((line[0] == ' ' ? prefix : "") + m[1].str());
-  }
-  return names;
-}
-
-}  // namespace
-
 TEST_CASE("every public tensor function has a row, or is named here with the reason") {
-  const std::filesystem::path core = std::filesystem::path(FLASH_SOURCE_ROOT) / "core";
-  std::set<std::string> names = declared(core / "tensor.h", "Tensor::");
-  for (const auto& entry : std::filesystem::directory_iterator(core / "ops")) {
-    if (entry.path().extension() == ".h") names.merge(declared(entry.path(), ""));
-  }
+  const std::set<std::string> names = public_functions();
   CHECK(names.size() > 120);
   const std::set<std::string> elsewhere = {
       // The tape: tests/core/autograd_test.cpp.

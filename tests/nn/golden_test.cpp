@@ -95,10 +95,7 @@ TEST_CASE("layers give PyTorch's outputs for its weights and inputs") {
   for (const Case& c : kCases) {
     CAPTURE(c.name);
     const auto fixture = read_onnx_fixture(c.name);
-    if (!fixture) {
-      MESSAGE("skipped: no golden data; set FLASH_TEST_DATA to the folder that holds golden/");
-      return;
-    }
+    if (!fixture) return;  // which has been said
     const Tensor y = c.forward(fixture->weights, fixture->inputs.at(0));
     const Tensor& want = fixture->outputs.at(0);
     REQUIRE(y.shape() == want.shape());

@@ -5,13 +5,14 @@
 // GraphProto.initializer 5; TensorProto.dims 1, data_type 2, name 8, raw_data 9.
 #include "onnx_fixture.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <stdexcept>
 #include <string_view>
+
+#include "golden_data.h"
 
 namespace flash::testing {
 namespace {
@@ -102,10 +103,8 @@ std::vector<Tensor> read_set(const std::filesystem::path& folder, const std::str
 }  // namespace
 
 std::optional<OnnxFixture> read_onnx_fixture(const std::string& name) {
-  const char* data = std::getenv("FLASH_TEST_DATA");
-  const std::filesystem::path folder = std::filesystem::path(data ? data : FLASH_TEST_DATA) /
-                                       "golden" / "onnx" / "pytorch-converted" / name;
-  if (!std::filesystem::exists(folder)) return std::nullopt;
+  const std::filesystem::path folder = test::golden("onnx/pytorch-converted/" + name);
+  if (folder.empty()) return std::nullopt;
   OnnxFixture fixture;
   std::map<int, Tensor> weights;
   each_field(read_file(folder / "model.onnx"), [&](const Field& model) {
