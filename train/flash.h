@@ -1,6 +1,10 @@
 // train/flash.h -- everything a user needs: #include <flash/flash.h>
 #pragma once
 
+#if __cplusplus < 202002L
+#error "Flash needs C++20: -std=c++20"
+#endif
+
 #include "../core/autograd/autograd.h"
 #include "../core/device.h"
 #include "../core/dtype.h"

@@ -193,7 +193,7 @@ int train_digits(const TrainDigitsOptions& options) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const Stats counted = stats();
-  std::printf("test accuracy %.2f %% (%lld pictures, loss %.4f)\n", test.accuracy * 100,
+  std::printf("test accuracy %.2f %% (%lld pictures, loss %.4f)\n", test.accuracy.value() * 100,
               static_cast<long long>(test.examples), test.loss);
   std::printf("%lld steps, %llu kernels compiled, %.1f s\n", static_cast<long long>(result.steps),
               static_cast<unsigned long long>(counted.kernels_compiled), seconds);
@@ -207,7 +207,7 @@ int train_digits(const TrainDigitsOptions& options) {
       {"seed", seed},
       {"epochs", epochs},
       {"batch_size", batch_size},
-      {"test_accuracy", test.accuracy},
+      {"test_accuracy", test.accuracy.value()},
       {"test_loss", test.loss},
       {"train_loss", train_loss},
       {"steps", result.steps},

@@ -135,7 +135,31 @@ TEST_CASE("a trainer lowers the loss, and its result says what happened") {
   std::size_t i = 0;
   for (auto& [x, y] : all)
     for (const std::int64_t label : y.to_vector<std::int64_t>()) right += classes[i++] == label;
-  CHECK(static_cast<double>(right) / 105 == doctest::Approx(metrics.accuracy));
+  CHECK(static_cast<double>(right) / 105 == doctest::Approx(metrics.accuracy.value()));
+}
+
+TEST_CASE("a fit turns gradients on for itself, and knows no accuracy of floating targets") {
+  Folder f("regression");
+  manual_seed(5);
+  const Tensor x = randn({64, 4}), y = x.sum({1}, true);
+  nn::Linear model(4, 1);
+  optim::SGD opt(model.parameters(), {.lr = 0.1});
+  data::DataLoader loader(std::make_shared<data::TensorDataset>(x, y), {.batch_size = 16});
+  train::Trainer trainer(model, opt, {.epochs = 3, .out = f.path.string(), .quiet = true});
+  trainer.set_loss(
+      [](const Tensor& output, const Tensor& target) { return mse_loss(output, target); });
+  NoGrad outside;
+  const train::FitResult result = trainer.fit(loader, &loader);
+  CHECK_FALSE(grad_enabled());
+  REQUIRE(result.epochs.size() == 3);
+  CHECK(result.epochs[2].train.loss < result.epochs[0].train.loss);
+  CHECK_FALSE(result.epochs[2].train.accuracy.has_value());
+  CHECK_FALSE(result.epochs[2].validation.value().accuracy.has_value());
+  // The history that a resume brings back has none either.
+  trainer.resume(f.path.string());
+  const train::FitResult resumed = trainer.fit(loader);
+  REQUIRE(resumed.epochs.size() == 3);
+  CHECK_FALSE(resumed.epochs[2].train.accuracy.has_value());
 }
 
 TEST_CASE("a run that was stopped at any step and resumed equals one that was not, bit for bit") {

@@ -24,7 +24,7 @@ namespace flash::data {
 
 /// Inputs and what they should give; dimension 0 of both counts examples.
 struct Batch {
-  Tensor x, y;
+  Tensor x = {}, y = {};
 };
 
 /// Random numbers for augmentation. They depend on (seed, epoch, example) only, so that a batch is

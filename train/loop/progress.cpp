@@ -16,8 +16,8 @@ std::string plain(const ProgressLine& line) {
                         static_cast<long long>(line.step), static_cast<long long>(line.steps),
                         line.loss);
   std::string out(text, static_cast<std::size_t>(n));
-  if (line.accuracy >= 0) {
-    std::snprintf(text, sizeof text, "  accuracy %.2f %%", line.accuracy * 100);
+  if (line.accuracy) {
+    std::snprintf(text, sizeof text, "  accuracy %.2f %%", *line.accuracy * 100);
     out += text;
   }
   std::snprintf(text, sizeof text, "  lr %.1e", line.lr);

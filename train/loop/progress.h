@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace flash::train {
@@ -12,7 +13,7 @@ struct ProgressLine {
   std::int64_t epoch = 0, epochs = 0;  ///< from 1
   std::int64_t step = 0, steps = 0;    ///< of this epoch
   double loss = 0;
-  double accuracy = -1;  ///< negative: not known
+  std::optional<double> accuracy = {};
   double lr = 0;
 };
 

@@ -35,12 +35,16 @@ std::int64_t count_from(const Json& json, const char* what) {
 }
 
 Json metrics(const Metrics& m) {
-  return {{"loss", number(m.loss)}, {"accuracy", number(m.accuracy)}, {"examples", m.examples}};
+  const Json accuracy = m.accuracy ? number(*m.accuracy) : Json();
+  return {{"loss", number(m.loss)}, {"accuracy", accuracy}, {"examples", m.examples}};
 }
 
 Metrics metrics_from(const Json& json) {
-  return {number_from(json.at("loss")), number_from(json.at("accuracy")),
-          count_from(json, "examples")};
+  Metrics m{number_from(json.at("loss")), {}, count_from(json, "examples")};
+  // Null where there is none; the first checkpoints had -1 there.
+  const Json& accuracy = json.at("accuracy");
+  if (!accuracy.is_null() && number_from(accuracy) >= 0) m.accuracy = number_from(accuracy);
+  return m;
 }
 
 }  // namespace

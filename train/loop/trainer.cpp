@@ -44,7 +44,9 @@ struct Meters {
     if (output.dim() == 2 && y.dim() == 1 && is_integral(y.dtype())) accuracy.update(output, y);
   }
   Metrics read() const {
-    return {loss.value(), accuracy.count() > 0 ? accuracy.value() : -1, loss.count()};
+    Metrics m{loss.value(), {}, loss.count()};
+    if (accuracy.count() > 0) m.accuracy = accuracy.value();
+    return m;
   }
   void reset() { *this = {}; }
 };
@@ -62,8 +64,8 @@ std::string line_of(const EpochResult& r, std::int64_t epochs) {
   const auto add = [&](const char* what, const Metrics& m) {
     std::snprintf(text, sizeof text, "  %sloss %.4f", what, m.loss);
     out += text;
-    if (m.accuracy < 0) return;
-    std::snprintf(text, sizeof text, "  %saccuracy %.2f %%", what, m.accuracy * 100);
+    if (!m.accuracy) return;
+    std::snprintf(text, sizeof text, "  %saccuracy %.2f %%", what, *m.accuracy * 100);
     out += text;
   };
   add("", r.train);
@@ -190,6 +192,7 @@ FitResult Trainer::fit(data::DataLoader& loader, data::DataLoader* validation) {
                      "; give the same loader to continue exactly");
   t.run.loader = identity;
   t.stop = false;
+  EnableGrad gradients;  // the caller may be inside a NoGrad
   InterruptGuard guard;
   FitResult result;
   while (t.run.place.epoch < t.options.epochs) {

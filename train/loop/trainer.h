@@ -27,55 +27,55 @@ namespace flash::train {
 /// Loss and accuracy over a loader's examples.
 struct Metrics {
   double loss = 0;
-  double accuracy = -1;  ///< negative where targets are no classes
+  std::optional<double> accuracy = {};  ///< none where targets are no classes
   std::int64_t examples = 0;
 };
 
 struct EpochResult {
   std::int64_t epoch = 0;  ///< from 1
-  Metrics train;           ///< while training, with dropout on
-  std::optional<Metrics> validation;
+  Metrics train = {};      ///< while training, with dropout on
+  std::optional<Metrics> validation = {};
   double seconds = 0;
 };
 
 struct FitResult {
-  std::vector<EpochResult> epochs;  ///< all of the run, those before a resume included
-  std::int64_t steps = 0;           ///< optimizer steps of the run
-  bool stopped = false;             ///< before its last epoch was done
-  int signal = 0;                   ///< SIGINT or SIGTERM if that stopped it
-  std::string checkpoint;           ///< the last one written; empty without `out`
+  std::vector<EpochResult> epochs = {};  ///< all of the run, those before a resume included
+  std::int64_t steps = 0;                ///< optimizer steps of the run
+  bool stopped = false;                  ///< before its last epoch was done
+  int signal = 0;                        ///< SIGINT or SIGTERM if that stopped it
+  std::string checkpoint = {};           ///< the last one written; empty without `out`
 };
 
 struct StepInfo {
   std::int64_t epoch = 0;  ///< from 1
   std::int64_t step = 0;   ///< optimizer steps so far
-  Tensor loss;             ///< computed already: reading it is cheap
+  Tensor loss = {};        ///< computed already: reading it is cheap
 };
 
 /// Called in between; any may be left out. on_step returns false to stop as Ctrl-C does.
 struct Callbacks {
-  std::function<bool(const StepInfo&)> on_step;
-  std::function<void(const EpochResult&)> on_epoch;
-  std::function<void(const std::string& path)> on_checkpoint;
+  std::function<bool(const StepInfo&)> on_step = {};
+  std::function<void(const EpochResult&)> on_epoch = {};
+  std::function<void(const std::string& path)> on_checkpoint = {};
 };
 
 struct TrainerOptions {
   std::int64_t epochs = 1;
-  std::string out;                    ///< folder for checkpoints; empty: none
+  std::string out = {};               ///< folder for checkpoints; empty: none
   std::int64_t checkpoint_every = 0;  ///< steps; at the end of each epoch in any case
   int keep = 3;                       ///< checkpoints to keep
   std::int64_t log_every = 100;       ///< steps from line to line in a pipe
   bool quiet = false;
   /// Saved with each checkpoint and compared at a resume: what must not change in between.
-  std::map<std::string, std::string> config;
+  std::map<std::string, std::string> config = {};
 };
 
 /// What a checkpoint says about itself.
 struct CheckpointInfo {
-  std::string path;
+  std::string path = {};
   std::int64_t epoch = 0;  ///< epochs begun, from 1
   std::int64_t step = 0;   ///< optimizer steps
-  std::map<std::string, std::string> config;
+  std::map<std::string, std::string> config = {};
 };
 
 /// The checkpoint that `path` names: one itself (or a file in it), or the newest whole one of a
@@ -106,7 +106,7 @@ class FLASH_API Trainer {
   void set_schedule(optim::LrScheduler& schedule);
 
   /// Trains until `epochs` are done. SIGINT or SIGTERM finish the step, save and return; a second
-  /// one ends the process.
+  /// one ends the process. Gradients are on meanwhile, also inside a NoGrad.
   FitResult fit(data::DataLoader& loader, data::DataLoader* validation = nullptr);
   /// In evaluation mode, without the tape. The loader gives one epoch.
   Metrics validate(data::DataLoader& loader);

@@ -15,7 +15,7 @@ namespace flash::metrics {
 
 /// What a meter has counted: enough to continue exactly.
 struct MeterState {
-  Tensor sum;
+  Tensor sum = {};
   std::int64_t count = 0;
 };
 

@@ -24,16 +24,16 @@ namespace flash::optim {
 
 /// Parameters that share a learning rate and a weight decay.
 struct ParamGroup {
-  std::vector<Tensor> params;
+  std::vector<Tensor> params = {};
   double lr = -1;            ///< negative: the optimizer's own
   double weight_decay = -1;  ///< negative: the optimizer's own
 };
 
 /// All an optimizer knows beside the parameters: enough to continue exactly.
 struct OptimizerState {
-  std::string kind;                       ///< "AdamW"
-  std::map<std::string, Tensor> tensors;  ///< "3.exp_avg": of parameter 3
-  std::map<std::string, double> numbers;  ///< "3.step", "group.0.lr"
+  std::string kind = {};                       ///< "AdamW"
+  std::map<std::string, Tensor> tensors = {};  ///< "3.exp_avg": of parameter 3
+  std::map<std::string, double> numbers = {};  ///< "3.step", "group.0.lr"
 };
 
 /// Base of the optimizers. Not thread-safe; one thread steps.
