@@ -2,10 +2,14 @@
 #include "apps/flash/command.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "apps/flash/devices.h"
 #include "apps/flash/predict.h"
@@ -40,6 +44,48 @@ CLI::Validator rate() {
       "X");
 }
 
+/// Levenshtein's: letters to insert, delete or replace.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = std::exchange(row[j], std::min({replaced, row[j] + 1, row[j - 1] + 1}));
+    }
+  }
+  return row[b.size()];
+}
+
+/// ": did you mean --epochs?" when the verb that was parsed has a flag two letters or less away.
+std::string nearest_flag(const CLI::App* verb, const std::string& given) {
+  while (!verb->get_subcommands().empty()) verb = verb->get_subcommands().front();
+  const std::string flag = given.substr(0, given.find('='));
+  std::string nearest;
+  std::size_t least = 3;
+  for (const CLI::Option* option : verb->get_options())
+    for (const std::string& name : option->get_lnames())
+      if (const std::size_t d = edit_distance(flag, "--" + name); d < least) {
+        least = d;
+        nearest = "--" + name;
+      }
+  return nearest.empty() ? "" : ": did you mean " + nearest + "?";
+}
+
+/// One line for what could not be parsed. CLI11 lists what it did not expect from last to first.
+std::string failure(const CLI::App* parsed, const CLI::Error& e) {
+  const std::vector<std::string> unknown = parsed->remaining(true);
+  for (const std::string& given : unknown)
+    if (given.size() > 1 && given[0] == '-')
+      return "flash: '" + given + "' is no flag here" + nearest_flag(parsed, given) + "\n";
+  if (dynamic_cast<const CLI::RequiredError*>(&e) != nullptr && !unknown.empty())
+    return "flash: '" + unknown.front() + "' is no verb here; --help lists them\n";
+  if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr && !unknown.empty())
+    return "flash: '" + unknown.front() + "' was not expected; --help lists what is\n";
+  return std::string("flash: ") + e.what() + "\n";
+}
+
 }  // namespace
 
 int run_command(int argc, char** argv) {
@@ -49,12 +95,7 @@ int run_command(int argc, char** argv) {
   app.name("flash");
   app.set_version_flag("--version", std::string("flash ") + FLASH_VERSION);
   app.require_subcommand(1);
-  app.failure_message([](const CLI::App* parsed, const CLI::Error& e) {
-    const std::vector<std::string> unknown = parsed->remaining(true);
-    if (dynamic_cast<const CLI::RequiredError*>(&e) != nullptr && !unknown.empty())
-      return "flash: '" + unknown.front() + "' is no verb here; --help lists them\n";
-    return std::string("flash: ") + e.what() + "\n";
-  });
+  app.failure_message(failure);
 
   CLI::App* train_app = app.add_subcommand("train", "Train a network");
   train_app->require_subcommand(1);
@@ -93,8 +134,8 @@ int run_command(int argc, char** argv) {
   digits
       ->add_option("--resume", t.resume,
                    "Continue exactly: the newest whole checkpoint in the folder of a run, or one "
-                   "checkpoint's folder or file. Settings not given are taken from it; --out is "
-                   "the same folder")
+                   "checkpoint's folder or file. Settings not given are taken from it. A folder "
+                   "that is empty or not there yet starts afresh; --out is the same folder")
       ->type_name("DIR|FILE");
   digits->add_option("--report", t.report, "Write accuracy, loss and counters as JSON")
       ->type_name("FILE.json");
@@ -122,6 +163,9 @@ int run_command(int argc, char** argv) {
     app.parse(argc, argv);
     if (predict_app->parsed() && p.images.empty() && p.held_out == 0)
       throw CLI::RequiredError("predict: an IMAGE or --held-out");
+    if (t.data && t.train_examples)
+      throw CLI::ValidationError("--examples",
+                                 "counts drawn digits, and --data trains on files; give one");
   } catch (const CLI::ParseError& e) {
     const int status = app.exit(e);
     return status == 0 ? 0 : 2;

@@ -162,12 +162,21 @@ int predict(const PredictOptions& options) {
   model.load_state_dict(load_weights(options.checkpoint));
   model.eval();
   std::vector<Picture> pictures;
-  for (const std::string& path : options.images)
-    pictures.push_back(fit_picture(io::read_image(path, 1), path));
+  std::vector<std::string> read, errors;
+  for (const std::string& path : options.images) {
+    try {
+      pictures.push_back(fit_picture(io::read_image(path, 1), path));
+      read.push_back(path);
+    } catch (const Error& e) {
+      errors.emplace_back(e.what());
+    }
+  }
   const std::vector<Answer> answers = ask(model, pictures);
   for (std::size_t i = 0; i < answers.size(); ++i)
-    std::printf("%s: %d  (%.2f %%)\n", options.images[i].c_str(), answers[i].digit,
+    std::printf("%s: %d  (%.2f %%)\n", read[i].c_str(), answers[i].digit,
                 answers[i].probability * 100);
+  std::fflush(stdout);
+  for (const std::string& error : errors) std::fprintf(stderr, "flash: %s\n", error.c_str());
   if (options.held_out > 0) {
     const data::DrawnDigits drawn(kDrawnSeed);
     std::vector<Picture> held;
@@ -180,7 +189,7 @@ int predict(const PredictOptions& options) {
     }
     show(held, ask(model, held), labels);
   }
-  return 0;
+  return errors.empty() ? 0 : 1;
 }
 
 }  // namespace flash::apps

@@ -13,8 +13,8 @@ struct PredictOptions {
   std::int64_t held_out = 0;
 };
 
-/// Returns the exit status; throws flash::Error. Every picture is read before the first is
-/// answered.
+/// Returns the exit status; throws flash::Error. A picture that cannot be read is a line on
+/// standard error and status 1; the others are answered.
 int predict(const PredictOptions& options);
 
 }  // namespace flash::apps

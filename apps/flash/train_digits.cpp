@@ -47,6 +47,40 @@ void check_writable_file(const std::string& path) {
   }
 }
 
+/// The checkpoint to continue, if there is one yet: a job that restarts itself names the folder of
+/// its run from the beginning. A folder of something else is a mistake, and stays as it is.
+std::optional<train::CheckpointInfo> find_start(const std::string& resume) {
+  if (resume.empty()) return {};
+  auto found = train::find_checkpoint(resume);
+  if (found || !fs::is_directory(resume) || fs::is_empty(resume)) return found;
+  for (const auto& entry : fs::directory_iterator(resume)) {
+    // Also what a run that was killed at its first checkpoint has left.
+    const std::string name = entry.path().filename().string();
+    for (const char* ours : {".checkpoint-", ".flash-probe", "model.safetensors"})
+      if (name.rfind(ours, 0) == 0) return {};
+  }
+  throw IoError("--resume: '" + resume +
+                "' has files in it and none is of a run; give the folder of a run, or a new one");
+}
+
+/// The folder of the run: a run continues in place.
+std::string choose_out(const TrainDigitsOptions& o,
+                       const std::optional<train::CheckpointInfo>& from) {
+  if (o.resume.empty()) return o.out;
+  std::string run = from ? fs::path(from->path).parent_path().string() : o.resume;
+  if (run.empty()) run = ".";
+  if (!o.out.empty() && fs::weakly_canonical(fs::absolute(o.out) / "") !=
+                            fs::weakly_canonical(fs::absolute(run) / ""))
+    throw ValueError("--out: '" + o.out + "' is not '" + run +
+                     "', where the run of --resume is; a run continues in its own folder");
+  return run;
+}
+
+bool same_bytes(const std::string& a, const std::string& b) {
+  const io::InputFile x(a), y(b);
+  return x.size() == y.size() && x.read_at(0, x.size()) == y.read_at(0, y.size());
+}
+
 struct Data {
   std::shared_ptr<data::Digits> train, test;
   std::string says;
@@ -120,14 +154,8 @@ int train_digits(const TrainDigitsOptions& options) {
   if (const Device device(options.device); device.type != DeviceType::kCpu)
     throw DeviceError("--device: '" + options.device + "' computes nothing; use cpu");
 
-  // A run's folder continues in place.
-  std::string out = options.out;
-  std::optional<train::CheckpointInfo> from;
-  if (!options.resume.empty()) {
-    from = train::find_checkpoint(options.resume);
-    if (out.empty()) out = from ? fs::path(from->path).parent_path().string() : options.resume;
-    if (out.empty()) out = ".";
-  }
+  const std::optional<train::CheckpointInfo> from = find_start(options.resume);
+  const std::string out = choose_out(options, from);
   if (!out.empty()) check_writable_folder(out);
   if (!options.report.empty()) check_writable_file(options.report);
 
@@ -136,12 +164,9 @@ int train_digits(const TrainDigitsOptions& options) {
   const auto batch_size = as_number<std::int64_t>(config, "batch-size");
   const auto seed = as_number<std::uint64_t>(config, "seed");
   const Data digits = load_data(config.at("data"), as_number<std::int64_t>(config, "examples"));
-  std::cout << "data: " << digits.says << "\n      " << digits.train->size() << " to train, "
-            << digits.test->size() << " to test\n";
 
   manual_seed(seed);
   LeNet model;
-  std::cout << model << "\n";
   data::DataLoader loader(digits.train,
                           {.batch_size = batch_size, .shuffle = true, .workers = 1, .seed = seed});
   data::DataLoader test_loader(digits.test, {.batch_size = 250});
@@ -157,8 +182,16 @@ int train_digits(const TrainDigitsOptions& options) {
                           .checkpoint_every = options.checkpoint_every.value_or(0),
                           .config = config});
   trainer.set_schedule(schedule);
-  if (from) {
-    trainer.resume(from->path);
+  // All that may be refused comes before the first line of output.
+  if (from) trainer.resume(from->path);
+  const bool finished = from && from->epoch > epochs;
+  std::cout << "data: " << digits.says << "\n      " << digits.train->size() << " to train, "
+            << digits.test->size() << " to test\n"
+            << model << "\n";
+  if (finished) {
+    std::cout << "nothing left to train: all " << epochs << " epochs of " << out
+              << " are done; a longer run needs a folder of its own\n";
+  } else if (from) {
     std::cout << "resuming from " << from->path << " (epoch " << from->epoch << ", after step "
               << from->step << ")\n";
   } else if (!options.resume.empty()) {
@@ -186,7 +219,10 @@ int train_digits(const TrainDigitsOptions& options) {
   // Saved before the test, which an impatient Ctrl-C may end.
   if (!out.empty()) {
     const std::string path = (fs::path(out) / "model.safetensors").string();
-    save(model.state_dict(), path);
+    // A run that was done already may lack them, if it was killed here.
+    if (!finished || !fs::exists(path) ||
+        !same_bytes(path, (fs::path(from->path) / "model.safetensors").string()))
+      save(model.state_dict(), path);
     std::cout << "weights: " << path << "\n";
   }
   const train::Metrics test = trainer.validate(test_loader);

@@ -115,7 +115,12 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
       {"trian digits", 2, "'trian' is no verb here; --help lists them"},
       {"train", 2, "A subcommand is required"},
       {"train letters", 2, "'letters' is no verb here; --help lists them"},
-      {"train digits --epoch 3", 2, "--epoch"},
+      {"train digits --epoch 3", 2, "'--epoch' is no flag here: did you mean --epochs?"},
+      {"train digits --colour=red 3", 2, "'--colour=red' is no flag here"},
+      {"train digits 3 4", 2, "'3' was not expected"},
+      {"predict --checkpont x y.png", 2,
+       "'--checkpont' is no flag here: did you mean --checkpoint"},
+      {"train digits --examples 9 --data x", 2, "--examples: counts drawn digits"},
       {"train digits --epochs 0", 2, "--epochs: '0' is not a whole number from 1 to 100000"},
       {"train digits --epochs 3x", 2, "--epochs: '3x' is not a whole number from 1 to 100000"},
       {"train digits --batch-size -4", 2, "--batch-size: '-4' is not a whole number from 1"},
@@ -134,6 +139,9 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
       {"train digits --report " + at + "/no/such/report.json", 1, "--report: cannot be written"},
       {"train digits --resume " + at + "/missing.json", 1, "resume: there is no file"},
       {"train digits --resume " + at + "/junk.safetensors", 1, "is no checkpoint"},
+      {"train digits --resume " + at, 1, "--resume: '" + at + "' has files in it"},
+      {"train digits --resume " + at + "/new --out " + at + "/other", 1,
+       "--out: '" + at + "/other' is not '" + at + "/new'"},
       {"predict", 2, "--checkpoint is required"},
       {"predict --checkpoint " + at + "/junk.safetensors", 2, "predict: an IMAGE or --held-out"},
       {"predict --checkpoint " + at + "/missing.safetensors " + at + "/text.png", 1,
@@ -152,6 +160,7 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
     CAPTURE(r.error);
     CHECK(r.status == row.status);
     CHECK(contains(r.error, row.says));
+    CHECK(r.out.empty());
     CHECK(r.error.rfind("flash: ", 0) == 0);
     CHECK(r.error.find('\n') == r.error.size() - 1);
   }
@@ -188,10 +197,11 @@ TEST_CASE("drawn digits are learnt, saved, reported and read back") {
   CHECK(contains(one.out, "one.pgm: 1  ("));
   f.write("text.png", "this is no picture");
   const Result both =
-      flash("predict --checkpoint " + (f / "run") + " " + (f / "one.pgm") + " " + (f / "text.png"));
+      flash("predict --checkpoint " + (f / "run") + " " + (f / "text.png") + " " + (f / "one.pgm"));
   CHECK(both.status == 1);
-  CHECK(both.out.empty());
+  CHECK(contains(both.out, "one.pgm: 1  ("));
   CHECK(contains(both.error, "text.png"));
+  CHECK(both.error.find('\n') == both.error.size() - 1);
 }
 
 TEST_CASE("equal seeds give equal weights whatever the threads, and another seed others") {
@@ -232,11 +242,25 @@ TEST_CASE("a run killed at any moment resumes to the same bytes as one that was 
   CAPTURE(signals);
   const Result last = flash(resume);
   CHECK(last.status == 0);
-  CHECK(contains(last.out, "resuming from"));
+  CHECK((contains(last.out, "resuming from") || contains(last.out, "nothing left to train")));
+  CHECK(weights == f.read("run/model.safetensors"));
+
+  // Done: tested again, and the weights are left alone.
+  const auto written = fs::last_write_time(f.path / "run/model.safetensors");
+  const Result done = flash(resume + " --out " + (f / "run") + "/");
+  CHECK(done.status == 0);
+  CHECK(contains(done.out, "nothing left to train: all 2 epochs"));
+  CHECK_FALSE(contains(done.out, "resuming from"));
+  CHECK(contains(done.out, "test accuracy"));
+  CHECK(fs::last_write_time(f.path / "run/model.safetensors") == written);
+  // Killed between the last checkpoint and the weights: they are still owed.
+  fs::remove(f.path / "run/model.safetensors");
+  CHECK(flash(resume).status == 0);
   CHECK(weights == f.read("run/model.safetensors"));
 
   const Result other = flash("train digits --batch-size 16 --resume " + (f / "run"));
   CHECK(other.status == 1);
+  CHECK(other.out.empty());
   CHECK(contains(other.error, "is of another run: batch-size 32 (here 16)"));
 }
 
