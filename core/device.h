@@ -122,6 +122,9 @@ class FLASH_API DeviceRuntime {
   virtual void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;
   virtual void synchronize(Stream stream) = 0;
 
+  /// As Evaluator::prepare_thread: makes the thread-local objects that its calls use.
+  virtual void prepare_thread() {}
+
   /// Threads that work on one launch: what the binder cuts tiles for.
   virtual int parallelism() const = 0;
 

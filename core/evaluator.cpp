@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/device.h"
 #include "core/env.h"
 #include "core/error.h"
 
@@ -49,6 +50,12 @@ void set_evaluator(std::string_view name) {
   }
   throw ValueError("set_evaluator: there is no evaluator '" + std::string(name) +
                    "'; there are: " + known);
+}
+
+void prepare_thread() {
+  ensure_installed();
+  for (auto& e : registry().all) e->prepare_thread();
+  for (const Device device : devices()) runtime(device).prepare_thread();
 }
 
 Evaluator& evaluator() {

@@ -39,6 +39,10 @@ class FLASH_API Evaluator {
   /// Fills in every result. Until the first kernel has been launched an exception leaves no trace;
   /// afterwards it means that the outputs are lost (`ran` says which).
   virtual void evaluate(const EvaluationRequest& request, bool& ran) = 0;
+  /// Called on a thread before it records anything. Thread-local objects that an evaluation uses
+  /// are made here: what a thread leaves pending is evaluated when it ends, and so they must be
+  /// destroyed after its traces, that is, made before them.
+  virtual void prepare_thread() {}
 
   // For people who look inside; an evaluator may leave them out.
   /// For each node the kernel that it would run in, -1: computed or read where it is needed, -2:
@@ -60,6 +64,8 @@ FLASH_API void set_evaluator(std::string_view name);
 /// Defined by flash.cpp, which alone knows all folders: installs every device and evaluator there
 /// is.
 void install_all();
+/// Prepares this thread for every evaluator and device; see Evaluator::prepare_thread.
+void prepare_thread();
 /// Calls install_all() once, on first use.
 void ensure_installed();
 

@@ -5,6 +5,7 @@
 
 #include "core/env.h"
 #include "core/error.h"
+#include "core/evaluator.h"
 #include "core/scope.h"
 #include "core/tensor_impl.h"
 
@@ -145,6 +146,7 @@ ThreadTraces::~ThreadTraces() {
 Trace& this_trace(Device device) {
   const int k = static_cast<int>(device.type);
   if (Trace* t = t_trace[k]) return *t;
+  prepare_thread();  // before t_owner: what its end uses must be there until then
   Traces& all = traces();
   std::lock_guard lock(all.mutex);
   Trace* t;

@@ -92,6 +92,8 @@ class JitEvaluator final : public Evaluator {
                   static_cast<double>(ns_since(start)) / 1e3);
   }
 
+  void prepare_thread() override { prepare_run(); }
+
   std::vector<std::int32_t> kernels_of(const EvaluationRequest& request) override {
     Graph g(request, fuse_);
     DeviceRuntime& device = of(request.trace.device()).device;

@@ -432,11 +432,17 @@ class Runner {
   const bool observed_ = observing();
 };
 
+Scratch& this_scratch() {
+  static thread_local Scratch scratch;
+  return scratch;
+}
+
 }  // namespace
 
+void prepare_run() { this_scratch(); }
+
 void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device, bool& ran) {
-  static thread_local Scratch scratch;
-  Runner(plan, request, device, scratch).run(ran);
+  Runner(plan, request, device, this_scratch()).run(ran);
 }
 
 }  // namespace flash::jit

@@ -73,6 +73,9 @@ class KernelSource {
 std::shared_ptr<Plan> make_plan(const EvaluationRequest& request, bool fuse, DeviceRuntime& device,
                                 KernelSource& kernels);
 
+/// Makes what run_plan() keeps for a thread.
+void prepare_run();
+
 /// Allocates and binds everything, then sets `ran` and runs. Fills the live results.
 void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device, bool& ran);
 

@@ -7,6 +7,7 @@
 #include "core/allocator.h"
 #include "core/device.h"
 #include "jit/emit/emit.h"
+#include "kernels/cpu/workspace.h"
 
 namespace flash::cpu {
 
@@ -48,6 +49,7 @@ class CpuRuntime final : public DeviceRuntime {
   void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void synchronize(Stream) override {}
+  void prepare_thread() override { prepare_workspace(); }
   int parallelism() const override;
 
  private:

@@ -16,12 +16,18 @@ struct Region {
   std::size_t bytes = 0;
 };
 
-thread_local std::array<Region, static_cast<std::size_t>(Slot::kCount)> regions;
+using Regions = std::array<Region, static_cast<std::size_t>(Slot::kCount)>;
+Regions& this_regions() {
+  static thread_local Regions regions;
+  return regions;
+}
 
 }  // namespace
 
+void prepare_workspace() { this_regions(); }
+
 void* workspace_bytes(Slot slot, std::size_t bytes) {
-  Region& region = regions[static_cast<std::size_t>(slot)];
+  Region& region = this_regions()[static_cast<std::size_t>(slot)];
   if (bytes > region.bytes || !region.data) {
     const std::size_t size = (bytes + bytes / 4 + 4095) / 4096 * 4096 + 4096;
     region.data.reset();  // first, so that the old and the new are never held together

@@ -22,6 +22,9 @@ enum class Slot : std::uint8_t {
   kCount
 };
 
+/// Makes this thread's regions, without memory yet.
+void prepare_workspace();
+
 void* workspace_bytes(Slot slot, std::size_t bytes);
 
 template <class T>
