@@ -312,8 +312,9 @@ Tensor from_vector(const std::vector<T>& values) {
 }
 FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype, Device device = {});
 
-/// Wraps the user's host memory without copying; in-place changes land in it. `release` runs when
-/// the last tensor that uses it is gone.
+/// Wraps the user's host memory without copying; in-place changes land in it once they are computed
+/// (`eval()`), at the latest when the last tensor over it is gone. `release` runs when nothing uses
+/// the memory any more.
 FLASH_API Tensor from_blob(void* data, const Shape& shape, DType dtype,
                            std::function<void()> release = {});
 FLASH_API Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType dtype,
