@@ -1,0 +1,270 @@
+// tests/contract/lifetime_test.cpp -- memory lives as long as something needs it, and no longer;
+// a failure takes exactly the values of its flush
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <vector>
+
+#include <flash/flash.h>
+
+#include "contract/op_table.h"
+
+using namespace flash;
+
+namespace {
+
+/// Runs f twice; the second time leaves as many bytes and blocks as there were before.
+void leaves_nothing(const std::function<void()>& f) {
+  f();
+  eval_all();
+  const MemoryStats before = memory_stats();
+  f();
+  eval_all();
+  const MemoryStats after = memory_stats();
+  CHECK(after.live == before.live);
+  CHECK(after.live_blocks == before.live_blocks);
+}
+
+std::vector<float> values(const Tensor& t) { return t.to_vector<float>(); }
+
+}  // namespace
+
+TEST_CASE("programs give all their memory back") {
+  for (const char* evaluator : contract::kEvaluators) {
+    CAPTURE(std::string(evaluator));
+    use_evaluator(evaluator);
+    leaves_nothing([] {  // what is recorded and never read
+      const Tensor x = randn({100, 100});
+      const Tensor y = softmax(matmul(x, x), 1);
+    });
+    leaves_nothing([] {  // and what is read
+      const Tensor x = randn({100, 100});
+      const Tensor y = softmax(matmul(x, x), 1);
+      CHECK(values(sum(y))[0] > 0);
+    });
+    leaves_nothing([] {  // forward, backward, double backward
+      Tensor w = randn({20, 20});
+      w.set_requires_grad();
+      const Tensor loss = sum(tanh(matmul(w, w)));
+      const Tensor g = grad({loss}, {w}, {}, true, true)[0];
+      sum(g * g).backward();
+      CHECK(w.grad().defined());
+    });
+    leaves_nothing([] {  // a graph that is never walked
+      Tensor w = randn({20, 20});
+      w.set_requires_grad();
+      const Tensor loss = sum(exp(w) * w);
+      loss.eval();
+    });
+    leaves_nothing([] {  // views, and writes through them
+      Tensor x = zeros({64, 64});
+      Tensor row = x[3], column = x.t()[5];
+      row.add_(1);
+      column.copy_(row);
+      x = Tensor();
+      row.eval();
+      CHECK(values(column)[9] == 1);
+      CHECK(values(row)[0] == 1);
+    });
+    leaves_nothing([] {  // a chain that runs into the trace's limit
+      Tensor x = ones({1000});
+      for (int i = 0; i < 6000; ++i) x = x * 1.0 + 0.0;
+      CHECK(values(x)[0] == 1);
+    });
+    leaves_nothing([] {  // training
+      nn::Linear model(8, 4);
+      optim::Adam opt(model.parameters());
+      for (int i = 0; i < 3; ++i) {
+        opt.zero_grad();
+        mse_loss(model(ones({2, 8})), zeros({2, 4})).backward();
+        opt.step();
+      }
+    });
+  }
+  use_evaluator("fuse");
+}
+
+TEST_CASE("memory that lives at the peak does not grow with the length of a program") {
+  use_evaluator("fuse");
+  constexpr std::int64_t kBytes = 4 << 20;
+  const auto peak = [&](int n) {
+    eval_all();
+    runtime(Device()).allocator().trim();
+    runtime(Device()).allocator().reset_peak();
+    const std::size_t start = memory_stats().live;
+    Tensor x = ones({kBytes / 4});
+    for (int i = 0; i < n; ++i) {
+      x = sin(x) + x.flip(0);
+      if (i % 3 == 0) x.eval();
+    }
+    x.eval();
+    return memory_stats().peak - start;
+  };
+  const std::size_t few = peak(6), many = peak(60);
+  CHECK(few >= kBytes);
+  CHECK(many <= few);
+}
+
+TEST_CASE("a view keeps the storage when its base is gone, and nothing does when both are") {
+  const std::uint64_t blocks = memory_stats().live_blocks;
+  Tensor view, pending;
+  {
+    Tensor base = arange(12).to(f32).view({3, 4}).clone();
+    view = base.t().slice(0, 1, 3);
+    pending = base[2] * 2;
+    base.add_(100);  // the view sees it, what was computed from the base before does not
+  }
+  CHECK(values(view) == std::vector<float>{101, 105, 109, 102, 106, 110});
+  CHECK(values(pending) == std::vector<float>{16, 18, 20, 22});
+  {
+    const Tensor narrower = view[0];
+    view = Tensor();
+    CHECK(values(narrower) == std::vector<float>{101, 105, 109});
+  }
+  pending = Tensor();
+  eval_all();
+  CHECK(memory_stats().live_blocks == blocks);
+}
+
+namespace {
+
+/// The user's memory, and how often it was given back.
+struct Blob {
+  explicit Blob(std::size_t n) : data(n) {
+    for (std::size_t i = 0; i < n; ++i) data[i] = static_cast<float>(i);
+  }
+  Tensor tensor(const Shape& s) {
+    return from_blob(data.data(), s, f32, [this] { ++released; });
+  }
+  std::vector<float> data;
+  int released = 0;
+};
+
+}  // namespace
+
+TEST_CASE("from_blob gives the memory back once, when the last that needs it is gone") {
+  Blob blob(6);
+  {
+    const Tensor t = blob.tensor({2, 3});
+    CHECK(blob.released == 0);
+    CHECK(values(t * 2) == std::vector<float>{0, 2, 4, 6, 8, 10});
+  }
+  CHECK(blob.released == 1);
+
+  Blob viewed(6);
+  {
+    Tensor view = viewed.tensor({2, 3}).t()[1];
+    CHECK(viewed.released == 0);
+    CHECK(values(view) == std::vector<float>{1, 4});
+  }
+  CHECK(viewed.released == 1);
+
+  // What is recorded needs it until it is computed; what is computed has memory of its own.
+  Blob recorded(6);
+  Tensor y = recorded.tensor({6}) + 1;
+  CHECK(recorded.released == 0);
+  recorded.data[5] = 50;  // read when it is computed
+  y.eval();
+  CHECK(recorded.released == 1);
+  CHECK(values(y) == std::vector<float>{1, 2, 3, 4, 5, 51});
+
+  // The tape needs it until the graph is gone.
+  Blob taped(6);
+  {
+    Tensor w = ones({6});
+    w.set_requires_grad();
+    Tensor loss = sum(w * taped.tensor({6}));
+    loss.eval();
+    CHECK(taped.released == 0);
+    loss.backward();
+    CHECK(values(w.grad()) == std::vector<float>{0, 1, 2, 3, 4, 5});
+  }
+  eval_all();
+  CHECK(taped.released == 1);
+
+  // Nobody reads it at all.
+  Blob unused(6);
+  { const Tensor t = exp(unused.tensor({6})); }
+  eval_all();
+  CHECK(unused.released == 1);
+}
+
+TEST_CASE("writes to a blob land in the user's memory when they are computed") {
+  Blob blob(6);
+  {
+    Tensor t = blob.tensor({2, 3});
+    const Tensor before = t * 1;
+    t.mul_(10);
+    t[1].add_(1);
+    t.eval();
+    CHECK(blob.data == std::vector<float>{0, 10, 20, 31, 41, 51});
+    CHECK(values(before) == std::vector<float>{0, 1, 2, 3, 4, 5});
+    t.fill_(7);
+    CHECK(values(t.t())[5] == 7);
+  }
+  CHECK(blob.released == 1);
+  CHECK(blob.data == std::vector<float>(6, 7));
+
+  // A write that nobody waits for still lands: the memory is somebody else's.
+  Blob written(3);
+  {
+    Tensor t = written.tensor({3});
+    t.add_(1);
+  }
+  eval_all();
+  CHECK(written.released == 1);
+  CHECK(written.data == std::vector<float>{1, 2, 3});
+}
+
+TEST_CASE("a bad index poisons the values of its flush, and no others") {
+  for (const char* evaluator : contract::kEvaluators) {
+    CAPTURE(std::string(evaluator));
+    use_evaluator(evaluator);
+    Tensor table = arange(6).to(f32).view({3, 2}).clone(), computed = table * 2,
+           counter = zeros({1});
+    eval_all();
+    const auto lookup = [&](std::int64_t i) { return sum(embedding(full({2}, i, i64), table)); };
+    CHECK(lookup(2).item() == 18);
+
+    const Tensor lost = lookup(3), with = table + 1;
+    const Tensor follows = lost * 2;
+    counter.add_(1);
+    CHECK_THROWS_AS(lost.item(), IndexError);
+    // The same plan's outputs are lost with it, each says why, and so does what uses them.
+    for (const Tensor& t : {lost, with, follows, counter}) {
+      CHECK_THROWS_WITH_AS(t.eval(), doctest::Contains("out of range"), Error);
+      CHECK_THROWS_WITH_AS((t + 1).eval(), doctest::Contains("out of range"), Error);
+    }
+    // What was there before, and what comes after, is right.
+    CHECK(values(computed) == std::vector<float>{0, 2, 4, 6, 8, 10});
+    CHECK(values(table) == std::vector<float>{0, 1, 2, 3, 4, 5});
+    CHECK(lookup(1).item() == 10);
+    CHECK_THROWS_AS(lookup(-1).item(), IndexError);
+    CHECK(lookup(0).item() == 2);
+    // A whole new value heals a lost one.
+    counter.fill_(4);
+    CHECK(values(counter) == std::vector<float>{4});
+  }
+  use_evaluator("fuse");
+  leaves_nothing([] {
+    const Tensor table = ones({3, 2});
+    const Tensor lost = embedding(full({1}, 5, i64), table) + 1;
+    CHECK_THROWS_AS(lost.eval(), IndexError);
+  });
+}
+
+TEST_CASE("when memory is out the trace stays as it was, and may be computed in smaller parts") {
+  for (const char* evaluator : {"fuse", "eager"}) {
+    CAPTURE(std::string(evaluator));
+    use_evaluator(evaluator);
+    const Tensor x = ones({4});
+    Tensor small = x + 1, more = small * 3;
+    Tensor huge = x.view({4, 1}).expand({4, std::int64_t{1} << 45}) * 2.0;  // 512 TiB
+    for (int again = 0; again < 2; ++again)
+      CHECK_THROWS_WITH_AS(small.eval(), doctest::Contains("out of memory"), OutOfMemory);
+    huge = Tensor();
+    CHECK(values(more) == std::vector<float>(4, 6));
+    CHECK(values(small) == std::vector<float>(4, 2));
+  }
+  use_evaluator("fuse");
+}
