@@ -98,4 +98,13 @@ std::string get_choice(Env variable) {
   refuse(r, text, std::string("one of ") + r.choices);
 }
 
+void check() {
+  for (const Info& r : kTable) {
+    if (r.kind == Kind::kChoice)
+      get_choice(r.id);
+    else
+      get_int(r.id);
+  }
+}
+
 }  // namespace flash::env

@@ -58,5 +58,9 @@ FLASH_API std::string get_choice(Env variable);
 /// True when the user set the variable to something not empty.
 FLASH_API bool is_set(Env variable);
 
+/// Checks every variable, so that a typing error shows at the first use of the library and not when
+/// the variable is first needed. Throws ValueError likewise.
+FLASH_API void check();
+
 }  // namespace env
 }  // namespace flash

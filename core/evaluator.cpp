@@ -29,6 +29,7 @@ void ensure_installed() {
   static thread_local bool inside = false;  // the installer itself uses the registries
   if (inside) return;
   std::call_once(once, [] {
+    env::check();
     inside = true;
     install_all();
     inside = false;

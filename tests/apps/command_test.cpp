@@ -167,6 +167,17 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
   CHECK(f.names() == before);
 }
 
+TEST_CASE("a wrong environment variable stops the command before it begins") {
+  for (const char* name : {"FLASH_LOG", "FLASH_DEBUG", "FLASH_NUM_THREADS"}) {
+    setenv(name, "xx", 1);
+    const Result r = flash("devices");
+    unsetenv(name);
+    CHECK(r.status == 1);
+    CHECK(r.out.empty());
+    CHECK(r.error.rfind("flash: " + std::string(name) + ": \"xx\" is not valid", 0) == 0);
+  }
+}
+
 TEST_CASE("drawn digits are learnt, saved, reported and read back") {
   Folder f("learn");
   const Result train = flash("train digits --examples 3000 --epochs 2 --out " + (f / "run") +

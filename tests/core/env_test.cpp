@@ -71,6 +71,15 @@ TEST_CASE("an invalid value gives one error that names the variable and what is 
   }
 }
 
+TEST_CASE("one check covers every variable, whatever first needs it") {
+  CHECK_NOTHROW(env::check());
+  for (const env::Info& row : env::table()) {
+    ScopedEnv bad(row.name, "xx");
+    CAPTURE(row.name);
+    CHECK_THROWS_WITH_AS(env::check(), doctest::Contains(row.name), ValueError);
+  }
+}
+
 TEST_CASE("every default in the table is itself valid") {
   for (const env::Info& row : env::table()) {
     ScopedEnv unset(row.name, nullptr);
