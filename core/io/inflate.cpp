@@ -23,9 +23,8 @@ struct InflateStream : z_stream {
   InflateStream(const InflateStream&) = delete;
 };
 
-}  // namespace
-
-Bytes inflate(ByteSpan packed, Deflate format, std::uint64_t limit, std::string_view path) {
+/// Unpacks all of `packed`, or until there are more than `limit` bytes.
+Bytes unpack(ByteSpan packed, Deflate format, std::uint64_t limit, std::string_view path) {
   InflateStream stream(format == Deflate::kGzip ? 15 + 16 : -15);
   Bytes out;
   std::size_t filled = 0;
@@ -37,16 +36,15 @@ Bytes inflate(ByteSpan packed, Deflate format, std::uint64_t limit, std::string_
       packed = packed.subspan(chunk);
     }
     if (out.size() == filled) {  // grow by doubling: never far beyond what was really there
-      out.resize(std::max<std::size_t>(out.size() * 2, 1 << 16));
+      const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(limit, SIZE_MAX - 1) + 1);
+      out.resize(std::min(std::max<std::size_t>(out.size() * 2, 1 << 16), most));
     }
     const std::size_t room = std::min(out.size() - filled, kChunk);
     stream.next_out = zbytes(out.data() + filled);
     stream.avail_out = static_cast<uInt>(room);
     const int status = ::inflate(&stream, Z_NO_FLUSH);
     filled += room - stream.avail_out;
-    if (filled > limit) {
-      fail(path, "unpacks to more than the " + std::to_string(limit) + " bytes it should have");
-    }
+    if (filled > limit) break;
     if (status == Z_STREAM_END) {
       const bool more = stream.avail_in != 0 || !packed.empty();
       if (!more) break;
@@ -60,6 +58,21 @@ Bytes inflate(ByteSpan packed, Deflate format, std::uint64_t limit, std::string_
   }
   out.resize(filled);
   return out;
+}
+
+}  // namespace
+
+Bytes inflate(ByteSpan packed, Deflate format, std::uint64_t limit, std::string_view path) {
+  Bytes out = unpack(packed, format, limit, path);
+  if (out.size() > limit) {
+    fail(path, "unpacks to more than the " + std::to_string(limit) + " bytes it should have");
+  }
+  return out;
+}
+
+Bytes inflate_start(ByteSpan packed, Deflate format, std::size_t bytes, std::string_view path) {
+  if (bytes == 0) return {};
+  return unpack(packed, format, bytes - 1, path);  // stops as soon as there are `bytes`
 }
 
 Bytes deflate_raw(ByteSpan bytes) {

@@ -19,6 +19,12 @@ enum class Deflate {
 FLASH_API Bytes inflate(ByteSpan packed, Deflate format, std::uint64_t limit,
                         std::string_view path);
 
+/// The first `bytes` bytes of what `packed` holds, fewer when it holds fewer. What comes behind
+/// them is not looked at. Throws IoError naming `path` when the data is damaged or truncated
+/// before.
+FLASH_API Bytes inflate_start(ByteSpan packed, Deflate format, std::size_t bytes,
+                              std::string_view path);
+
 /// Compresses into a raw stream.
 FLASH_API Bytes deflate_raw(ByteSpan bytes);
 

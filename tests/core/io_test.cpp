@@ -291,6 +291,11 @@ TEST_CASE("gzip and deflate refuse bombs, cuts and garbage") {
         "\"z\": is truncated: its compressed data ends early");
   CHECK(error_of([&] { io::inflate(packed, io::Deflate::kGzip, 1, "z"); }) ==
         "\"z\": is damaged: incorrect header check");
+  const io::Bytes start(100);
+  CHECK(io::inflate_start(packed, io::Deflate::kRaw, 100, "z") == start);
+  CHECK(io::inflate_start(cut, io::Deflate::kRaw, 100, "z") == start);  // its end is not looked at
+  CHECK(io::inflate_start(packed, io::Deflate::kRaw, zeros.size() + 1, "z") == zeros);
+  CHECK(io::inflate_start(packed, io::Deflate::kRaw, 0, "z").empty());
   CHECK(io::crc32_of(io::as_bytes("123456789")) == 0xcbf43926);  // the check value of CRC-32
 }
 

@@ -84,6 +84,22 @@ TEST_CASE("a gzipped IDX file is recognised by its bytes, and a damaged one refu
         "\"x\": is damaged: incorrect data check");
 }
 
+TEST_CASE("a gzipped IDX file is unpacked no further than its header promises") {
+  std::string plain("\0\0\x08\1\0\0\0\5hello"sv);
+  plain.resize(64 << 20);
+  const io::Bytes bomb = gzip(io::as_bytes(plain));
+  CHECK(error_of<IoError>([&] { data::parse_idx(bomb, "x"); }) ==
+        "\"x\": unpacks to more than the 13 bytes it should have");
+  const io::Bytes zeros = gzip(io::as_bytes(std::string(64 << 20, 'x')));
+  CHECK(error_of<IoError>([&] { data::parse_idx(zeros, "x"); }) ==
+        "\"x\": is not an IDX file: it does not begin with two zero bytes");
+  // Two members, the header cut in the middle: gzip files may be joined.
+  io::Bytes two = gzip(io::as_bytes(std::string_view(plain).substr(0, 6)));
+  const io::Bytes rest = gzip(io::as_bytes(std::string_view(plain).substr(6, 7)));
+  two.insert(two.end(), rest.begin(), rest.end());
+  CHECK(data::parse_idx(two, "x").shape == Shape{5});
+}
+
 TEST_CASE("a folder that is not MNIST is refused with what is missing") {
   test::ScratchFolder folder;
   CHECK(error_of<IoError>([&] { data::read_mnist(folder / "none", true); }) ==

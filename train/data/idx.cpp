@@ -20,8 +20,17 @@ std::uint32_t load_be32(io::ByteSpan bytes, std::size_t at) {
   return value;
 }
 
-/// The array of an unpacked file. `file` is consumed.
-HostArray parse_plain(io::Bytes file, std::string_view path) {
+struct Header {
+  DType dtype = DType::kU8;
+  Shape shape;
+  std::size_t size = 0;     ///< of the header itself
+  std::uint64_t bytes = 0;  ///< of the elements behind it
+};
+
+constexpr std::size_t kMaxHeader = 4 + 4 * kMaxRank;
+
+/// Reads the header from a file or from its first kMaxHeader bytes.
+Header parse_header(io::ByteSpan file, std::string_view path) {
   if (file.size() < 4 || file[0] != std::byte{0} || file[1] != std::byte{0}) {
     io::fail(path, "is not an IDX file: it does not begin with two zero bytes");
   }
@@ -36,32 +45,35 @@ HostArray parse_plain(io::Bytes file, std::string_view path) {
   }
   const auto rank = static_cast<std::size_t>(file[3]);
   if (rank > kMaxRank) io::fail(path, "has more than 8 dimensions");
-  const std::size_t header = 4 + 4 * rank;
-  if (file.size() < header) io::fail(path, "is truncated in its IDX header");
-  HostArray out;
-  out.dtype = type->second;
+  Header h{.dtype = type->second, .shape = {}, .size = 4 + 4 * rank};
+  if (file.size() < h.size) io::fail(path, "is truncated in its IDX header");
   for (std::size_t i = 0; i < rank; ++i) {
-    out.shape.push_back(static_cast<std::int64_t>(load_be32(file, 4 + 4 * i)));
+    h.shape.push_back(static_cast<std::int64_t>(load_be32(file, 4 + 4 * i)));
   }
   try {
-    check_shape(out.shape, "IDX");
+    check_shape(h.shape, "IDX");
+    h.bytes = static_cast<std::uint64_t>(bytes_of(h.shape, h.dtype, "IDX"));
   } catch (const ShapeError& e) {
     io::fail(path, e.what());
   }
-  const auto width = static_cast<std::uint64_t>(size_of(out.dtype));
-  const auto elements = static_cast<std::uint64_t>(out.shape.numel());
-  const std::uint64_t available = file.size() - header;
-  if (available % width != 0 || available / width != elements) {
-    io::fail(path, std::string(available / width < elements ? "is truncated" : "is damaged") +
-                       ": shape " + out.shape.str() + " of " + std::string(name(out.dtype)) +
-                       " does not fill the " + std::to_string(available) +
-                       " bytes behind the header");
+  return h;
+}
+
+/// The array of an unpacked file. `file` is consumed.
+HostArray parse_plain(io::Bytes file, std::string_view path) {
+  const Header h = parse_header(file, path);
+  const std::uint64_t available = file.size() - h.size;
+  if (available != h.bytes) {
+    io::fail(path, std::string(available < h.bytes ? "is truncated" : "is damaged") + ": shape " +
+                       h.shape.str() + " of " + std::string(name(h.dtype)) + " does not fill the " +
+                       std::to_string(available) + " bytes behind the header");
   }
-  file.erase(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(header));
-  out.bytes = std::move(file);
+  file.erase(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(h.size));
+  HostArray out{h.dtype, h.shape, std::move(file)};
+  const auto width = static_cast<long>(size_of(out.dtype));
   if (std::endian::native == std::endian::little && width > 1) {
-    for (auto at = out.bytes.begin(); at != out.bytes.end(); at += static_cast<long>(width)) {
-      std::reverse(at, at + static_cast<long>(width));
+    for (auto at = out.bytes.begin(); at != out.bytes.end(); at += width) {
+      std::reverse(at, at + width);
     }
   }
   return out;
@@ -71,8 +83,11 @@ bool is_gzip(io::ByteSpan file) {
   return file.size() >= 2 && file[0] == std::byte{0x1f} && file[1] == std::byte{0x8b};
 }
 
+/// Unpacks no more than the header promises: a small file may hold very much.
 io::Bytes unpack(io::ByteSpan file, std::string_view path) {
-  return io::inflate(file, io::Deflate::kGzip, file.size() * io::kMaxDeflateRatio, path);
+  const io::Bytes start = io::inflate_start(file, io::Deflate::kGzip, kMaxHeader, path);
+  const Header h = parse_header(start, path);
+  return io::inflate(file, io::Deflate::kGzip, h.size + h.bytes, path);
 }
 
 HostArray read_either(const std::filesystem::path& plain) {
