@@ -68,8 +68,9 @@ bool may_overlap(const Shape& shape, const Strides& strides) {
     int next = -1;
     std::int64_t least = 0;
     for (int i = 0; i < shape.rank(); ++i) {
+      if (shape[i] <= 1 || (done & (1u << i))) continue;  // their strides may be any number
       const std::int64_t stride = strides[i] < 0 ? -strides[i] : strides[i];
-      if (shape[i] <= 1 || (done & (1u << i)) || (next >= 0 && stride >= least)) continue;
+      if (next >= 0 && stride >= least) continue;
       next = i;
       least = stride;
     }
@@ -79,6 +80,22 @@ bool may_overlap(const Shape& shape, const Strides& strides) {
     done |= 1u << next;
   }
   return false;
+}
+
+bool fits_storage(const Shape& shape, const Strides& strides, std::int64_t offset,
+                  std::int64_t elements) {
+  for (std::int64_t size : shape)
+    if (size == 0) return true;  // nothing to reach
+  // Both only move away from the offset, so what overflows was outside already.
+  std::int64_t low = offset, high = offset;
+  for (int i = 0; i < shape.rank(); ++i) {
+    std::int64_t& end = strides[i] < 0 ? low : high;
+    std::int64_t reach = 0;
+    if (__builtin_mul_overflow(shape[i] - 1, strides[i], &reach) ||
+        __builtin_add_overflow(end, reach, &end))
+      return false;
+  }
+  return low >= 0 && high < elements;
 }
 
 int normalize_dim(int dim, int rank, const char* op) {
@@ -107,6 +124,7 @@ Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {
     }
     out[i] = y;
   }
+  check_shape(out, op);
   return out;
 }
 
@@ -124,6 +142,15 @@ void check_shape(const Shape& shape, const char* op) {
                        " has more elements than a 64-bit count holds");
     }
   }
+}
+
+std::int64_t bytes_of(const Shape& shape, DType dtype, const char* op) {
+  std::int64_t bytes = 0;
+  if (__builtin_mul_overflow(shape.numel(), size_of(dtype), &bytes)) {
+    throw ShapeError(std::string(op) + ": shape " + shape.str() + " of " +
+                     std::string(name(dtype)) + " has more bytes than a 64-bit count holds");
+  }
+  return bytes;
 }
 
 }  // namespace flash

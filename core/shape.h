@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "dtype.h"
 #include "export.h"
 
 namespace flash {
@@ -83,9 +84,17 @@ FLASH_API bool may_overlap(const Shape& shape, const Strides& strides);
 /// Throws IndexError naming `op`.
 FLASH_API int normalize_dim(int dim, int rank, const char* op);
 
+/// True when every element that (shape, strides, offset) reaches lies in [0, elements). Exact for
+/// all values: nothing overflows.
+FLASH_API bool fits_storage(const Shape& shape, const Strides& strides, std::int64_t offset,
+                            std::int64_t elements);
+
 /// The shape both operands broadcast to (NumPy's rule). Throws ShapeError naming `op`, both shapes
 /// and the dimension that does not fit.
 FLASH_API Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op);
+
+/// Bytes of a tensor; throws ShapeError naming `op` when int64 does not hold them.
+FLASH_API std::int64_t bytes_of(const Shape& shape, DType dtype, const char* op);
 
 /// Checks that `numel()` of `shape` fits into int64 and no size is negative; throws ShapeError.
 FLASH_API void check_shape(const Shape& shape, const char* op);

@@ -283,7 +283,7 @@ Tensor from_host(const void* data, const Shape& shape, DType dtype, Device devic
   check_shape(shape, "from_host");
   Tensor t = Tensor::adopt(TensorImpl::make(device, dtype, shape));
   DeviceRuntime& r = runtime(device);
-  const auto bytes = static_cast<std::size_t>(shape.numel() * size_of(dtype));
+  const auto bytes = static_cast<std::size_t>(bytes_of(shape, dtype, "from_host"));
   t.impl()->cell->buffer = Buffer::allocate(r, bytes);
   if (bytes) r.from_host(t.impl()->cell->buffer->data(), data, bytes, {});
   return t;
@@ -304,14 +304,18 @@ Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType d
     if (strides[i] < 0)
       throw ValueError("from_blob: strides " + strides.str() +
                        " must not be negative; flip() the tensor");
-    if (extent) extent += (shape[i] - 1) * strides[i];
+    std::int64_t reach = 0;
+    if (extent && (__builtin_mul_overflow(shape[i] - 1, strides[i], &reach) ||
+                   __builtin_add_overflow(extent, reach, &extent)))
+      throw ShapeError("from_blob: shape " + shape.str() + " and strides " + strides.str() +
+                       " reach farther than a 64-bit count of elements");
   }
   const bool plain = is_contiguous(shape, strides);
   const Shape storage = plain ? shape : Shape{extent};
   Tensor t = Tensor::adopt(TensorImpl::make({}, dtype, storage));
   Cell& cell = *t.impl()->cell;
-  cell.buffer = Buffer::wrap(runtime({}), data, static_cast<std::size_t>(extent * size_of(dtype)),
-                             std::move(release));
+  const auto bytes = static_cast<std::size_t>(bytes_of(storage, dtype, "from_blob"));
+  cell.buffer = Buffer::wrap(runtime({}), data, bytes, std::move(release));
   cell.pinned = true;
   return plain ? t : t.as_strided(shape, strides, 0);
 }

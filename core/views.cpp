@@ -52,18 +52,19 @@ bool view_strides(const Shape& from, const Strides& strides, const Shape& shape,
 }
 
 Shape resolve(const Tensor& t, const Shape& shape, const char* op) {
-  Shape s = shape;
+  Shape s = shape, rest = shape;
   int unknown = -1;
-  std::int64_t known = 1;
   for (int i = 0; i < s.rank(); ++i) {
-    if (s[i] == -1 && unknown < 0)
+    if (s[i] == -1 && unknown < 0) {
       unknown = i;
-    else if (s[i] < 0)
+      rest[i] = 1;
+    } else if (s[i] < 0) {
       throw ShapeError(std::string(op) + ": shape " + shape.str() +
                        " has a negative size (one -1 is allowed)");
-    else
-      known *= s[i];
+    }
   }
+  check_shape(rest, op);
+  const std::int64_t known = rest.numel();
   if (unknown >= 0 && known > 0 && t.numel() % known == 0) s[unknown] = t.numel() / known;
   if (unknown >= 0 && s[unknown] == -1 && known == 0 && t.numel() == 0)
     throw ShapeError(std::string(op) + ": the -1 of shape " + shape.str() +
@@ -155,8 +156,11 @@ Tensor Tensor::unflatten(int d, const Shape& sizes) const& {
       s.push_back(impl_->shape[i]);
       continue;
     }
-    std::int64_t known = 1;
-    for (std::int64_t x : sizes) known *= x == -1 ? 1 : x;
+    Shape rest = sizes;
+    for (int j = 0; j < rest.rank(); ++j)
+      if (rest[j] == -1) rest[j] = 1;
+    check_shape(rest, "unflatten");
+    const std::int64_t known = rest.numel();
     for (std::int64_t x : sizes) s.push_back(x == -1 && known > 0 ? impl_->shape[i] / known : x);
   }
   return view(s);
@@ -250,6 +254,7 @@ Tensor Tensor::expand(const Shape& want) const& {
                                    : static_cast<std::uint64_t>(dim_of(impl_->dims, d));
     dims |= from << (4 * i);
   }
+  check_shape(s, "expand");
   const ViewKind kind = impl_->view == ViewKind::kDims ? ViewKind::kDims : ViewKind::kStrided;
   return make(*this, s, st, impl_->offset, kind, dims, {.kind = ViewOp::kExpand, .a = {}});
 }
@@ -297,7 +302,7 @@ Tensor Tensor::slice(int d, std::int64_t start, std::int64_t stop, std::int64_t 
   Strides st = strides();
   const std::int64_t offset = impl_->offset + (length > 0 ? first * st[d] : 0);
   s[d] = length;
-  st[d] *= step;
+  if (length > 1) st[d] *= step;  // what nothing walks may overflow
   if (length == n && step == 1) {
     return make(*this, s, st, impl_->offset, impl_->view, impl_->dims,
                 {.kind = ViewOp::kSlice, .dim = d, .start = 0, .step = 1, .a = {}});
@@ -333,8 +338,9 @@ Tensor Tensor::unfold(int d, std::int64_t size, std::int64_t step) const& {
   Strides st = strides();
   s[d] = (n - size) / step + 1;
   s.push_back(size);
+  check_shape(s, "unfold");
   st.push_back(st[d]);
-  st[d] *= step;
+  if (s[d] > 1) st[d] *= step;  // what nothing walks may overflow
   return make(*this, s, st, impl_->offset, ViewKind::kStrided, 0,
               {.kind = ViewOp::kUnfold, .dim = d, .step = step, .size = size, .a = {}});
 }
@@ -345,9 +351,7 @@ Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset
   if (s.rank() != st.rank())
     throw ShapeError("as_strided: shape " + s.str() + " and strides " + st.str() +
                      " differ in rank");
-  std::int64_t low = offset, high = offset;
-  for (int i = 0; i < s.rank(); ++i) (st[i] < 0 ? low : high) += (s[i] - 1) * st[i];
-  if (s.numel() > 0 && (low < 0 || high >= impl_->cell->shape.numel()))
+  if (!fits_storage(s, st, offset, impl_->cell->shape.numel()))
     throw IndexError("as_strided: shape " + s.str() + ", strides " + st.str() + ", offset " +
                      std::to_string(offset) + " leave the storage of " +
                      std::to_string(impl_->cell->shape.numel()) + " elements");

@@ -151,7 +151,10 @@ Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape
                          std::string(name(in[2]->dtype())) + "; convert one with to()");
     }
   }
-  Tensor out = record(op, in, attrs, shape ? *shape : infer_shape(op, in, attrs), dtype, device);
+  if (shape) check_shape(*shape, p.name.data());
+  const Shape result = shape ? *shape : infer_shape(op, in, attrs);
+  bytes_of(result, dtype, p.name.data());  // from here on bytes are counted without checks
+  Tensor out = record(op, in, attrs, result, dtype, device);
   for (const Tensor* t : in)
     if (autograd::tracks(*t)) {
       autograd::record(op, in, attrs, out);
@@ -161,7 +164,6 @@ Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape
 }
 
 Tensor bind_source(Prim op, const Shape& shape, DType dtype, Device device, Attrs attrs) {
-  check_shape(shape, info(op).name.data());
   return bind(op, {}, attrs, &shape, dtype, device);
 }
 

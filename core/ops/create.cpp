@@ -49,6 +49,7 @@ Tensor scalar_tensor(Scalar value, DType dtype) { return scalar_on(value, dtype,
 
 Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
   check_shape(shape, "full");
+  bytes_of(shape, o.dtype, "full");
   const Tensor v = scalar_on(value, o.dtype, o.device);
   const Tensor* in = &v;
   Tensor t = bind(Prim::kExpand, {&in, 1}, {}, &shape);

@@ -19,7 +19,8 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     Shape s = tensors[i].shape(), first = tensors[0].shape();
     bool fits = s.rank() == first.rank();
     if (fits) {
-      shape[d] += s[d];
+      if (__builtin_add_overflow(shape[d], s[d], &shape[d]))
+        throw ShapeError("cat: the tensors have more elements than a 64-bit count holds");
       s[d] = first[d] = 0;
       fits = s == first;
     }
@@ -73,7 +74,10 @@ Tensor pad(const Tensor& x, const Shape& widths, Scalar value) {
   Shape shape = x.shape();
   for (int i = 0; i < widths.rank(); ++i) {
     if (widths[i] < 0) throw ValueError("pad: widths must not be negative: " + widths.str());
-    shape[x.dim() - 1 - i / 2] += widths[i];
+    std::int64_t& size = shape[x.dim() - 1 - i / 2];
+    if (__builtin_add_overflow(size, widths[i], &size))
+      throw ShapeError("pad: " + x.shape().str() + " with widths " + widths.str() +
+                       " has more elements than a 64-bit count holds");
   }
   Tensor out = full(shape, value, {.dtype = x.dtype(), .device = x.device()});
   Tensor inner = out;

@@ -7,6 +7,9 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/ops/create.h"
+#include "core/ops/shape_ops.h"
+#include "core/tensor.h"
 
 using namespace flash;
 
@@ -80,4 +83,63 @@ TEST_CASE("sizes that are negative or too many are refused") {
   CHECK_THROWS_AS(check_shape({big, big}, "zeros"), ShapeError);
   CHECK_THROWS_AS(check_shape({big, 0, big}, "zeros"), ShapeError);  // its strides overflow
   CHECK_NOTHROW(check_shape({big, big / 4}, "zeros"));
+}
+
+TEST_CASE("no shape is made whose elements or bytes a 64-bit count does not hold") {
+  const std::int64_t huge = std::int64_t{1} << 62, big = std::int64_t{1} << 32;
+  const Tensor one = zeros({1});
+  CHECK_THROWS_WITH_AS(one.expand({huge, 4}),
+                       "expand: shape [4611686018427387904, 4] has more elements than a 64-bit "
+                       "count holds",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(one.expand({big, 1}) + one.expand({1, big}),
+                       "add: shape [4294967296, 4294967296] has more elements than a 64-bit count "
+                       "holds",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(one.expand({huge}).clone(),
+                       doctest::Contains("shape [4611686018427387904] of f32 has more bytes than "
+                                         "a 64-bit count holds"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(
+      zeros({huge}),
+      "full: shape [4611686018427387904] of f32 has more bytes than a 64-bit count holds",
+      ShapeError);
+  CHECK_THROWS_AS(zeros({0}).view({huge, 4}), ShapeError);
+  CHECK_THROWS_AS(zeros({0}).view({huge, 4, -1}), ShapeError);
+  CHECK_THROWS_AS(zeros({0, 2}).unflatten(0, {huge, 4}), ShapeError);
+  CHECK_THROWS_AS(one.expand({huge}).unfold(0, huge / 2, 1), ShapeError);
+  CHECK_THROWS_AS(cat({one.expand({huge}), one.expand({huge})}), ShapeError);
+  CHECK_THROWS_AS(pad(one, {INT64_MAX, 1}), ShapeError);
+  CHECK_THROWS_AS(from_host(nullptr, {huge}, DType::kF32), ShapeError);
+  CHECK(one.expand({huge}).numel() == huge);  // takes no memory
+}
+
+TEST_CASE("a tensor that no memory holds is refused with its size") {
+  const Tensor x = zeros({std::int64_t{1} << 58});
+  CHECK_THROWS_WITH_AS(x.eval(), doctest::Contains("1 EiB"), OutOfMemory);
+}
+
+TEST_CASE("an index map must stay inside its storage, whatever its numbers") {
+  const std::int64_t least = INT64_MIN, most = INT64_MAX;
+  const Tensor x = zeros({16});
+  CHECK_THROWS_WITH_AS(x.as_strided({1000}, {-1}, least), doctest::Contains("16 elements"),
+                       IndexError);
+  CHECK_THROWS_AS(x.as_strided({4000000}, {-1}, least), IndexError);
+  CHECK_THROWS_AS(x.as_strided({5}, {std::int64_t{1} << 62}, 0), IndexError);
+  CHECK_THROWS_AS(x.as_strided({3, 3}, {most, most}, 2), IndexError);
+  CHECK_THROWS_AS(x.as_strided({2}, {least}, most), IndexError);
+  CHECK_NOTHROW(x.as_strided({1, 4}, {least, -5}, 15));  // a single index takes no step
+  CHECK(fits_storage({4, 1}, {-5, most}, 15, 16));
+  CHECK_FALSE(fits_storage({4, 1}, {-5, most}, 14, 16));
+  CHECK_FALSE(fits_storage({}, {}, 16, 16));
+  CHECK(fits_storage({0}, {1}, 99, 16));
+
+  float data[3] = {1, 2, 3};
+  CHECK_THROWS_WITH_AS(
+      from_blob(data, {3}, Strides{std::int64_t{1} << 62}, DType::kF32),
+      "from_blob: shape [3] and strides [4611686018427387904] reach farther than a 64-bit count "
+      "of elements",
+      ShapeError);
+  CHECK_THROWS_AS(from_blob(data, {3}, Strides{std::int64_t{1} << 60}, DType::kF32), ShapeError);
+  CHECK(from_blob(data, {2}, Strides{2}, DType::kF32).sum().item<float>() == 4);
 }
