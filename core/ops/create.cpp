@@ -1,6 +1,7 @@
 // core/ops/create.cpp -- constants, ranges and random tensors
 #include "core/ops/create.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <numbers>
@@ -72,6 +73,13 @@ Tensor iota(std::int64_t n, std::int64_t start, std::int64_t step) {
   const std::int64_t attrs[] = {0, start, step};
   return bind_source(Prim::kIota, {n}, DType::kI64, {}, attrs);
 }
+
+/// `n` as a count of 64-bit integers; throws ShapeError where they are too many.
+std::int64_t arange_count(__int128 n) {
+  if (n > INT64_MAX / 8)
+    throw ShapeError("arange: the range has more elements than a 64-bit count of bytes holds");
+  return static_cast<std::int64_t>(n);
+}
 }  // namespace
 
 Tensor arange(Scalar start, Scalar end, Scalar step) {
@@ -82,11 +90,14 @@ Tensor arange(Scalar start, Scalar end, Scalar step) {
                        step.kind != Scalar::Kind::kFloat;
   if (width / step.to_double() < 0) throw ValueError("arange: the step leads away from the end");
   if (integer) {
-    const std::int64_t s = step.to_int(), w = end.to_int() - start.to_int();
-    return iota((w + s - (s > 0 ? 1 : -1)) / s, start.to_int(), s);
+    // The distance of two 64-bit numbers has 65 bits.
+    const std::int64_t s = step.to_int();
+    const __int128 w = static_cast<__int128>(end.to_int()) - start.to_int();
+    return iota(arange_count((w + s - (s > 0 ? 1 : -1)) / s), start.to_int(), s);
   }
-  const auto n = static_cast<std::int64_t>(std::ceil(width / step.to_double()));
-  const Tensor i = iota(n, 0, 1).to(DType::kF64);
+  const double count = std::ceil(width / step.to_double());
+  const Tensor i =
+      iota(arange_count(static_cast<__int128>(std::min(count, 0x1p63))), 0, 1).to(DType::kF64);
   return add(mul(i, step), start).to(DType::kF32);
 }
 Tensor arange(Scalar end) {
@@ -104,6 +115,7 @@ Tensor linspace(double start, double end, std::int64_t steps, DType dtype) {
 }
 
 Tensor eye(std::int64_t n, DType dtype) {
+  check_shape({n, n}, "eye");
   const Tensor i = iota(n, 0, 1);
   return eq(i.unsqueeze(1), i.unsqueeze(0)).to(dtype);
 }

@@ -43,7 +43,13 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
     return Shape(
         std::span<const std::int64_t>(t.shape().data(), static_cast<std::size_t>(t.dim() - 2)));
   };
-  Shape shape = broadcast_shapes(batch(x), batch(y), "matmul");
+  Shape shape;
+  try {
+    shape = broadcast_shapes(batch(x), batch(y), "matmul");
+  } catch (const ShapeError&) {
+    throw ShapeError("matmul: shapes " + shapes(a, b) + " do not fit (the batch dimensions are " +
+                     batch(x).str() + " and " + batch(y).str() + ")");
+  }
   // A matrix on the right serves all batches: one tall product instead of many small ones.
   if (y.dim() == 2 && x.dim() > 2) {
     const Tensor flat =

@@ -90,7 +90,7 @@ Tensor pad(const Tensor& x, const Shape& widths, Scalar value) {
 }
 
 Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype) {
-  if (!index.defined() || !is_integral(index.dtype()))
+  if (!is_integral(check_defined(index, "one_hot").dtype()))
     throw DTypeError("one_hot: the index must be an integer tensor");
   if (classes < 1) throw ValueError("one_hot: at least one class is wanted");
   return eq(index.unsqueeze(-1), arange(classes)).to(dtype);
