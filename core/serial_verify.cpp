@@ -250,8 +250,7 @@ class Verifier {
     need(fits, "its value does not broadcast to what it writes");
   }
 
-  // -- leaf kernels
-  // ---------------------------------------------------------------------------------
+  // -- leaf kernels -----------------------------------------------------------
   /// Windows of `k` elements, `dilation` apart, that fit into a padded length; −1 if none does.
   static std::int64_t windows(std::int64_t length, std::int64_t k, std::int64_t stride,
                               std::int64_t pad, std::int64_t dilation) {

@@ -33,8 +33,7 @@ class KernelBuilder {
   }
 
  private:
-  // -- domain
-  // ---------------------------------------------------------------------------------------
+  // -- domain -----------------------------------------------------------------
   void make_parts() {
     auto& parts = out_.spec.parts;
     if (group_.kind == GroupKind::kUpdate) {
@@ -87,8 +86,7 @@ class KernelBuilder {
     }
   }
 
-  // -- axes
-  // -----------------------------------------------------------------------------------------
+  // -- axes -------------------------------------------------------------------
   /// Shape and strides, as numbers of this trace; what is concluded from them is part of the key.
   void strides_of(NodeId node, NodeId view, Shape& shape, Strides& strides) const {
     if (view != kNoNode && g_.node(view).op == Prim::kUpdate) {
@@ -193,8 +191,7 @@ class KernelBuilder {
     return false;
   }
 
-  // -- words
-  // ----------------------------------------------------------------------------------------
+  // -- words ------------------------------------------------------------------
   int word() { return out_.spec.words++; }
   int words(int n) {
     const int first = out_.spec.words;
@@ -269,8 +266,7 @@ class KernelBuilder {
     return false;
   }
 
-  // -- emission
-  // -------------------------------------------------------------------------------------
+  // -- emission ---------------------------------------------------------------
   ir::Value index_scalar(ScalarWord w) { return b_.scalar(ir::Type::kI64, scalar_word(w)); }
 
   /// Index along one axis, as a kI64 value.

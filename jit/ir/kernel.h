@@ -13,15 +13,13 @@
 //                A kernel without reductions (a map) is kRow with exactly one loop axis and one
 //                loop section; its run may be cut in chunks, one tile each.
 // FORM kColumn   Reductions whose last non-unit axis is kept: vector lanes go along the lane axis,
-// all
-//                loop axes are walked one index at a time. A row-level value is one value *per
-//                lane*.
+//                all loop axes are walked one index at a time. A row-level value is one value
+//                *per lane*.
 //
-// SECTIONS       A kLoop section runs its body once for every index of the loop axes; a kRow
-// section
+// SECTIONS       A loop section runs its body once for every index of the loop axes; a row section
 //                once a grid point (kColumn: once for every lane of a grid point). A value defined
-//                in a kLoop section is visible to later instructions of that section only; a value
-//                defined in a kRow section, to everything later. kReduce stands in a kLoop section
+//                in a loop section is visible to later instructions of that section only; a value
+//                defined in a row section, to everything later. kReduce stands in a loop section
 //                and defines a row-level value, visible after that section.
 //
 // ABI            void kernel(const Word* args, int64 tile_begin, int64 tile_end)
@@ -31,20 +29,20 @@
 //                extents do nothing, but row sections still run for each grid point (a sum over
 //                nothing is 0).
 //
-// REDUCTION TREE (part of an op's meaning; the same in every emitter, whatever vector width or
-// threads)
+// REDUCTION TREE (part of an op's meaning: the same in every emitter, for all vector widths and
+// numbers of threads)
 //   Let r = the extent of the last loop axis (the run), o = the product of the other loop axes. For
 //   each outer index 0…o-1 in row-major order the run is cut into blocks of B elements (the last
 //   one shorter).
 //     kRow:    B = kRowBlock. A block has L = lanes(type) virtual lanes, all starting at the
-//     identity;
-//              element j of the block is combined into lane j % L in order of j; then lanes fold in
-//              halves: lane[i] = combine(lane[i], lane[i + h]) for h = L/2 … 1.
+//              identity; element j of the block is combined into lane j % L in order of j; then
+//              lanes fold in halves: lane[i] = combine(lane[i], lane[i + h]) for h = L/2 … 1.
 //     kColumn: B = kColumnBlock. One accumulator (for every lane of the lane axis) starts at the
 //              identity and combines the block's elements in order.
 //   Block results are combined pairwise in order of the blocks with a binary counter: push block k:
-//     level = 0; v = result; while (bit `level` of k is set) { v = combine(stack[level], v);
-//     ++level; } stack[level] = v.
+//     level = 0; v = result;
+//     while (bit `level` of k is set) { v = combine(stack[level], v); ++level; }
+//     stack[level] = v.
 //   At the end (n blocks): v = identity if n == 0, else start with the stack entry of the lowest
 //   set bit of n and, going up, v = combine(stack[bit], v) for each further set bit. combine(a, b)
 //   is the scalar op (kAdd, kMul, kMax, kMin) with the earlier operand first. Identities: kSum +0,
@@ -88,12 +86,12 @@ enum class Op : std::uint8_t {
   kConst,   // imm: the value's bits (32-bit types in the low half, the rest 0); not kPred
   kScalar,  // slot: args[slot], same bits as kConst; not kPred
   kIota,    // kI64: args[iota.offset] + Σ index(axis) * args[iota.strides + axis] (see Index)
-  kLoad,    // access; a = optional kI64 element index times element size, added; guard = optional
-            // kPred:
-            // where false the lane is 0 and memory is not touched
-  kStore,  // access; a = value; b = optional kI64 index as in kLoad; guard = optional kPred. Narrow
-           // ints
-           // (bool too) take the low bits, f16 and bf16 are rounded as by kRoundF16, kRoundBF16
+  // access; a = optional kI64 element index, times the element size added to the address;
+  // guard = optional kPred: where it is false the lane is 0 and memory is not touched
+  kLoad,
+  // access; a = value; b = optional kI64 index as in kLoad; guard = optional kPred. Narrow ints
+  // (bool too) take the low bits, f16 and bf16 are rounded as by kRoundF16 and kRoundBF16
+  kStore,
   kReduce,  // reduce; a = value; guard = optional kPred: false leaves the lane as it is
   // -- float and integer arithmetic (integers wrap)
   kAdd,
@@ -131,8 +129,9 @@ enum class Op : std::uint8_t {
   kPNot,
   kSelect,  // a = kPred, b where true, c where false
   // -- conversions; `type` is the target
-  kCast,  // kI32↔kI64 (sign-extend / low half), ints → floats (nearest even), kF32↔kF64 (nearest
-  // even), floats → ints (toward zero; NaN and out of range → INT_MIN), kPred → kI32 0/1
+  // kI32↔kI64 (sign-extend / low half), ints → floats (nearest even), kF32↔kF64 (nearest even),
+  // floats → ints (toward zero; NaN and out of range → INT_MIN), kPred → kI32 0 or 1
+  kCast,
   kToPred,    // kI32, kI64, floats: != 0 (NaN is true)
   kBitcast,   // kI32↔kF32, kI64↔kF64
   kRoundF16,  // kF32 → the nearest f16, as kF32 (ties to even, overflow → inf, subnormals kept)

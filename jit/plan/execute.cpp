@@ -14,9 +14,8 @@ namespace {
 using ir::Word;
 
 constexpr std::int64_t kArenaAlign = 64;
-constexpr std::int64_t kWholeRun = 1 << 14;  // a map's run up to here is one tile
-constexpr std::int64_t kSplitWork = 1
-                                    << 16;  // elements under one grid point that are worth a split
+constexpr std::int64_t kWholeRun = 1 << 14;      // a map's run up to here is one tile
+constexpr std::int64_t kSplitWork = 1 << 16;     // elements under a grid point that pay for a split
 constexpr std::int64_t kStreamBytes = 16 << 20;  // a map's outputs that no cache keeps
 constexpr std::int64_t kColumnTile = 512;        // lanes of a split reduction's tile
 constexpr std::int64_t kWideColumns = 256;       // lanes of one tile
@@ -58,8 +57,7 @@ class Runner {
  private:
   const Node& node(NodeId n) const { return t_.nodes[n]; }
 
-  // -- memory
-  // ---------------------------------------------------------------------------------------
+  // -- memory -----------------------------------------------------------------
   void place_memory() {
     s_.address.assign(r_.count, nullptr);
     for (std::size_t i = 0; i < r_.count; ++i)
@@ -138,8 +136,7 @@ class Runner {
     return layout;
   }
 
-  // -- ArgBlocks
-  // ------------------------------------------------------------------------------------
+  // -- ArgBlocks --------------------------------------------------------------
   void bind_steps() {
     s_.words.clear();
     s_.launches.clear();
@@ -333,8 +330,7 @@ class Runner {
     s_.words.resize(s_.words.size() + static_cast<std::size_t>(tiles), 0);
   }
 
-  // -- launches
-  // -------------------------------------------------------------------------------------
+  // -- launches ---------------------------------------------------------------
   void launch_steps() {
     for (std::size_t i = 0; i < plan_.steps.size();) {
       const Step& step = plan_.steps[i];

@@ -95,8 +95,7 @@ class Planner {
     sink_ = std::move(sink);
   }
 
-  // -- values
-  // ---------------------------------------------------------------------------------------
+  // -- values -----------------------------------------------------------------
   void place_values() {
     const int n = static_cast<int>(plan_->steps.size());
     last_use_.assign(g_.count, -1);
@@ -212,8 +211,7 @@ class Planner {
            g_.node(in.node).rank == g_.node(out.node).rank;
   }
 
-  // -- batches
-  // --------------------------------------------------------------------------------------
+  // -- batches ----------------------------------------------------------------
   /// Equal kernels that stand together and don't depend on each other are one launch.
   void batch() {
     int batch = 0;
