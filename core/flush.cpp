@@ -91,15 +91,15 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
       const auto why = std::make_shared<const std::string>(e.what());
       for (const LiveOut& l : live) {
         if (Cell* c = nodes[l.node].owner) {
-          drop(*c);
           c->poison = why;
+          drop(*c);
         }
       }
       // Values that were recorded behind the cut need lost ones: they are lost as well.
       for (std::size_t j = count; j < nodes.size(); ++j)
         if (Cell* c = nodes[j].owner) {
-          drop(*c);
           c->poison = why;
+          drop(*c);
         }
       clear();
       throw;
@@ -110,13 +110,13 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
     Cell* c = nodes[l.node].owner;
     if (count < nodes.size()) results[l.node] = l.result;
     if (!c) continue;
-    drop(*c);
     if (c->pinned && c->buffer && c->buffer.get() != l.result.get()) {
       DeviceRuntime& device = c->buffer->device();
       device.copy(c->buffer->data(), l.result->data(), l.result->bytes(), {});
     } else {
       c->buffer = std::move(l.result);
     }
+    drop(*c);  // last: from here on other threads read the value, or delete the cell
   }
   if (count == nodes.size())
     clear();

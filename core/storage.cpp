@@ -52,19 +52,21 @@ Ref<Cell> Cell::make(Device device, DType dtype, const Shape& shape) {
 }
 
 void Cell::destroy() {
-  // The user's own memory gets what was written to it, also when no tensor is left that waits.
-  if (buffer && buffer->external() && trace.load(std::memory_order_acquire)) {
-    try {
-      materialize(*this, FlushReason::kEval);
-    } catch (const std::exception& e) {
-      logging::error(std::string("from_blob: what was written to this memory is lost: ") +
-                     e.what());
-    }
-  }
   // The owner's trace may be flushing at this moment: look again under its mutex.
   while (Trace* t = trace.load(std::memory_order_acquire)) {
     std::lock_guard lock(t->mutex());
     if (trace.load(std::memory_order_relaxed) != t) continue;
+    if (buffer && buffer->external()) {
+      // The user's own memory gets what was written to it, also when no tensor is left that waits.
+      try {
+        t->flush(FlushReason::kEval);
+        break;
+      } catch (const std::exception& e) {
+        logging::error(std::string("from_blob: what was written to this memory is lost: ") +
+                       e.what());
+        if (trace.load(std::memory_order_relaxed) != t) break;
+      }
+    }
     t->drop(*this);
     break;
   }
