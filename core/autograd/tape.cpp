@@ -172,7 +172,7 @@ Ref<TapeNode> TapeNode::make_leaf() { return make(kLeafRule, 0, 0, 0); }
 void TapeNode::destroy(TapeNode* node) {
   for (Edge& e : node->edges()) e.~Edge();
   for (SavedTensor& s : node->saved()) s.~SavedTensor();
-  delete node->extra_;
+  delete node->extra();
   const int size_class = node->size_class_;
   node->~TapeNode();
   if (size_class)
@@ -198,13 +198,13 @@ void TapeNode::retire(TapeNode* node) {
 }
 
 NodeExtra& TapeNode::need_extra() {
-  if (!extra_) extra_ = new NodeExtra;
-  return *extra_;
+  if (!extra()) extra_.store(new NodeExtra, std::memory_order_release);
+  return *extra();
 }
 
 NodeExtra::Kept* TapeNode::kept(std::uint32_t output) {
-  if (extra_)
-    for (NodeExtra::Kept& k : extra_->kept)
+  if (NodeExtra* e = extra())
+    for (NodeExtra::Kept& k : e->kept)
       if (k.output == output) return &k;
   return nullptr;
 }
@@ -220,9 +220,9 @@ void TapeNode::free_saved() {
     s.reset();
     freed_ = true;
   }
-  if (extra_ && extra_->free_saved) {
-    extra_->free_saved();
-    extra_->free_saved = nullptr;
+  if (NodeExtra* e = extra(); e && e->free_saved) {
+    e->free_saved();
+    e->free_saved = nullptr;
     freed_ = true;
   }
 }

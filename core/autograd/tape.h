@@ -132,7 +132,8 @@ class TapeNode {
 
   const Rule& rule() const { return *rule_; }
   const char* name() const {
-    return extra_ && !extra_->name.empty() ? extra_->name.c_str() : rule_->name;
+    const NodeExtra* e = extra();
+    return e && !e->name.empty() ? e->name.c_str() : rule_->name;
   }
   bool is_leaf() const { return rule_ == &kLeafRule; }
   /// A leaf whose set_requires_grad was switched off again is not.
@@ -145,7 +146,8 @@ class TapeNode {
   std::span<SavedTensor> saved() { return {saved_data(), n_saved_}; }
   std::span<std::int64_t> words() { return {word_data(), n_words_}; }
 
-  NodeExtra* extra() const { return extra_; }
+  NodeExtra* extra() const { return extra_.load(std::memory_order_acquire); }
+  /// Threads may walk to a leaf while another gives it its first gradient, under the engine's lock.
   NodeExtra& need_extra();
   NodeExtra::Kept* kept(std::uint32_t output);
   NodeExtra::Kept& need_kept(std::uint32_t output);
@@ -174,7 +176,7 @@ class TapeNode {
   bool active_ = true;
   bool freed_ = false;
   const Rule* rule_ = nullptr;
-  NodeExtra* extra_ = nullptr;  ///< owned
+  std::atomic<NodeExtra*> extra_{nullptr};  ///< owned
   union {
     std::uint64_t sequence_ = 0;  ///< order of recording in this thread
     TapeNode* next_;              ///< while it waits for its destruction
