@@ -88,20 +88,7 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
       evaluator().evaluate({*this, count, live, dying, reason}, ran);
     } catch (const std::exception& e) {
       if (!ran) throw;
-      const auto why = std::make_shared<const std::string>(e.what());
-      for (const LiveOut& l : live) {
-        if (Cell* c = nodes[l.node].owner) {
-          c->poison = why;
-          drop(*c);
-        }
-      }
-      // Values that were recorded behind the cut need lost ones: they are lost as well.
-      for (std::size_t j = count; j < nodes.size(); ++j)
-        if (Cell* c = nodes[j].owner) {
-          c->poison = why;
-          drop(*c);
-        }
-      clear();
+      abandon(e.what());  // what was recorded behind the cut needs lost values: it is lost as well
       throw;
     }
   }
@@ -180,12 +167,29 @@ void Trace::keep_from(std::size_t cut, const std::vector<char>& needed,
     }
   }
   for (const Node& n : old_nodes)
-    if (n.buffer) n.buffer->release();
+    if (n.buffer) let_go(n.buffer);
+}
+
+void Trace::let_go(Buffer* buffer) {
+  if (buffer->external())
+    dead_.push_back(Ref<Buffer>::adopt(buffer));
+  else
+    buffer->release();
+}
+
+void Trace::abandon(const std::string& why) {
+  const auto text = std::make_shared<const std::string>(why);
+  for (const Node& n : nodes)
+    if (Cell* c = n.owner) {
+      c->poison = text;
+      drop(*c);  // last: readers that find no trace look at the rest
+    }
+  clear();
 }
 
 void Trace::clear() {
-  for (Node& n : nodes)
-    if (n.buffer) n.buffer->release();
+  for (const Node& n : nodes)
+    if (n.buffer) let_go(n.buffer);
   nodes.clear();
   inputs.clear();
   words.clear();

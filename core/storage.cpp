@@ -39,7 +39,11 @@ Ref<Buffer> Buffer::wrap(DeviceRuntime& device, void* data, std::size_t bytes,
 
 void Buffer::destroy() {
   if (block_) device_->allocator().free(block_);
-  if (release_) release_();
+  try {
+    if (release_) release_();
+  } catch (const std::exception& e) {
+    logging::error(std::string("from_blob: the release function threw: ") + e.what());
+  }
   delete this;
 }
 
@@ -54,7 +58,7 @@ Ref<Cell> Cell::make(Device device, DType dtype, const Shape& shape) {
 void Cell::destroy() {
   // The owner's trace may be flushing at this moment: look again under its mutex.
   while (Trace* t = trace.load(std::memory_order_acquire)) {
-    std::lock_guard lock(t->mutex());
+    TraceLock lock(*t);
     if (trace.load(std::memory_order_relaxed) != t) continue;
     if (buffer && buffer->external()) {
       // The user's own memory gets what was written to it, also when no tensor is left that waits.

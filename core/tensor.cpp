@@ -71,7 +71,7 @@ T item_of(const Tensor& t) {
 void advance(Cell& cell, Tensor fresh) {
   Cell& from = *fresh.impl()->cell;
   Trace& trace = this_trace(cell.device);
-  std::lock_guard lock(trace.mutex());
+  TraceLock lock(trace);
   if (from.trace.load(std::memory_order_relaxed) == &trace) {
     const NodeId id = from.pending;
     trace.drop(from);
@@ -150,7 +150,7 @@ Tensor fit(const Tensor& value, const Tensor& target) {
 Tensor::Tensor(const Tensor& o) : impl_(o.impl_) {
   if (impl_) impl_->retain();
 }
-Tensor& Tensor::operator=(const Tensor& o) {
+Tensor& Tensor::operator=(const Tensor& o) & {
   Tensor copy(o);
   std::swap(impl_, copy.impl_);
   return *this;
@@ -261,7 +261,9 @@ Tensor& Tensor::sub_(const Tensor& o, Scalar alpha) {
   return in_place(*this, "sub_", [&] { return flash::sub(*this, scaled(o, alpha)); });
 }
 Tensor& Tensor::mul_(const Tensor& o) {
-  return in_place(*this, "mul_", [&] { return flash::mul(*this, o); });
+  // The gradient of o needs the factor that is about to be overwritten.
+  const bool keep = autograd::tracks(o);
+  return in_place(*this, "mul_", [&] { return flash::mul(keep ? clone() : *this, o); });
 }
 Tensor& Tensor::div_(const Tensor& o) {
   return in_place(*this, "div_", [&] { return flash::div(*this, o); });

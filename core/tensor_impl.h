@@ -24,9 +24,7 @@ struct TensorImpl {
   bool soft = false;       ///< kept by the tape only
   std::unique_ptr<AutogradMeta, void (*)(AutogradMeta*)> grad{nullptr, nullptr};
 
-  // The view node made for this tensor, valid for one version of the cell in one trace.
-  NodeNote node;
-  std::atomic<std::uint32_t> node_version{0};
+  NodeNote node;  ///< the view node made for this tensor, of some version of the cell
 
   DType dtype() const { return cell->dtype; }
   std::int64_t numel() const { return shape.numel(); }

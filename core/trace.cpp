@@ -59,15 +59,14 @@ NodeId Trace::node_of(TensorImpl& t) {
   Cell& cell = *t.cell;
   const NodeId base = node_of(cell);
   if (t.whole) return base;
-  const NodeId known = t.node.get(epoch_);
-  if (known != kNoNode && t.node_version.load(std::memory_order_relaxed) == cell.version)
+  // A note may be of an older version of the cell: then it is a view of another node.
+  if (const NodeId known = t.node.get(epoch_); known != kNoNode && in(nodes[known])[0] == base)
     return known;
   std::int64_t attrs[3 + kMaxRank] = {static_cast<std::int64_t>(t.view),
                                       static_cast<std::int64_t>(t.dims), t.offset};
   for (int i = 0; i < t.strides.rank(); ++i) attrs[3 + i] = t.strides[i];
   const NodeId id = append(Prim::kView, cell.dtype, t.shape, {&base, 1},
                            {attrs, static_cast<std::size_t>(3 + t.strides.rank())});
-  t.node_version.store(cell.version, std::memory_order_relaxed);
   t.node.set(epoch_, id);
   return id;
 }
@@ -76,6 +75,7 @@ void Trace::assign(Cell& cell, NodeId node) {
   if (cell.trace.load(std::memory_order_relaxed) == this) drop(cell);
   // The former version lives on only as an input of this trace, so that its memory can be reused.
   if (!cell.pinned) cell.buffer.reset();
+  cell.input.clear();  // maybe another trace's, which reads the former version
   nodes[node].owner = &cell;
   pending_bytes_ += bytes(nodes[node]);
   cell.pending = node;
@@ -94,7 +94,7 @@ void Trace::rollback(const Mark& m) {
   while (nodes.size() > m.nodes) {
     Node& n = nodes.back();
     if (n.owner) drop(*n.owner);
-    if (n.buffer) n.buffer->release();
+    if (n.buffer) let_go(n.buffer);
     nodes.pop_back();
   }
   inputs.resize(m.inputs);
@@ -129,11 +129,13 @@ ThreadTraces::~ThreadTraces() {
   for (int k = 0; k < kKinds; ++k) {
     Trace* t = of[k];
     if (!t) continue;
-    try {
-      std::lock_guard lock(t->mutex());
-      t->flush(FlushReason::kExit);
-    } catch (const std::exception&) {
-      // The values are lost; flush() has said why in each cell that is read later.
+    {
+      TraceLock lock(*t);
+      try {
+        t->flush(FlushReason::kExit);
+      } catch (const std::exception& e) {
+        t->abandon(e.what());
+      }
     }
     t_trace[k] = nullptr;
     std::lock_guard lock(traces().mutex);
@@ -164,14 +166,14 @@ Trace& this_trace(Device device) {
 void flush_all(FlushReason reason) {
   for (Trace* t : t_trace) {
     if (!t) continue;
-    std::lock_guard lock(t->mutex());
+    TraceLock lock(*t);
     t->flush(reason);
   }
 }
 
 void materialize(Cell& cell, FlushReason reason) {
   while (Trace* t = cell.trace.load(std::memory_order_acquire)) {
-    std::lock_guard lock(t->mutex());
+    TraceLock lock(*t);
     if (cell.trace.load(std::memory_order_relaxed) != t) continue;
     t->flush(t == t_trace[static_cast<int>(cell.device.type)] ? reason : FlushReason::kThread);
   }

@@ -98,8 +98,11 @@ class Trace {
   };
   Mark mark() const { return {nodes.size(), inputs.size(), words.size()}; }
   void rollback(const Mark& m);
+  /// Forgets everything; who reads one of the values learns why there is none.
+  void abandon(const std::string& why);
 
  private:
+  friend class TraceLock;
   void evaluate(std::size_t count, FlushReason reason);
   /// By node: it is a value that lives, or such a value needs it.
   std::vector<char> needed() const;
@@ -108,14 +111,33 @@ class Trace {
                  const std::vector<Ref<Buffer>>& results);
   std::size_t canonical_cut() const;
   void clear();
+  void let_go(Buffer* buffer);
   static std::uint64_t next_epoch();
 
   Device device_;
   std::mutex mutex_;
+  std::vector<Ref<Buffer>> dead_;  ///< the user's memory that is to be given back without the mutex
   std::uint64_t epoch_ = next_epoch();
   std::int64_t pending_bytes_ = 0;
   std::size_t node_limit_;
   std::int64_t byte_limit_;
+};
+
+/// Holds a trace's mutex. The user's memory (from_blob) that nothing in the trace needs any more is
+/// given back afterwards: who is told so may use Flash.
+class TraceLock {
+ public:
+  explicit TraceLock(Trace& trace) : trace_(trace) { trace_.mutex_.lock(); }
+  ~TraceLock() {
+    std::vector<Ref<Buffer>> dead;
+    if (!trace_.dead_.empty()) dead.swap(trace_.dead_);
+    trace_.mutex_.unlock();
+  }
+  TraceLock(const TraceLock&) = delete;
+  TraceLock& operator=(const TraceLock&) = delete;
+
+ private:
+  Trace& trace_;
 };
 
 /// This thread's trace for a device. Traces are never freed, only reused, so that a cell may always

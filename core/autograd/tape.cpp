@@ -33,7 +33,7 @@ void SavedTensor::set(const Tensor& t) {
   if (!h.node && t.dim() == 0) {
     // A constant is kept as its bits, so that it stays a parameter of kernels after a flush, too.
     Trace& trace = this_trace(cell.device);
-    std::lock_guard lock(trace.mutex());
+    TraceLock lock(trace);
     if (cell.trace.load(std::memory_order_relaxed) == &trace) {
       const Node& n = trace.nodes[cell.pending];
       if (n.op == Prim::kScalar) {
@@ -232,7 +232,6 @@ void TapeNode::free_saved() {
 TensorImpl* alias(const TensorImpl& t) {
   TensorImpl* a = TensorImpl::make_view(t, t.shape, t.strides, t.offset, t.view, t.dims);
   a->node.copy(t.node);
-  a->node_version = t.node_version.load();
   return a;
 }
 

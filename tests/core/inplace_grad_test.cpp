@@ -196,3 +196,11 @@ TEST_CASE("a half-written chain of views in a loop adds up") {
   sum(sums).backward();
   CHECK(values(x.grad()) == V{4, 3, 2, 1});
 }
+
+TEST_CASE("a factor that is overwritten by the product is kept for the other's gradient") {
+  Tensor w = tensor({2, 3, 4}, {.requires_grad = true});
+  Tensor y = tensor({5, 6, 7});
+  y.mul_(w);
+  y.sum().backward();
+  CHECK(w.grad().to_vector<float>() == std::vector<float>{5, 6, 7});
+}
