@@ -53,10 +53,12 @@ struct Scalar {
   std::int64_t to_int() const { return kind == Kind::kFloat ? static_cast<std::int64_t>(f) : i; }
 };
 
-/// Half-open range of a dimension, as Python's start:stop:step. A negative step flips.
+/// Half-open range of a dimension, as Python's start:stop:step. What is left out is the first and
+/// the last index in the step's direction: {.step = -1} flips.
 struct Slice {
-  std::int64_t start = 0;
-  std::int64_t stop = INT64_MAX;
+  static constexpr std::int64_t kLeftOut = INT64_MIN + 1;
+  std::int64_t start = kLeftOut;
+  std::int64_t stop = kLeftOut;
   std::int64_t step = 1;
 };
 
@@ -73,11 +75,15 @@ class FLASH_API Tensor {
   Tensor() = default;  ///< undefined: every use but defined() and assignment throws
   Tensor(const Tensor& o);
   Tensor(Tensor&& o) noexcept : impl_(o.impl_) { o.impl_ = nullptr; }
-  Tensor& operator=(const Tensor& o);
-  Tensor& operator=(Tensor&& o) noexcept {
+  Tensor& operator=(const Tensor& o) &;
+  Tensor& operator=(Tensor&& o) & noexcept {
     std::swap(impl_, o.impl_);
     return *this;
   }
+  /// To assign to a temporary is to write into what it views: x[0] = y, x.slice(1, 0, 3) = 1.
+  void operator=(const Tensor& o) && { copy_(o); }
+  void operator=(Tensor&& o) && { copy_(o); }
+  void operator=(Scalar value) && { fill_(value); }
   ~Tensor();
 
   // -- what it is (never computes anything)
@@ -174,9 +180,13 @@ class FLASH_API Tensor {
 
   // -- arithmetic as methods; all operations are free functions in core/ops/
   FLASH_METHOD(add, (o), const Tensor& o)
+  FLASH_METHOD(add, (o), Scalar o)
   FLASH_METHOD(sub, (o), const Tensor& o)
+  FLASH_METHOD(sub, (o), Scalar o)
   FLASH_METHOD(mul, (o), const Tensor& o)
+  FLASH_METHOD(mul, (o), Scalar o)
   FLASH_METHOD(div, (o), const Tensor& o)
+  FLASH_METHOD(div, (o), Scalar o)
   FLASH_METHOD(matmul, (o), const Tensor& o)
   FLASH_METHOD(neg, ())
   FLASH_METHOD(abs, ())
@@ -277,6 +287,8 @@ concept AnyTemporary = (std::is_same_v<T, Tensor> || ...);
   }
 
 FLASH_API std::ostream& operator<<(std::ostream& os, const Tensor& t);
+FLASH_API std::ostream& operator<<(std::ostream& os, const Shape& s);  ///< [2, 3]
+FLASH_API std::ostream& operator<<(std::ostream& os, DType d);
 
 // -- arithmetic operators: element-wise, broadcast, PyTorch's promotion
 FLASH_OP(operator-, (x))
@@ -290,11 +302,22 @@ FLASH_OP2(operator<)
 FLASH_OP2(operator<=)
 FLASH_OP2(operator>)
 FLASH_OP2(operator>=)
+FLASH_OP2(operator&)  ///< bitwise; of bool, the logical operation (&& and || are not overloaded)
+FLASH_OP2(operator|)
+FLASH_OP2(operator^)
 FLASH_OP(operator!, (x))
-FLASH_API Tensor& operator+=(Tensor& a, const Tensor& b);  ///< a.add_(b)
-FLASH_API Tensor& operator-=(Tensor& a, const Tensor& b);
-FLASH_API Tensor& operator*=(Tensor& a, const Tensor& b);
-FLASH_API Tensor& operator/=(Tensor& a, const Tensor& b);
+FLASH_OP(operator~, (x))
+/// a += b is a.add_(b), of a view as well: x[0] += 1.
+#define FLASH_IN_PLACE(name, method)                                      \
+  inline Tensor& name(Tensor& a, const Tensor& b) { return a.method(b); } \
+  inline Tensor& name(Tensor& a, Scalar b) { return a.method(b); }        \
+  inline void name(Tensor&& a, const Tensor& b) { a.method(b); }          \
+  inline void name(Tensor&& a, Scalar b) { a.method(b); }
+FLASH_IN_PLACE(operator+=, add_)
+FLASH_IN_PLACE(operator-=, sub_)
+FLASH_IN_PLACE(operator*=, mul_)
+FLASH_IN_PLACE(operator/=, div_)
+#undef FLASH_IN_PLACE
 
 // -- making tensors
 struct TensorOptions {

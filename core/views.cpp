@@ -323,7 +323,12 @@ Tensor Tensor::narrow(int d, std::int64_t start, std::int64_t length) const& {
 
 Tensor Tensor::expand_as(const Tensor& o) const& { return expand(o.shape()); }
 Tensor Tensor::operator[](std::int64_t index) const& { return select(0, index); }
-Tensor Tensor::slice(int d, Slice s) const& { return slice(d, s.start, s.stop, s.step); }
+Tensor Tensor::slice(int d, Slice s) const& {
+  const bool back = s.step < 0;
+  if (s.start == Slice::kLeftOut) s.start = back ? INT64_MAX : 0;
+  if (s.stop == Slice::kLeftOut) s.stop = back ? INT64_MIN : INT64_MAX;
+  return slice(d, s.start, s.stop, s.step);
+}
 Tensor Tensor::flip(int d) const& { return slice(d, INT64_MAX, INT64_MIN, -1); }
 
 Tensor Tensor::unfold(int d, std::int64_t size, std::int64_t step) const& {

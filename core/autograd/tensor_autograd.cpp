@@ -22,8 +22,8 @@ History need_history(const Tensor& t, const char* op) {
   const History h = history_of(t);
   if (!h.node)
     throw AutogradError(std::string(op) +
-                        ": the tensor does not require a gradient; call "
-                        "set_requires_grad() on the leaves it is computed from");
+                        ": the tensor does not require a gradient; call set_requires_grad() on "
+                        "the leaves it is computed from, and compute it outside of no_grad()");
   return h;
 }
 

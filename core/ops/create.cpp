@@ -48,14 +48,20 @@ Tensor scalar_on(Scalar value, DType dtype, Device device) {
 
 Tensor scalar_tensor(Scalar value, DType dtype) { return scalar_on(value, dtype, {}); }
 
+namespace {
+Tensor as_asked(Tensor t, const TensorOptions& o) {
+  if (o.requires_grad) t.set_requires_grad();
+  return t;
+}
+}  // namespace
+
 Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
   check_shape(shape, "full");
   bytes_of(shape, o.dtype, "full");
   const Tensor v = scalar_on(value, o.dtype, o.device);
   const Tensor* in = &v;
   Tensor t = bind(Prim::kExpand, {&in, 1}, {}, &shape);
-  if (o.requires_grad) t.set_requires_grad();
-  return t;
+  return as_asked(std::move(t), o);
 }
 Tensor zeros(const Shape& shape, const TensorOptions& o) { return full(shape, 0, o); }
 Tensor ones(const Shape& shape, const TensorOptions& o) { return full(shape, 1, o); }
@@ -64,14 +70,14 @@ Tensor full_like(const Tensor& t, Scalar value) {
 }
 Tensor zeros_like(const Tensor& t) { return full_like(t, 0); }
 Tensor ones_like(const Tensor& t) { return full_like(t, 1); }
-Tensor tensor(std::initializer_list<double> values, DType dtype) {
-  return from_vector(std::vector<double>(values)).to(dtype);
+Tensor tensor(std::initializer_list<double> values, const TensorOptions& o) {
+  return as_asked(from_vector(std::vector<double>(values)).to(o.dtype).to(o.device), o);
 }
 
 namespace {
-Tensor iota(std::int64_t n, std::int64_t start, std::int64_t step) {
+Tensor iota(std::int64_t n, std::int64_t start, std::int64_t step, Device device = {}) {
   const std::int64_t attrs[] = {0, start, step};
-  return bind_source(Prim::kIota, {n}, DType::kI64, {}, attrs);
+  return bind_source(Prim::kIota, {n}, DType::kI64, device, attrs);
 }
 
 /// `n` as a count of 64-bit integers; throws ShapeError where they are too many.
@@ -104,46 +110,59 @@ Tensor arange(Scalar end) {
   return arange(end.kind == Scalar::Kind::kFloat ? Scalar(0.0) : Scalar(0), end, 1);
 }
 
-Tensor linspace(double start, double end, std::int64_t steps, DType dtype) {
+Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& o) {
   if (steps < 0) throw ValueError("linspace: the number of steps must not be negative");
-  const Tensor i = iota(steps, 0, 1).to(DType::kF64);
+  const Tensor i = iota(steps, 0, 1, o.device).to(DType::kF64);
   const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0.0;
   // From both ends, so that the last element is `end` exactly.
   const Tensor up = add(mul(i, step), start);
   const Tensor down = sub(end, mul(sub(static_cast<double>(steps - 1), i), step));
-  return where(lt(i, static_cast<double>(steps) / 2), up, down).to(dtype);
+  return as_asked(where(lt(i, static_cast<double>(steps) / 2), up, down).to(o.dtype), o);
 }
 
-Tensor eye(std::int64_t n, DType dtype) {
+Tensor eye(std::int64_t n, const TensorOptions& o) {
   check_shape({n, n}, "eye");
-  const Tensor i = iota(n, 0, 1);
-  return eq(i.unsqueeze(1), i.unsqueeze(0)).to(dtype);
+  const Tensor i = iota(n, 0, 1, o.device);
+  return as_asked(eq(i.unsqueeze(1), i.unsqueeze(0)).to(o.dtype), o);
 }
 
-Tensor rand(const Shape& shape, DType dtype, Generator* generator) {
-  check_shape(shape, "rand");
+namespace {
+
+void check_drawable(DType dtype, const char* op) {
   if (!is_floating(dtype))
-    throw DTypeError("rand: takes a floating dtype, not " + std::string(name(dtype)) +
+    throw DTypeError(std::string(op) + ": takes a floating dtype, not " + std::string(name(dtype)) +
                      "; see randint()");
+}
+
+Tensor uniform(const Shape& shape, DType dtype, Device device, Generator* generator) {
   Generator& g = generator ? *generator : default_generator();
   const bool wide = dtype == DType::kF64;  // two words an element
   const auto first = static_cast<std::int64_t>(g.reserve(shape.numel() * (wide ? 2 : 1)));
   const std::int64_t attrs[] = {static_cast<std::int64_t>(g.seed()), first};
-  if (!is_half(dtype)) return bind_source(Prim::kUniform, shape, dtype, {}, attrs);
+  if (!is_half(dtype)) return bind_source(Prim::kUniform, shape, dtype, device, attrs);
   // As many bits as the half type holds below 1, so that rounding never gives 1.
   const double scale = dtype == DType::kF16 ? 2048.0 : 256.0;
-  const Tensor u = bind_source(Prim::kUniform, shape, DType::kF32, {}, attrs);
+  const Tensor u = bind_source(Prim::kUniform, shape, DType::kF32, device, attrs);
   return mul(floor(mul(u, scale)), 1.0 / scale).to(dtype);
 }
 
-Tensor randn(const Shape& shape, DType dtype, Generator* generator) {
-  if (!is_floating(dtype))
-    throw DTypeError("randn: takes a floating dtype, not " + std::string(name(dtype)));
-  const DType draw = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
-  const Tensor u = rand(shape, draw, generator), v = rand(shape, draw, generator);
+}  // namespace
+
+Tensor rand(const Shape& shape, const TensorOptions& o, Generator* generator) {
+  check_shape(shape, "rand");
+  check_drawable(o.dtype, "rand");
+  return as_asked(uniform(shape, o.dtype, o.device, generator), o);
+}
+
+Tensor randn(const Shape& shape, const TensorOptions& o, Generator* generator) {
+  check_shape(shape, "randn");
+  check_drawable(o.dtype, "randn");
+  const DType draw = o.dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+  const Tensor u = uniform(shape, draw, o.device, generator);
+  const Tensor v = uniform(shape, draw, o.device, generator);
   // 1 - u is in (0, 1]: its logarithm is finite.
   const Tensor radius = sqrt(mul(log(sub(1.0, u)), -2.0));
-  return mul(radius, cos(mul(v, 2.0 * std::numbers::pi))).to(dtype);
+  return as_asked(mul(radius, cos(mul(v, 2.0 * std::numbers::pi))).to(o.dtype), o);
 }
 
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator* generator) {
@@ -152,7 +171,8 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generato
                      ") is empty");
   const double range = static_cast<double>(high) - static_cast<double>(low);
   if (range > 0x1p53) throw ValueError("randint: the range may hold 2^53 integers at most");
-  const Tensor u = rand(shape, DType::kF64, generator);
+  check_shape(shape, "randint");
+  const Tensor u = uniform(shape, DType::kF64, {}, generator);
   return add(floor(mul(u, range)).to(DType::kI64), low);
 }
 

@@ -28,22 +28,44 @@ Tensor ones(const Shape& shape, D dtype) {
 FLASH_API Tensor zeros_like(const Tensor& t);
 FLASH_API Tensor ones_like(const Tensor& t);
 FLASH_API Tensor full_like(const Tensor& t, Scalar value);
-FLASH_API Tensor scalar_tensor(Scalar value, DType dtype);                                 ///< 0-d
-FLASH_API Tensor tensor(std::initializer_list<double> values, DType dtype = DType::kF32);  ///< 1-d
+FLASH_API Tensor scalar_tensor(Scalar value, DType dtype);  ///< 0-d
+/// 1-d; f32 unless the options say otherwise, whatever the kind of the numbers.
+FLASH_API Tensor tensor(std::initializer_list<double> values, const TensorOptions& o = {});
+template <std::same_as<DType> D>
+Tensor tensor(std::initializer_list<double> values, D dtype) {
+  return tensor(values, TensorOptions{.dtype = dtype});
+}
 
 /// start, start + step, … below end. i64 if all are integers, else f32.
 FLASH_API Tensor arange(Scalar start, Scalar end, Scalar step = 1);
 FLASH_API Tensor arange(Scalar end);
-FLASH_API Tensor linspace(double start, double end, std::int64_t steps, DType dtype = DType::kF32);
-FLASH_API Tensor eye(std::int64_t n, DType dtype = DType::kF32);
+FLASH_API Tensor linspace(double start, double end, std::int64_t steps,
+                          const TensorOptions& o = {});
+FLASH_API Tensor eye(std::int64_t n, const TensorOptions& o = {});
+template <std::same_as<DType> D>
+Tensor linspace(double start, double end, std::int64_t steps, D dtype) {
+  return linspace(start, end, steps, TensorOptions{.dtype = dtype});
+}
+template <std::same_as<DType> D>
+Tensor eye(std::int64_t n, D dtype) {
+  return eye(n, TensorOptions{.dtype = dtype});
+}
 
 /// Uniform in [0, 1). The stream is Philox's; see core/random.h. Floating dtypes; halves draw as
 /// f32 and round. `generator` null: the default one.
-FLASH_API Tensor rand(const Shape& shape, DType dtype = DType::kF32,
+FLASH_API Tensor rand(const Shape& shape, const TensorOptions& o = {},
                       Generator* generator = nullptr);
 /// Standard normal, by Box-Muller over two uniform draws.
-FLASH_API Tensor randn(const Shape& shape, DType dtype = DType::kF32,
+FLASH_API Tensor randn(const Shape& shape, const TensorOptions& o = {},
                        Generator* generator = nullptr);
+template <std::same_as<DType> D>
+Tensor rand(const Shape& shape, D dtype, Generator* generator = nullptr) {
+  return rand(shape, TensorOptions{.dtype = dtype}, generator);
+}
+template <std::same_as<DType> D>
+Tensor randn(const Shape& shape, D dtype, Generator* generator = nullptr) {
+  return randn(shape, TensorOptions{.dtype = dtype}, generator);
+}
 /// Integers in [low, high), i64.
 FLASH_API Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
                          Generator* generator = nullptr);

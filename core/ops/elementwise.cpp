@@ -198,7 +198,11 @@ Tensor isfinite(const Tensor& x) {
     return full(x.shape(), true, {.dtype = boolean, .device = x.device()});
   return lt(abs(x), std::numeric_limits<double>::infinity());
 }
-Tensor clamp(const Tensor& x, Scalar low, Scalar high) { return minimum(maximum(x, low), high); }
+// Not minimum(maximum(x, low), high): their gradient at a tie is halved, here a bound lets it pass.
+Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
+  const Tensor y = where(lt(x, low), low, x);
+  return where(gt(y, high), high, y);
+}
 
 Tensor where(const Tensor& c, const Tensor& a, const Tensor& b) {
   const DType d = result_type(check_defined(a, "where"), check_defined(b, "where"));
@@ -228,6 +232,7 @@ Tensor cast(const Tensor& x, DType dtype) { return as_dtype(check_defined(x, "ca
 
 Tensor operator-(const Tensor& a) { return neg(a); }
 Tensor operator!(const Tensor& a) { return logical_not(a); }
+Tensor operator~(const Tensor& a) { return bitwise_not(a); }
 #define FLASH_OPERATOR(op, name)                                              \
   Tensor operator op(const Tensor& a, const Tensor& b) { return name(a, b); } \
   Tensor operator op(const Tensor& a, Scalar b) { return name(a, b); }        \
@@ -242,16 +247,18 @@ FLASH_OPERATOR(<, lt)
 FLASH_OPERATOR(<=, le)
 FLASH_OPERATOR(>, gt)
 FLASH_OPERATOR(>=, ge)
+FLASH_OPERATOR(&, bitwise_and)
+FLASH_OPERATOR(|, bitwise_or)
+FLASH_OPERATOR(^, bitwise_xor)
 #undef FLASH_OPERATOR
-Tensor& operator+=(Tensor& a, const Tensor& b) { return a.add_(b); }
-Tensor& operator-=(Tensor& a, const Tensor& b) { return a.sub_(b); }
-Tensor& operator*=(Tensor& a, const Tensor& b) { return a.mul_(b); }
-Tensor& operator/=(Tensor& a, const Tensor& b) { return a.div_(b); }
-
 Tensor Tensor::add(const Tensor& o) const& { return flash::add(*this, o); }
+Tensor Tensor::add(Scalar o) const& { return flash::add(*this, o); }
 Tensor Tensor::sub(const Tensor& o) const& { return flash::sub(*this, o); }
+Tensor Tensor::sub(Scalar o) const& { return flash::sub(*this, o); }
 Tensor Tensor::mul(const Tensor& o) const& { return flash::mul(*this, o); }
+Tensor Tensor::mul(Scalar o) const& { return flash::mul(*this, o); }
 Tensor Tensor::div(const Tensor& o) const& { return flash::div(*this, o); }
+Tensor Tensor::div(Scalar o) const& { return flash::div(*this, o); }
 Tensor Tensor::neg() const& { return flash::neg(*this); }
 Tensor Tensor::abs() const& { return flash::abs(*this); }
 Tensor Tensor::exp() const& { return flash::exp(*this); }

@@ -65,6 +65,12 @@ Tensor variance(const Tensor& x, const Shape& dims, bool keepdim, int correction
   return div(sum(mul(centered, centered), dims, keepdim), n > 0 ? n : 0.0);
 }
 
+/// The square root of a variance, whose gradient is 0 where nothing varies, not NaN.
+Tensor deviation(const Tensor& variance) {
+  const Tensor none = eq(variance, 0);
+  return where(none, variance, sqrt(where(none, 1.0, variance)));
+}
+
 Tensor arg_extreme(const Tensor& x, int dim, bool keepdim, bool largest) {
   const char* op = largest ? "argmax" : "argmin";
   check_defined(x, op);
@@ -124,7 +130,7 @@ Tensor var(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
 Tensor std(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
   check_float(x, "std");
   Scope scope("std");
-  return as_dtype(sqrt(variance(widen(x), dims, keepdim, correction)), x.dtype());
+  return as_dtype(deviation(variance(widen(x), dims, keepdim, correction)), x.dtype());
 }
 
 Tensor argmax(const Tensor& x, int dim, bool keepdim) { return arg_extreme(x, dim, keepdim, true); }

@@ -75,6 +75,8 @@ const Unary kUnary[] = {
      [](Wide x, DType) { return Wide(x == 0); }},
     {"operator-", [](const Tensor& x) { return -x; }, kNumbers, Takes::kSame,
      [](Wide x, DType d) { return is_integral(d) ? wrapped(-to_bits(x), d) : -x; }},
+    {"operator~", [](const Tensor& x) { return ~x; }, kBits, Takes::kSame,
+     [](Wide x, DType d) { return d == DType::kBool ? Wide(x == 0) : wrapped(~to_bits(x), d); }},
     {"bitwise_not", bitwise_not, kBits, Takes::kSame,
      [](Wide x, DType d) { return d == DType::kBool ? Wide(x == 0) : wrapped(~to_bits(x), d); }},
     {"isnan", isnan, kAny, Takes::kTest, [](Wide x, DType) { return Wide(std::isnan(x)); }},

@@ -14,7 +14,7 @@ std::set<std::string> declared(const std::filesystem::path& header, const std::s
   if (!file.good()) throw Error("no header at " + header.string());
   const std::regex function(
       R"(^(?:FLASH_API|  )(?: *)(?:Tensor&?|std::vector<Tensor>) (operator(?:[^ (]+)|\w+)\()");
-  const std::regex macro(R"(^(  )?FLASH_(?:OP|OP2|METHOD)\(([^,)]+))");
+  const std::regex macro(R"(^(  )?FLASH_(?:OP|OP2|METHOD|IN_PLACE)\(([^,)]+))");
   std::set<std::string> names;
   std::string line;
   std::smatch m;
