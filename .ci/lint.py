@@ -115,9 +115,13 @@ def check_includes(path, lines, public):
 
 
 def check_links(path):
-    """Relative links of a page lead somewhere."""
+    """Relative links of a page lead somewhere; code between fences has none."""
     page = ROOT / path
+    code = False
     for n, line in enumerate(page.read_text().split("\n"), 1):
+        code ^= line.lstrip().startswith("```")
+        if code:
+            continue
         for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", line):
             if "://" not in target and not (page.parent / target).exists():
                 problem(path, n, f"the link to {target} leads nowhere")

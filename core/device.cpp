@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/evaluator.h"
+#include "core/hot_tls.h"
 
 namespace flash {
 namespace {
@@ -45,8 +46,8 @@ Device::Device(std::string_view text) {
 std::string Device::str() const { return std::string(kNames[static_cast<std::size_t>(type)]); }
 
 DeviceRuntime& runtime(Device device) {
-  static thread_local DeviceRuntime* last = nullptr;
-  static thread_local Device last_device;
+  static constinit thread_local DeviceRuntime* last FLASH_HOT_TLS = nullptr;
+  static constinit thread_local Device last_device FLASH_HOT_TLS;
   if (last && last_device == device) return *last;
   ensure_installed();
   for (auto& r : registry().runtimes)

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <new>
 
+#include "core/hot_tls.h"
+
 namespace flash::detail {
 
 /// operator new / delete of T through a list per thread: a few nanoseconds instead of malloc's
@@ -12,50 +14,47 @@ template <class T>
 class Pool {
  public:
   static void* take(std::size_t size) {
-    if (List* list = local(); list && list->head) {
-      Link* l = list->head;
-      list->head = l->next;
-      --list->count;
-      return l;
-    }
-    return ::operator new(size);
+    Link* l = list.head;
+    if (!l) return ::operator new(size);
+    list.head = l->next;
+    ++list.room;
+    return l;
   }
   static void give(void* p) {
-    List* list = local();
-    if (!list || list->count >= kMost) return ::operator delete(p);
+    if (list.room == 0 && !open()) return ::operator delete(p);
     Link* l = static_cast<Link*>(p);
-    l->next = list->head;
-    list->head = l;
-    ++list->count;
+    l->next = list.head;
+    list.head = l;
+    --list.room;
   }
 
  private:
   struct Link {
     Link* next;
   };
-  static constexpr int kMost = 8192;
   struct List {
-    Link* head = nullptr;
-    int count = 0;
-    ~List() {
-      while (head) {
-        Link* next = head->next;
-        ::operator delete(head);
-        head = next;
+    Link* head;
+    int room;     ///< for how many more objects
+    bool opened;  ///< once in a thread's life
+  };
+  struct AtThreadEnd {
+    ~AtThreadEnd() {
+      while (Link* l = list.head) {
+        list.head = l->next;
+        ::operator delete(l);
       }
-      *gone() = true;
+      list.room = 0;  // what dies later (statics, other thread-locals) goes to the heap
     }
   };
-  // Objects that die after this thread's list (statics, other thread-locals) go to the heap.
-  static bool* gone() {
-    static thread_local bool value = false;
-    return &value;
+  static bool open() {
+    if (list.opened) return false;
+    static thread_local AtThreadEnd at_thread_end;
+    static_cast<void>(&at_thread_end);
+    list.opened = true;
+    list.room = 8192;
+    return true;
   }
-  static List* local() {
-    if (*gone()) return nullptr;
-    static thread_local List list;
-    return &list;
-  }
+  static inline constinit thread_local List list FLASH_HOT_TLS = {};
 };
 
 }  // namespace flash::detail

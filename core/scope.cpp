@@ -6,6 +6,8 @@
 #include <string>
 #include <unordered_map>
 
+#include "core/hot_tls.h"
+
 namespace flash {
 namespace {
 
@@ -18,7 +20,7 @@ Labels& labels() {
   static Labels& l = *new Labels;
   return l;
 }
-thread_local std::uint16_t t_scope = 0;
+constinit thread_local std::uint16_t t_scope FLASH_HOT_TLS = 0;
 
 std::uint16_t intern(std::string_view label) {
   Labels& l = labels();

@@ -11,13 +11,19 @@
 #include "core/trace.h"
 
 namespace flash {
-namespace {
 
 TensorImpl& need(TensorImpl* impl) {
   if (!impl)
     throw ValueError("tensor: this handle is undefined (default-constructed or moved from)");
   return *impl;
 }
+
+void Scalar::refuse(std::uint64_t v) {
+  throw ValueError("scalar: " + std::to_string(v) + " is more than an i64 holds (" +
+                   std::to_string(INT64_MAX) + "); give a double where its digits do not matter");
+}
+
+namespace {
 
 /// Reads one element as T, from its dtype.
 template <class T>
@@ -227,12 +233,10 @@ Tensor Tensor::to(DType d) const& {
   return as_dtype(*this, d);
 }
 Tensor& Tensor::copy_(const Tensor& src) {
-  const Tensor& s = src;
-  need(s.impl_);
-  if (broadcast_shapes(need(impl_).shape, s.shape(), "copy_") != shape())
-    throw ShapeError("copy_: shape " + s.shape().str() + " does not broadcast to " + shape().str());
-  const Tensor v = s.dtype() == dtype() ? s : s.to(dtype());
-  write(*this, v, "copy_");
+  if (broadcast_shapes(need(impl_).shape, need(src.impl_).shape, "copy_") != shape())
+    throw ShapeError("copy_: shape " + src.shape().str() + " does not broadcast to " +
+                     shape().str());
+  write(*this, src.to(dtype()), "copy_");
   return *this;
 }
 

@@ -42,6 +42,8 @@ struct Scalar {
       kind = Kind::kBool;
       i = v;
     } else if constexpr (std::is_integral_v<T>) {
+      if constexpr (std::is_unsigned_v<T> && sizeof(T) == 8)
+        if (v > INT64_MAX) refuse(v);
       kind = Kind::kInt;
       i = static_cast<std::int64_t>(v);
     } else {
@@ -51,6 +53,9 @@ struct Scalar {
   }
   double to_double() const { return kind == Kind::kFloat ? f : static_cast<double>(i); }
   std::int64_t to_int() const { return kind == Kind::kFloat ? static_cast<std::int64_t>(f) : i; }
+
+ private:
+  [[noreturn]] FLASH_API static void refuse(std::uint64_t v);
 };
 
 /// Half-open range of a dimension, as Python's start:stop:step. What is left out is the first and

@@ -49,6 +49,9 @@ struct TensorImpl {
   void destroy();
 };
 
+/// *impl; throws ValueError for an undefined handle.
+TensorImpl& need(TensorImpl* impl);
+
 inline constexpr std::uint64_t kDimNone = 15;
 constexpr std::uint64_t dims_identity(int rank) {
   std::uint64_t d = 0;

@@ -6,6 +6,7 @@
 #include "core/env.h"
 #include "core/error.h"
 #include "core/evaluator.h"
+#include "core/hot_tls.h"
 #include "core/scope.h"
 #include "core/tensor_impl.h"
 
@@ -123,7 +124,7 @@ struct ThreadTraces {
   ~ThreadTraces();
 };
 thread_local ThreadTraces t_owner;
-__attribute__((tls_model("initial-exec"))) thread_local Trace* t_trace[kKinds] = {};
+constinit thread_local Trace* t_trace[kKinds] FLASH_HOT_TLS = {};
 
 ThreadTraces::~ThreadTraces() {
   for (int k = 0; k < kKinds; ++k) {

@@ -92,12 +92,10 @@ bool reshape_dims(const TensorImpl& t, const Shape& shape, std::uint64_t& dims) 
   return true;
 }
 
-const char* kUndefined = "tensor: this handle is undefined (default-constructed or moved from)";
-
 }  // namespace
 
 Tensor Tensor::view(const Shape& want) const& {
-  if (!impl_) throw ValueError(kUndefined);
+  need(impl_);
   const Shape s = resolve(*this, want, "view");
   Strides st;
   if (!view_strides(impl_->shape, impl_->strides, s, st))
@@ -120,7 +118,7 @@ Tensor Tensor::view(const Shape& want) const& {
 }
 
 Tensor Tensor::reshape(const Shape& want) const& {
-  if (!impl_) throw ValueError(kUndefined);
+  need(impl_);
   const Shape s = resolve(*this, want, "reshape");
   Strides st;
   if (!view_strides(impl_->shape, impl_->strides, s, st)) return contiguous().view(s);
@@ -351,7 +349,7 @@ Tensor Tensor::unfold(int d, std::int64_t size, std::int64_t step) const& {
 }
 
 Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset) const& {
-  if (!impl_) throw ValueError(kUndefined);
+  need(impl_);
   check_shape(s, "as_strided");
   if (s.rank() != st.rank())
     throw ShapeError("as_strided: shape " + s.str() + " and strides " + st.str() +
@@ -365,7 +363,7 @@ Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset
 }
 
 Tensor Tensor::detach() const& {
-  if (!impl_) throw ValueError(kUndefined);
+  need(impl_);
   return make(*this, impl_->shape, impl_->strides, impl_->offset, impl_->view, impl_->dims,
               {.kind = ViewOp::kDetach, .a = {}});
 }

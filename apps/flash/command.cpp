@@ -1,6 +1,8 @@
 // apps/flash/command.cpp -- the command line: verbs and flags, and errors as one line each
 #include "apps/flash/command.h"
 
+#include <flash/flash.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -125,7 +127,7 @@ int run_command(int argc, char** argv) {
       ->type_name("NAME");
   digits
       ->add_option("--out", t.out,
-                   "Folder for checkpoints, one an epoch, and the final model.safetensors")
+                   "Folder for this run alone: a checkpoint an epoch, the final model.safetensors")
       ->type_name("DIR");
   digits
       ->add_option("--checkpoint-every", t.checkpoint_every,
@@ -173,15 +175,19 @@ int run_command(int argc, char** argv) {
   try {
     // Before anything computes: the pool of threads is made once.
     if (!threads.empty()) setenv("FLASH_NUM_THREADS", threads.c_str(), 1);
-    if (digits->parsed()) return train_digits(t);
-    if (predict_app->parsed()) return predict(p);
-    if (devices_app->parsed()) return show_devices();
+    int status = 2;
+    if (digits->parsed()) status = train_digits(t);
+    if (predict_app->parsed()) status = predict(p);
+    if (devices_app->parsed()) status = show_devices();
+    std::cout.flush();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout)
+      throw IoError("standard output cannot be written; the results that it lacks are lost");
+    return status;
   } catch (const std::exception& e) {
     std::cout.flush();
     std::fprintf(stderr, "flash: %s\n", e.what());
     return 1;
   }
-  return 2;
 }
 
 }  // namespace flash::apps

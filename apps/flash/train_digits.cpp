@@ -66,7 +66,12 @@ std::optional<train::CheckpointInfo> find_start(const std::string& resume) {
 /// The folder of the run: a run continues in place.
 std::string choose_out(const TrainDigitsOptions& o,
                        const std::optional<train::CheckpointInfo>& from) {
-  if (o.resume.empty()) return o.out;
+  if (o.resume.empty()) {
+    if (fs::is_directory(o.out) && train::find_checkpoint(o.out))
+      throw IoError("--out: '" + o.out + "' holds the checkpoints of a run; continue it with " +
+                    "--resume " + o.out + ", or choose a folder of its own");
+    return o.out;
+  }
   std::string run = from ? fs::path(from->path).parent_path().string() : o.resume;
   if (run.empty()) run = ".";
   if (!o.out.empty() && fs::weakly_canonical(fs::absolute(o.out) / "") !=

@@ -68,7 +68,7 @@ struct Recipe {
   const Rule* rule = nullptr;
   std::int64_t few[kMaxRank] = {};
   int n = 0;
-  std::vector<std::int64_t> many;
+  std::vector<std::int64_t> many = {};
   std::span<const std::int64_t> words() const {
     return many.empty() ? std::span<const std::int64_t>(few, static_cast<std::size_t>(n)) : many;
   }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "core/hot_tls.h"
 #include "core/ops/bind.h"
 #include "core/storage.h"
 #include "core/tensor.h"
@@ -192,11 +193,6 @@ struct TapeThread {
   TapeNode* retired = nullptr;
   TapeNode* running = nullptr;  ///< the custom function whose backward runs
 };
-#if defined(__ELF__)
-#define FLASH_HOT_TLS __attribute__((tls_model("initial-exec")))
-#else
-#define FLASH_HOT_TLS
-#endif
 extern constinit thread_local TapeThread tape_thread FLASH_HOT_TLS;
 
 /// Sets the tape's switch for a while.

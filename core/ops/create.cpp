@@ -112,6 +112,7 @@ Tensor arange(Scalar end) {
 
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& o) {
   if (steps < 0) throw ValueError("linspace: the number of steps must not be negative");
+  bytes_of({steps}, DType::kF64, "linspace");
   const Tensor i = iota(steps, 0, 1, o.device).to(DType::kF64);
   const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0.0;
   // From both ends, so that the last element is `end` exactly.

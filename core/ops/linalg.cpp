@@ -88,6 +88,27 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                         : bind_leaf(Prim::kMatmul, {&x, &wt}, shape);
 }
 
+namespace {
+struct Window {
+  std::int64_t size, dilation, padding, stride;
+};
+/// How many windows the padded dimension `d` of x has room for.
+std::int64_t windows(const Tensor& x, int d, const Window& w, const char* op) {
+  for (const std::int64_t v : {w.dilation, w.padding, w.stride})
+    if (v > INT32_MAX)  // the kernels add and multiply them
+      throw ValueError(std::string(op) + ": stride, padding or dilation is " + std::to_string(v) +
+                       "; at most " + std::to_string(INT32_MAX));
+  const auto span = static_cast<__int128>(w.dilation) * (w.size - 1) + 1;
+  const __int128 room = x.size(d) + 2 * w.padding - span;
+  if (room < 0)
+    throw ShapeError(std::string(op) + ": a window of " + std::to_string(w.size) + " (dilation " +
+                     std::to_string(w.dilation) + ") is larger than dimension " +
+                     std::to_string(d) + " of the input " + x.shape().str() + ", padded by " +
+                     std::to_string(w.padding));
+  return static_cast<std::int64_t>(room) / w.stride + 1;
+}
+}  // namespace
+
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dOptions& o) {
   check_float(x, "conv2d", "the input");
   check_float(w, "conv2d", "the weight");
@@ -107,12 +128,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
     throw ShapeError("conv2d: bias " + bias.shape().str() + " does not fit the " +
                      std::to_string(w.size(0)) + " filters");
   const auto out = [&](int d, std::int64_t pad, std::int64_t dilation, std::int64_t stride) {
-    const std::int64_t room = x.size(d) + 2 * pad - dilation * (w.size(d) - 1) - 1;
-    if (room < 0)
-      throw ShapeError("conv2d: the kernel of weight " + w.shape().str() + " (dilation " +
-                       std::to_string(dilation) + ") is larger than the padded input " +
-                       x.shape().str());
-    return room / stride + 1;
+    return windows(x, d, {w.size(d), dilation, pad, stride}, "conv2d");
   };
   const Shape shape{x.size(0), w.size(0), out(2, o.padding_h, o.dilation_h, o.stride_h),
                     out(3, o.padding_w, o.dilation_w, o.stride_w)};
@@ -131,15 +147,11 @@ Tensor pool(Prim op, const Tensor& x, const Pool2dOptions& o, const char* name) 
                      sw = o.stride_w ? o.stride_w : o.kernel_w;
   if (o.kernel_h < 1 || o.kernel_w < 1 || sh < 1 || sw < 1)
     throw ValueError(std::string(name) + ": kernel and stride must be at least 1");
-  if (o.padding_h < 0 || o.padding_w < 0 || 2 * o.padding_h > o.kernel_h ||
-      2 * o.padding_w > o.kernel_w)
+  if (o.padding_h < 0 || o.padding_w < 0 || o.padding_h > o.kernel_h / 2 ||
+      o.padding_w > o.kernel_w / 2)
     throw ValueError(std::string(name) + ": the padding must be between 0 and half of the kernel");
   const auto out = [&](int d, std::int64_t k, std::int64_t pad, std::int64_t stride) {
-    const std::int64_t room = x.size(d) + 2 * pad - k;
-    if (room < 0)
-      throw ShapeError(std::string(name) + ": a window of " + std::to_string(k) +
-                       " is larger than the padded input " + x.shape().str());
-    return room / stride + 1;
+    return windows(x, d, {k, 1, pad, stride}, name);
   };
   const Shape shape{x.size(0), x.size(1), out(2, o.kernel_h, o.padding_h, sh),
                     out(3, o.kernel_w, o.padding_w, sw)};

@@ -2,9 +2,11 @@
 // error
 #include <bit>
 #include <limits>
+#include <mutex>
 
 #include "core/autograd/autograd.h"
 #include "core/autograd/tape.h"
+#include "core/log.h"
 #include "core/ops/checks.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/iota.h"
@@ -139,6 +141,13 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
   if (!is_floating(x.dtype()) || !is_floating(target.dtype()))
     throw DTypeError("mse_loss: takes floating dtypes, not " + std::string(name(x.dtype())) +
                      " and " + std::string(name(target.dtype())));
+  if (x.shape() != target.shape()) {
+    static std::once_flag told;  // [N, 1] against [N] gives N x N differences, and trains nothing
+    std::call_once(told, [&] {
+      logging::warn("mse_loss: " + x.shape().str() + " and target " + target.shape().str() +
+                    " are broadcast against each other; if that is not meant, reshape one");
+    });
+  }
   Scope scope("mse_loss");
   const DType dtype = result_type(x, target);
   const Tensor d = widen(x) - widen(target);

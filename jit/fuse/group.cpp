@@ -356,6 +356,9 @@ class Grouper {
           if (g_.symbols(u).size() == width) c.loads += cost[u].loads;
           c.ops += cost[u].ops;
         }
+        // Doubles with every node of a chain of diamonds: what is too much stays just that.
+        c.loads = std::min(c.loads, kMaxRecomputeLoads + 1);
+        c.ops = std::min(c.ops, kMaxRecomputeOps + 1);
       }
       const bool computed = g_.kind(n) != PrimKind::kView && op != Prim::kInput && out_.of[n] >= 0;
       if (computed) {

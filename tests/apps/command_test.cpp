@@ -215,6 +215,18 @@ TEST_CASE("drawn digits are learnt, saved, reported and read back") {
   CHECK(both.error.find('\n') == both.error.size() - 1);
 }
 
+TEST_CASE("a full disk behind standard output is told") {
+  if (!fs::exists("/dev/full")) {
+    MESSAGE("skipped: there is no /dev/full");
+    return;
+  }
+  Folder f("full");
+  const int raw =
+      std::system((std::string(FLASH_COMMAND) + " devices >/dev/full 2>" + (f / "err")).c_str());
+  CHECK(WEXITSTATUS(raw) == 1);
+  CHECK(contains(f.read("err"), "flash: standard output cannot be written"));
+}
+
 TEST_CASE("equal seeds give equal weights whatever the threads, and another seed others") {
   Folder f("equal");
   CHECK(flash(kSmall + "--threads 1 --out " + (f / "a")).status == 0);
@@ -256,6 +268,15 @@ TEST_CASE("a run killed at any moment resumes to the same bytes as one that was 
   const Result last = flash(resume);
   CHECK(last.status == 0);
   CHECK((contains(last.out, "resuming from") || contains(last.out, "nothing left to train")));
+  CHECK(weights == f.read("run/model.safetensors"));
+
+  // Without --resume its checkpoints are another run's.
+  const Result again = flash(kSmall + "--out " + (f / "run"));
+  CHECK(again.status == 1);
+  CHECK(again.out.empty());
+  CHECK(contains(again.error, "--out: '" + (f / "run") +
+                                  "' holds the checkpoints of a run; "
+                                  "continue it with --resume"));
   CHECK(weights == f.read("run/model.safetensors"));
 
   // Done: tested again, and the weights are left alone.

@@ -25,6 +25,37 @@ TEST_CASE("arange counts its elements without overflow") {
   CHECK_THROWS_WITH_AS(arange(INT64_MIN, INT64_MAX), many, ShapeError);
 }
 
+TEST_CASE("a number that no i64 holds is refused, not wrapped") {
+  CHECK_THROWS_WITH_AS(full({2}, UINT64_MAX),
+                       "scalar: 18446744073709551615 is more than an i64 holds "
+                       "(9223372036854775807); give a double where its digits do not matter",
+                       ValueError);
+  CHECK(full({1}, std::uint64_t{INT64_MAX}, i64).item<std::int64_t>() == INT64_MAX);
+}
+
+TEST_CASE("linspace names itself") {
+  CHECK_THROWS_WITH_AS(linspace(0, 1, INT64_MAX), doctest::Contains("linspace: "), ShapeError);
+}
+
+TEST_CASE("windows with extreme options are refused") {
+  const Tensor x = ones({1, 1, 4, 4}), w = ones({1, 1, 3, 3});
+  const std::int64_t huge = INT64_MAX / 2;
+  CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.padding_h = huge}),
+                       "conv2d: stride, padding or dilation is 4611686018427387903; at most "
+                       "2147483647",
+                       ValueError);
+  CHECK_THROWS_AS(conv2d(x, w, {}, {.dilation_w = huge}), ValueError);
+  CHECK_THROWS_AS(conv2d(x, w, {}, {.stride_w = huge}), ValueError);
+  // 2^32 rows and columns of outputs: more bytes than 64 bits count.
+  CHECK_THROWS_AS(conv2d(x, w, {}, {.padding_h = INT32_MAX, .padding_w = INT32_MAX}), ShapeError);
+  CHECK_THROWS_WITH_AS(conv2d(x, w, {}, {.dilation_h = INT32_MAX}),
+                       "conv2d: a window of 3 (dilation 2147483647) is larger than dimension 2 of "
+                       "the input [1, 1, 4, 4], padded by 0",
+                       ShapeError);
+  CHECK_THROWS_AS(max_pool2d(x, {.kernel_h = INT64_MAX, .padding_h = huge}), ValueError);
+  CHECK_THROWS_AS(avg_pool2d(x, {.kernel_w = INT64_MAX, .stride_w = 1}), ShapeError);
+}
+
 TEST_CASE("eye names itself") {
   CHECK_THROWS_WITH_AS(
       eye(-1), "eye: shape [-1, -1] has the negative size -1 in dim 0 (want sizes of 0 or more)",

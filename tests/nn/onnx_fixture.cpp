@@ -19,7 +19,7 @@ namespace {
 
 struct Field {
   std::uint64_t number = 0, value = 0;
-  std::string_view bytes;
+  std::string_view bytes = {};
 };
 
 void each_field(std::string_view message, const std::function<void(const Field&)>& f) {

@@ -289,6 +289,36 @@ TEST_CASE("a checkpoint is found by its folder, a file in it or its run, and els
         }).find("there is no file") != std::string::npos);
 }
 
+TEST_CASE("a run keeps its folder to itself") {
+  Folder f("own");
+  std::vector<std::string> before;
+  {
+    Run first(f / "run");
+    first.trainer.set_callbacks({.on_step = [&](const train::StepInfo& info) {
+      if (info.step > 1) return true;
+      Run second(f / "run");
+      CHECK(message([&] { second.fit(); }) ==
+            "'" + (f / "run") +
+                "' is being trained into by another process or Trainer; wait for "
+                "it, or choose another folder");
+      return true;
+    }});
+    first.trainer.fit(first.loader);
+    before = train::list_checkpoints(f / "run");
+    REQUIRE(before.size() == 3);
+  }
+  Run other(f / "run");
+  CHECK(message([&] { other.fit(); }) ==
+        "'" + (f / "run") +
+            "' holds the checkpoints of a run (checkpoint-000006); resume it, or "
+            "give the new run a folder of its own");
+  CHECK(train::list_checkpoints(f / "run") == before);
+  Run elsewhere(f / "elsewhere");  // continues in a new folder
+  elsewhere.trainer.resume(before.back());
+  CHECK(elsewhere.fit().steps == 66);
+  CHECK(train::list_checkpoints(f / "run") == before);
+}
+
 TEST_CASE("a checkpoint of another run is refused, and the model stays") {
   Folder folder("other");
   Run run(folder / "run");

@@ -17,6 +17,7 @@
 #include "train/loop/checkpoint_store.h"
 #include "train/loop/interrupt.h"
 #include "train/loop/progress.h"
+#include "train/loop/run_folder.h"
 #include "train/loop/run_state.h"
 #include "train/metrics/meters.h"
 
@@ -190,6 +191,11 @@ FitResult Trainer::fit(data::DataLoader& loader, data::DataLoader* validation) {
     throw ValueError("Trainer: the checkpoint is of " + describe(t.run.loader) +
                      ", the loader gives " + describe(identity) +
                      "; give the same loader to continue exactly");
+  std::optional<RunFolder> folder;
+  if (!t.options.out.empty()) {
+    folder.emplace(t.options.out);
+    check_own_run(t.options.out, t.last_checkpoint);
+  }
   t.run.loader = identity;
   t.stop = false;
   EnableGrad gradients;  // the caller may be inside a NoGrad

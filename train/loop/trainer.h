@@ -61,7 +61,7 @@ struct Callbacks {
 
 struct TrainerOptions {
   std::int64_t epochs = 1;
-  std::string out = {};               ///< folder for checkpoints; empty: none
+  std::string out = {};               ///< folder for this run's checkpoints alone; empty: none
   std::int64_t checkpoint_every = 0;  ///< steps; at the end of each epoch in any case
   int keep = 3;                       ///< checkpoints to keep
   std::int64_t log_every = 100;       ///< steps from line to line in a pipe
@@ -106,7 +106,8 @@ class FLASH_API Trainer {
   void set_schedule(optim::LrScheduler& schedule);
 
   /// Trains until `epochs` are done. SIGINT or SIGTERM finish the step, save and return; a second
-  /// one ends the process. Gradients are on meanwhile, also inside a NoGrad.
+  /// one ends the process. Gradients are on meanwhile, also inside a NoGrad. Throws IoError when
+  /// `out` cannot be made, is being trained into, or has checkpoints of another run.
   FitResult fit(data::DataLoader& loader, data::DataLoader* validation = nullptr);
   /// In evaluation mode, without the tape. The loader gives one epoch.
   Metrics validate(data::DataLoader& loader);
