@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -326,7 +327,7 @@ FLASH_IN_PLACE(operator/=, div_)
 
 // -- making tensors
 struct TensorOptions {
-  DType dtype = DType::kF32;
+  std::optional<DType> dtype = {};  ///< none: the function's default, f32 for most
   Device device = {};
   bool requires_grad = false;
 };

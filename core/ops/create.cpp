@@ -49,6 +49,17 @@ Tensor scalar_on(Scalar value, DType dtype, Device device) {
 Tensor scalar_tensor(Scalar value, DType dtype) { return scalar_on(value, dtype, {}); }
 
 namespace {
+DType natural_dtype(Scalar v) {
+  switch (v.kind) {
+    case Scalar::Kind::kBool:
+      return DType::kBool;
+    case Scalar::Kind::kInt:
+      return DType::kI64;
+    default:
+      return DType::kF32;
+  }
+}
+
 Tensor as_asked(Tensor t, const TensorOptions& o) {
   if (o.requires_grad) t.set_requires_grad();
   return t;
@@ -57,21 +68,34 @@ Tensor as_asked(Tensor t, const TensorOptions& o) {
 
 Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
   check_shape(shape, "full");
-  bytes_of(shape, o.dtype, "full");
-  const Tensor v = scalar_on(value, o.dtype, o.device);
+  const DType dtype = o.dtype.value_or(natural_dtype(value));
+  bytes_of(shape, dtype, "full");
+  const Tensor v = scalar_on(value, dtype, o.device);
   const Tensor* in = &v;
   Tensor t = bind(Prim::kExpand, {&in, 1}, {}, &shape);
   return as_asked(std::move(t), o);
 }
-Tensor zeros(const Shape& shape, const TensorOptions& o) { return full(shape, 0, o); }
-Tensor ones(const Shape& shape, const TensorOptions& o) { return full(shape, 1, o); }
+Tensor zeros(const Shape& shape, const TensorOptions& o) { return full(shape, 0.0, o); }
+Tensor ones(const Shape& shape, const TensorOptions& o) { return full(shape, 1.0, o); }
 Tensor full_like(const Tensor& t, Scalar value) {
   return full(t.shape(), value, {.dtype = t.dtype(), .device = t.device()});
 }
 Tensor zeros_like(const Tensor& t) { return full_like(t, 0); }
 Tensor ones_like(const Tensor& t) { return full_like(t, 1); }
 Tensor tensor(std::initializer_list<double> values, const TensorOptions& o) {
-  return as_asked(from_vector(std::vector<double>(values)).to(o.dtype).to(o.device), o);
+  return detail::tensor_of(std::vector<Scalar>(values.begin(), values.end()), o);
+}
+Tensor detail::tensor_of(const std::vector<Scalar>& values, const TensorOptions& o) {
+  const DType dtype = o.dtype.value_or(values.empty() ? DType::kF32 : natural_dtype(values[0]));
+  const bool whole = !values.empty() && values[0].kind != Scalar::Kind::kFloat;
+  const auto all = [&]<class T>(T (Scalar::*as)() const) {
+    std::vector<T> v;
+    v.reserve(values.size());
+    for (const Scalar& s : values) v.push_back((s.*as)());
+    return from_vector(v);
+  };
+  const Tensor t = whole ? all(&Scalar::to_int) : all(&Scalar::to_double);
+  return as_asked(t.to(dtype).to(o.device), o);
 }
 
 namespace {
@@ -118,13 +142,14 @@ Tensor linspace(double start, double end, std::int64_t steps, const TensorOption
   // From both ends, so that the last element is `end` exactly.
   const Tensor up = add(mul(i, step), start);
   const Tensor down = sub(end, mul(sub(static_cast<double>(steps - 1), i), step));
-  return as_asked(where(lt(i, static_cast<double>(steps) / 2), up, down).to(o.dtype), o);
+  const DType dtype = o.dtype.value_or(DType::kF32);
+  return as_asked(where(lt(i, static_cast<double>(steps) / 2), up, down).to(dtype), o);
 }
 
 Tensor eye(std::int64_t n, const TensorOptions& o) {
   check_shape({n, n}, "eye");
   const Tensor i = iota(n, 0, 1, o.device);
-  return as_asked(eq(i.unsqueeze(1), i.unsqueeze(0)).to(o.dtype), o);
+  return as_asked(eq(i.unsqueeze(1), i.unsqueeze(0)).to(o.dtype.value_or(DType::kF32)), o);
 }
 
 namespace {
@@ -151,19 +176,21 @@ Tensor uniform(const Shape& shape, DType dtype, Device device, Generator* genera
 
 Tensor rand(const Shape& shape, const TensorOptions& o, Generator* generator) {
   check_shape(shape, "rand");
-  check_drawable(o.dtype, "rand");
-  return as_asked(uniform(shape, o.dtype, o.device, generator), o);
+  const DType dtype = o.dtype.value_or(DType::kF32);
+  check_drawable(dtype, "rand");
+  return as_asked(uniform(shape, dtype, o.device, generator), o);
 }
 
 Tensor randn(const Shape& shape, const TensorOptions& o, Generator* generator) {
   check_shape(shape, "randn");
-  check_drawable(o.dtype, "randn");
-  const DType draw = o.dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+  const DType dtype = o.dtype.value_or(DType::kF32);
+  check_drawable(dtype, "randn");
+  const DType draw = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
   const Tensor u = uniform(shape, draw, o.device, generator);
   const Tensor v = uniform(shape, draw, o.device, generator);
   // 1 - u is in (0, 1]: its logarithm is finite.
   const Tensor radius = sqrt(mul(log(sub(1.0, u)), -2.0));
-  return as_asked(mul(radius, cos(mul(v, 2.0 * std::numbers::pi))).to(o.dtype), o);
+  return as_asked(mul(radius, cos(mul(v, 2.0 * std::numbers::pi))).to(dtype), o);
 }
 
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator* generator) {

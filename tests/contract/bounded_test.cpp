@@ -278,7 +278,7 @@ void run_program(const Tensor& x, int number) {
 // of any device. Whatever other tests left in them is older than what is run here.
 TEST_CASE("the caches keep the last 1,024 plans and 8,192 kernels, and forget the oldest") {
   use_evaluator("fuse");
-  const Tensor x = full({7}, 1, {.device = Device(DeviceType::kNull)});
+  const Tensor x = full({7}, 1.0, {.device = Device(DeviceType::kNull)});
   x.eval();
   const auto run = [&](int number) { return work([&] { run_program(x, number); }); };
   for (int i = 0; i < 1024; ++i) CHECK(run(i).plan_misses == 1);
@@ -302,7 +302,7 @@ TEST_CASE("a trace is flushed before more than FLASH_PENDING_BYTES wait in it") 
   // On the null device: its memory is address space only.
   use_evaluator("fuse");
   const Device null(DeviceType::kNull);
-  const Tensor x = full({16 << 20}, 1, {.device = null});  // 64 MiB
+  const Tensor x = full({16 << 20}, 1.0, {.device = null});  // 64 MiB
   x.eval();
   const auto record = [&](int n) {
     std::vector<Tensor> living;

@@ -62,7 +62,7 @@ TEST_CASE("quotients and remainders have PyTorch's signs, zeros and infinities")
        {1, -2, -2, 1, -0.0, -0.0, -2, -2, kNaN, 0, -1, kNaN, kInf}},
       {"0 // 0 and -1 // 0",
        [] {
-         return floor_divide(tensor({0, -1}), tensor({0, 0}));
+         return floor_divide(tensor({0.0, -1.0}), tensor({0.0, 0.0}));
        },
        f32,
        {kNaN, -kInf}},
@@ -185,7 +185,7 @@ TEST_CASE("powers of floats have PyTorch's corners") {
        {1, -kInf, kInf, 1, 1, 1, 0, kNaN, kInf, 0, -kInf, -0.0}},
       {"pow(x, 0.5) and pow(x, -0.5)",
        [] {
-         return cat({pow(tensor({4, 0}), 0.5), pow(tensor({4, 0}), -0.5)});
+         return cat({pow(tensor({4.0, 0.0}), 0.5), pow(tensor({4.0, 0.0}), -0.5)});
        },
        f32,
        {2, 0, 0.5, kInf}},
@@ -232,7 +232,7 @@ TEST_CASE("NaN passes through or wins as it does in PyTorch") {
        {0}},
       {"logical_and",
        [] {
-         return logical_and(tensor({kNaN, 0, -0.0, 1}), tensor({1, 1, 1, 1}));
+         return logical_and(tensor({kNaN, 0, -0.0, 1}), tensor({1.0, 1.0, 1.0, 1.0}));
        },
        boolean,
        {1, 0, 0, 1}},
@@ -252,7 +252,7 @@ TEST_CASE("NaN passes through or wins as it does in PyTorch") {
        {kNaN, 1, 2}},
       {"clamp between reversed bounds",
        [] {
-         return clamp(tensor({1, 5}), 2, 0);
+         return clamp(tensor({1.0, 5.0}), 2, 0);
        },
        f32,
        {0, 0}},
@@ -368,7 +368,7 @@ TEST_CASE("reductions over nothing and over one are PyTorch's") {
       {"std of one, corrected by 0", [] { return flash::std(ones({1}), {}, false, 0); }, f32, {0}},
       {"var of two, corrected by 3",
        [] {
-         return var(tensor({1, 2}), {}, false, 3);
+         return var(tensor({1.0, 2.0}), {}, false, 3);
        },
        f32,
        {kInf}},

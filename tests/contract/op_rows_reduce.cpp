@@ -15,9 +15,10 @@ using Group = std::vector<Wide>;
 using OfGroup = std::function<Open(const Group&, DType c)>;  // c: what it is computed in
 
 std::uint64_t mask_of(const Shape& dims, int rank) {
+  if (dims.empty() || rank == 0) return (std::uint64_t{1} << rank) - 1;
   std::uint64_t mask = 0;
   for (const std::int64_t d : dims) mask |= std::uint64_t{1} << (d < 0 ? d + rank : d);
-  return dims.empty() || rank == 0 ? (std::uint64_t{1} << rank) - 1 : mask;
+  return mask;
 }
 
 /// The reduced shape with its dimensions kept, and for each of its elements those it is made of.

@@ -8,7 +8,8 @@
 namespace contract {
 namespace {
 
-/// The names of tensor functions that a header of core/ declares as public.
+/// The names of tensor functions that a header of core/ declares as public; those of namespace
+/// detail are what inline ones are made of.
 std::set<std::string> declared(const std::filesystem::path& header, const std::string& prefix) {
   std::ifstream file(header);
   if (!file.good()) throw Error("no header at " + header.string());
@@ -19,7 +20,11 @@ std::set<std::string> declared(const std::filesystem::path& header, const std::s
   std::string line;
   std::smatch m;
   bool in_definition = false;  // of a macro
+  bool in_detail = false;
   while (std::getline(file, line)) {
+    if (line == "namespace detail {") in_detail = true;
+    if (line == "}  // namespace detail") in_detail = false;
+    if (in_detail) continue;
     const bool skip = in_definition || line.starts_with("#define");
     in_definition = line.ends_with('\\');
     if (skip) continue;

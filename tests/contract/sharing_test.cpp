@@ -178,7 +178,7 @@ TEST_CASE("threads add their gradients to the leaves they share, and none is los
     constexpr int kThreads = 4, kSteps = 25;
     on_threads(kThreads, [&](int i) {
       for (int k = 0; k < kSteps; ++k) {
-        const Tensor x = full({2, 4}, i + 1);
+        const Tensor x = full({2, 4}, i + 1, f32);
         sum(matmul(x, w) + b).backward();
         if (k % 5 == i) eval_all();
       }

@@ -33,6 +33,28 @@ TEST_CASE("a number that no i64 holds is refused, not wrapped") {
   CHECK(full({1}, std::uint64_t{INT64_MAX}, i64).item<std::int64_t>() == INT64_MAX);
 }
 
+TEST_CASE("tensors take the kind of the numbers that they are made of, as PyTorch's do") {
+  CHECK(full({2}, 7).dtype() == i64);
+  CHECK(full({2}, true).dtype() == boolean);
+  CHECK(full({2}, 7.0).dtype() == f32);
+  CHECK(full({2}, 7, {}).dtype() == i64);
+  CHECK(full({2}, 7, f16).dtype() == f16);
+  CHECK(zeros({2}).dtype() == f32);
+  CHECK(tensor({1, 2}).dtype() == i64);
+  CHECK(tensor({std::uint8_t{1}}).dtype() == i64);
+  CHECK(tensor({true, false}).to_vector<bool>() == std::vector<bool>{true, false});
+  CHECK(tensor({true}).dtype() == boolean);
+  CHECK(tensor({1.0f}).dtype() == f32);
+  CHECK(tensor({1, 2.5}).dtype() == f32);
+  CHECK(tensor({}).dtype() == f32);
+  CHECK(tensor({1, 2}, f32).dtype() == f32);
+  // More digits than a double holds.
+  const std::int64_t big = (std::int64_t{1} << 53) + 1;
+  CHECK(tensor({big}).item<std::int64_t>() == big);
+  CHECK_THROWS_AS(tensor({1, 2}, {.requires_grad = true}), AutogradError);
+  CHECK(tensor({1.0, 2.0}, {.requires_grad = true}).requires_grad());
+}
+
 TEST_CASE("linspace names itself") {
   CHECK_THROWS_WITH_AS(linspace(0, 1, INT64_MAX), doctest::Contains("linspace: "), ShapeError);
 }

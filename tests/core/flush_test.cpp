@@ -46,7 +46,7 @@ TEST_CASE("a flush at a limit makes nothing that only dead values behind the cut
   static std::vector<std::size_t> asked;
   install_evaluator(std::make_unique<Watching>(evaluator(), asked));
   eval_all();
-  const Tensor x = full({1000}, 2);
+  const Tensor x = full({1000}, 2.0);
   x.eval();
   use_evaluator("watching");
   asked.clear();

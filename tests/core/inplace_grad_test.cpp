@@ -198,8 +198,8 @@ TEST_CASE("a half-written chain of views in a loop adds up") {
 }
 
 TEST_CASE("a factor that is overwritten by the product is kept for the other's gradient") {
-  Tensor w = tensor({2, 3, 4}, {.requires_grad = true});
-  Tensor y = tensor({5, 6, 7});
+  Tensor w = tensor({2.0, 3.0, 4.0}, {.requires_grad = true});
+  Tensor y = tensor({5.0, 6.0, 7.0});
   y.mul_(w);
   y.sum().backward();
   CHECK(w.grad().to_vector<float>() == std::vector<float>{5, 6, 7});

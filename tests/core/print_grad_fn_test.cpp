@@ -22,9 +22,9 @@ Tensor leaf(Tensor t) {
 }  // namespace
 
 TEST_CASE("results name the operation that made them as PyTorch does") {
-  const Tensor x = leaf(tensor({1, 2, 3, 4}).view({2, 2}).clone());
+  const Tensor x = leaf(tensor({1.0, 2.0, 3.0, 4.0}).view({2, 2}).clone());
   const Tensor image = leaf(zeros({1, 1, 3, 3})), filter = zeros({1, 1, 2, 2});
-  const Tensor row = tensor({1, 2});
+  const Tensor row = tensor({1.0, 2.0});
   Tensor written = x * 1, copied = zeros({2, 2});
   written.select(0, 1).mul_(2);
   copied.copy_(x);

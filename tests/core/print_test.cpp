@@ -37,9 +37,9 @@ struct Case {
 std::vector<Case> cases() {
   // clang-format off
   return {
-    {tensor({1, 2, 3}), "tensor([1., 2., 3.])"},
+    {tensor({1.0, 2.0, 3.0}), "tensor([1., 2., 3.])"},
     {tensor({1.5, -2, 3}), "tensor([ 1.5000, -2.0000,  3.0000])"},
-    {tensor({0}), "tensor([0.])"},
+    {tensor({0.0}), "tensor([0.])"},
     {tensor({0, -0.0}), "tensor([0., -0.])"},
     {tensor({}), "tensor([])"},
     {scalar_tensor(3, f32), "tensor(3.)"},
@@ -53,8 +53,8 @@ std::vector<Case> cases() {
     {tensor({1, kInf, kNan}), "tensor([1., inf, nan])"},
     {tensor({1.5, -kInf, kNan}), "tensor([1.5000,   -inf,    nan])"},
     {tensor({1e-5, kInf, -2}), "tensor([ 1.0000e-05,         inf, -2.0000e+00])"},
-    {tensor({1, 1000}), "tensor([   1., 1000.])"},
-    {tensor({1, 1001}), "tensor([1.0000e+00, 1.0010e+03])"},
+    {tensor({1.0, 1000.0}), "tensor([   1., 1000.])"},
+    {tensor({1.0, 1001.0}), "tensor([1.0000e+00, 1.0010e+03])"},
     {tensor({0.5, 500}), "tensor([  0.5000, 500.0000])"},
     {tensor({0.5, 501}), "tensor([5.0000e-01, 5.0100e+02])"},
     {tensor({1e8, 2e8}), "tensor([1.0000e+08, 2.0000e+08])"},
@@ -84,16 +84,16 @@ std::vector<Case> cases() {
     {scalar_tensor(true, boolean), "tensor(True)"},
     {from_vector<std::int64_t>({INT64_MIN, INT64_MAX}),
      "tensor([-9223372036854775808,  9223372036854775807])"},
-    {tensor({1, 2, 3, 4}).view({2, 2}),
+    {tensor({1.0, 2.0, 3.0, 4.0}).view({2, 2}),
      R"(tensor([[1., 2.],
         [3., 4.]]))"},
-    {tensor({1, 2, 3, 4}).view({4, 1}),
+    {tensor({1.0, 2.0, 3.0, 4.0}).view({4, 1}),
      R"(tensor([[1.],
         [2.],
         [3.],
         [4.]]))"},
-    {tensor({1, 2, 3, 4}).view({1, 4}), "tensor([[1., 2., 3., 4.]])"},
-    {tensor({1, 2, 3, 4}).view({2, 2}).t(),
+    {tensor({1.0, 2.0, 3.0, 4.0}).view({1, 4}), "tensor([[1., 2., 3., 4.]])"},
+    {tensor({1.0, 2.0, 3.0, 4.0}).view({2, 2}).t(),
      R"(tensor([[1., 3.],
         [2., 4.]]))"},
     {arange(24).view({2, 3, 4}),
@@ -138,7 +138,7 @@ std::vector<Case> cases() {
         [1., 2., 3.],
         [2., 3., 4.],
         [3., 4., 5.]]))"},
-    {tensor({1, 2}).unsqueeze(1).expand({2, 3}),
+    {tensor({1.0, 2.0}).unsqueeze(1).expand({2, 3}),
      R"(tensor([[1., 1., 1.],
         [2., 2., 2.]]))"},
     {arange(10).select(0, 3), "tensor(3)"},
@@ -538,10 +538,10 @@ std::vector<Case> cases() {
         [9.9000e+01, 1.9900e+02, 2.9900e+02,  ..., 8.9900e+02, 9.9900e+02,
          1.0990e+03]]))"},
     {zeros({2000}, boolean), "tensor([False, False, False,  ..., False, False, False])"},
-    {leaf(tensor({1, 2})), "tensor([1., 2.], requires_grad=True)"},
+    {leaf(tensor({1.0, 2.0})), "tensor([1., 2.], requires_grad=True)"},
     {leaf(tensor({1, 2}, f64)), "tensor([1., 2.], dtype=torch.float64, requires_grad=True)"},
-    {leaf(tensor({1, 2})) + 1, "tensor([2., 3.], grad_fn=<AddBackward0>)"},
-    {leaf(tensor({1, 2})).sum(), "tensor(3., grad_fn=<SumBackward0>)"},
+    {leaf(tensor({1.0, 2.0})) + 1, "tensor([2., 3.], grad_fn=<AddBackward0>)"},
+    {leaf(tensor({1.0, 2.0})).sum(), "tensor(3., grad_fn=<SumBackward0>)"},
     {exp(leaf(zeros({2, 2}))),
      R"(tensor([[1., 1.],
         [1., 1.]], grad_fn=<ExpBackward0>))"},
@@ -555,7 +555,7 @@ std::vector<Case> cases() {
         10.0000, 10.2500, 10.5000, 10.7500, 11.0000, 11.2500, 11.5000, 11.7500,
         12.0000, 12.2500, 12.5000, 12.7500, 13.0000, 13.2500, 13.5000, 13.7500,
         14.0000, 14.2500, 14.5000, 14.7500], grad_fn=<MulBackward0>))"},
-    {leaf(tensor({1, 2})).detach(), "tensor([1., 2.])"},
+    {leaf(tensor({1.0, 2.0})).detach(), "tensor([1., 2.])"},
   };
   // clang-format on
 }
@@ -577,7 +577,7 @@ TEST_CASE("printing records nothing, and leaves the tape and the random stream a
   manual_seed(7);
   const float expected = rand({1}).item<float>();
   manual_seed(7);
-  Tensor x = leaf(tensor({1, 2, 3, 4}).view({2, 2}).clone());
+  Tensor x = leaf(tensor({1.0, 2.0, 3.0, 4.0}).view({2, 2}).clone());
   Tensor y = x.t() * 2;
   CHECK(y.t().str().find("grad_fn=<PermuteBackward0>") != std::string::npos);
   CHECK(this_trace({}).nodes.empty());  // a strided view is read where it lies

@@ -14,7 +14,7 @@ using namespace flash;
 using V = std::vector<float>;
 
 TEST_CASE("assigning to a view that has no name writes through it") {
-  Tensor x = zeros({2, 3}), y = tensor({1, 2, 3});
+  Tensor x = zeros({2, 3}), y = tensor({1.0, 2.0, 3.0});
   x[0] = y;
   x.slice(1, 2) = 7;
   x[1] = y + 1;
@@ -28,7 +28,7 @@ TEST_CASE("assigning to a view that has no name writes through it") {
 }
 
 TEST_CASE("operators with numbers, and bits of masks") {
-  Tensor x = tensor({1, 2, 3});
+  Tensor x = tensor({1.0, 2.0, 3.0});
   x += 1;
   x *= 2.0;
   CHECK(x.to_vector<float>() == V{4, 6, 8});
@@ -51,7 +51,7 @@ TEST_CASE("what a slice leaves out depends on its direction") {
 }
 
 TEST_CASE("empty braces are the default options everywhere") {
-  CHECK(tensor({1, 2}, {}).dtype() == f32);
+  CHECK(tensor({1.0, 2.0}, {}).dtype() == f32);
   CHECK(eye(2, {}).dtype() == f32);
   CHECK(linspace(0, 2, 3, {}).dtype() == f32);
   CHECK(rand({2}, {}).dtype() == f32);
@@ -68,10 +68,10 @@ TEST_CASE("shapes and dtypes print") {
 }
 
 TEST_CASE("gradients at the edges: bounds of clamp, and nothing to deviate") {
-  Tensor x = tensor({-1, 0, 1, 2}, {.requires_grad = true});
+  Tensor x = tensor({-1.0, 0.0, 1.0, 2.0}, {.requires_grad = true});
   clamp(x, 0, 1).sum().backward();
   CHECK(x.grad().to_vector<float>() == V{0, 1, 1, 0});
-  Tensor same = tensor({3, 3, 3}, {.requires_grad = true});
+  Tensor same = tensor({3.0, 3.0, 3.0}, {.requires_grad = true});
   same.std().backward();
   CHECK(same.grad().to_vector<float>() == V{0, 0, 0});
 }

@@ -41,11 +41,11 @@ std::string error_of(F&& f) {
 TEST_CASE("batch norm normalises by the batch in training and keeps running statistics") {
   nn::BatchNorm2d bn(2, {.eps = 0.0, .momentum = 0.25});
   no_grad([&] {
-    bn.weight.copy_(tensor({2, 1}));
-    bn.bias.copy_(tensor({0, 10}));
+    bn.weight.copy_(tensor({2.0, 1.0}));
+    bn.bias.copy_(tensor({0.0, 10.0}));
   });
   // Channel 0: 1 3 5 7, mean 4, variance 5, unbiased 20/3. Channel 1: 0 0 2 2, mean 1, variance 1.
-  const Tensor x = tensor({1, 3, 0, 0, 5, 7, 2, 2}).view({2, 2, 1, 2});
+  const Tensor x = tensor({1.0, 3.0, 0.0, 0.0, 5.0, 7.0, 2.0, 2.0}).view({2, 2, 1, 2});
   const double r = 2 / std::sqrt(5.0);
   check_close(bn(x), {-3 * r, -1 * r, 9, 9, 1 * r, 3 * r, 11, 11});
   check_close(bn.running_mean, {0.25 * 4, 0.25 * 1});
@@ -75,9 +75,9 @@ TEST_CASE("running statistics are outside of the tape") {
 
 TEST_CASE("layer norm normalises the last dimensions") {
   nn::LayerNorm norm({2, 2}, {.eps = 0.0});
-  no_grad([&] { norm.bias.copy_(tensor({0, 0, 1, 1}).view({2, 2})); });
+  no_grad([&] { norm.bias.copy_(tensor({0.0, 0.0, 1.0, 1.0}).view({2, 2})); });
   const double r = 1 / std::sqrt(1.25);
-  check_close(norm(tensor({1, 2, 3, 4}).view({1, 2, 2})),
+  check_close(norm(tensor({1.0, 2.0, 3.0, 4.0}).view({1, 2, 2})),
               {-1.5 * r, -0.5 * r, 0.5 * r + 1, 1.5 * r + 1});
   nn::LayerNorm plain({4}, {.affine = false});
   CHECK(plain.parameters().empty());
@@ -85,7 +85,7 @@ TEST_CASE("layer norm normalises the last dimensions") {
 }
 
 TEST_CASE("cross entropy equals the formula, with ignored rows and smoothed labels") {
-  const Tensor x = tensor({1, 2, 3, 0, 0, 0, 5, 1, 1}).view({3, 3});
+  const Tensor x = tensor({1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 5.0, 1.0, 1.0}).view({3, 3});
   const Tensor t = from_vector(std::vector<std::int64_t>{2, 0, -100});
   const double z = std::log(std::exp(1.0) + std::exp(2.0) + std::exp(3.0));
   const double a = z - 3, b = std::log(3.0);
@@ -96,13 +96,13 @@ TEST_CASE("cross entropy equals the formula, with ignored rows and smoothed labe
   const double smooth_a = 0.9 * a + 0.1 * (z - 2);
   check_close(cross_entropy(x, t, Reduction::kMean, -100, 0.1), {(smooth_a + b) / 2});
   check_close(nll_loss(log_softmax(x, 1), t), {(a + b) / 2});
-  const Tensor big = tensor({1000, 0, -1000, 0}).view({2, 2});
+  const Tensor big = tensor({1000.0, 0.0, -1000.0, 0.0}).view({2, 2});
   check_close(cross_entropy(big, from_vector(std::vector<std::int64_t>{1, 1}), Reduction::kNone),
               {1000, 0});
 }
 
 TEST_CASE("a target that is no class makes the loss and the gradient NaN, not wrong") {
-  Tensor x = tensor({1, 2, 3, 4}).view({2, 2}).detach();
+  Tensor x = tensor({1.0, 2.0, 3.0, 4.0}).view({2, 2}).detach();
   x.set_requires_grad();
   const Tensor rows =
       cross_entropy(x, from_vector(std::vector<std::int64_t>{2, 1}), Reduction::kNone);
@@ -128,9 +128,9 @@ TEST_CASE("losses refuse what does not fit") {
 }
 
 TEST_CASE("mse loss is the mean of squares") {
-  check_close(mse_loss(tensor({1, 2, 3}), tensor({1, 0, 6})), {13.0 / 3});
-  check_close(mse_loss(tensor({1, 2, 3}), tensor({1, 0, 6}), Reduction::kSum), {13});
-  check_close(mse_loss(tensor({1, 2}), tensor({3}), Reduction::kNone), {4, 1});
+  check_close(mse_loss(tensor({1.0, 2.0, 3.0}), tensor({1.0, 0.0, 6.0})), {13.0 / 3});
+  check_close(mse_loss(tensor({1.0, 2.0, 3.0}), tensor({1.0, 0.0, 6.0}), Reduction::kSum), {13});
+  check_close(mse_loss(tensor({1.0, 2.0}), tensor({3.0}), Reduction::kNone), {4, 1});
 }
 
 TEST_CASE("dropout scales what it keeps, keeps all in evaluation, and p = 1 keeps nothing") {

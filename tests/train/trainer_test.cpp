@@ -355,7 +355,7 @@ TEST_CASE("meters count without a flush, and read what was counted") {
   const std::uint64_t flushes = stats().flushes;
   mean.update(tensor({2.0}), 3);
   mean.update(tensor({4.0}), 1);
-  const Tensor logits = tensor({1, 2, 3, 9, 8, 7, 0, 5, 1}).reshape({3, 3});
+  const Tensor logits = tensor({1.0, 2.0, 3.0, 9.0, 8.0, 7.0, 0.0, 5.0, 1.0}).reshape({3, 3});
   accuracy.update(logits, from_vector(std::vector<std::int64_t>{2, 1, 1}));
   CHECK(stats().flushes == flushes);
   CHECK(mean.value() == doctest::Approx(2.5));
