@@ -27,7 +27,8 @@ constexpr Info kTable[kNumEnv] = {
     {Env::kTraceLimit, "FLASH_TRACE_LIMIT", Kind::kInt, "4096", 1, 1 << 24, "",
      "Recorded operations after which a trace is flushed.", "core/trace.cpp"},
     {Env::kPendingBytes, "FLASH_PENDING_BYTES", Kind::kBytes, "1G", 1 << 20, kMax, "",
-     "Bytes of pending results after which a trace is flushed.", "core/trace.cpp"},
+     "Bytes of pending results, but for those in use, after which a trace is flushed.",
+     "core/trace.cpp"},
     {Env::kCacheBytes, "FLASH_CACHE_BYTES", Kind::kBytes, "4G", 0, kMax, "",
      "Freed memory that is kept for reuse, at most, on each device.", "core/allocator.cpp"},
 };

@@ -91,6 +91,18 @@ void Trace::drop(Cell& cell) {
   cell.trace.store(nullptr, std::memory_order_release);
 }
 
+std::int64_t Trace::pending_among(std::span<const Tensor* const> operands) const {
+  const auto cell = [&](std::size_t i) { return operands[i]->impl()->cell.get(); };
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (cell(i)->trace.load(std::memory_order_relaxed) != this) continue;
+    bool again = false;
+    for (std::size_t j = 0; j < i; ++j) again = again || cell(j) == cell(i);
+    if (!again) sum += bytes(nodes[cell(i)->pending]);
+  }
+  return sum;
+}
+
 void Trace::rollback(const Mark& m) {
   while (nodes.size() > m.nodes) {
     Node& n = nodes.back();

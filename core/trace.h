@@ -15,6 +15,7 @@
 
 namespace flash {
 
+class Tensor;
 struct TensorImpl;
 
 struct Node {
@@ -84,7 +85,14 @@ class Trace {
   /// Evaluates every live cell. Called with the mutex held; on an exception before anything ran the
   /// trace is as it was and may be flushed again.
   void flush(FlushReason reason);
-  bool over_limit() const { return nodes.size() >= node_limit_ || pending_bytes_ > byte_limit_; }
+  /// A flush is due before an operation on `operands` is recorded. They don't count as bytes that
+  /// wait: most often that operation is the last to use them, and they are never stored. One
+  /// without operands, a scalar often, is recorded in the midst of an expression: the next is soon.
+  bool over_limit(std::span<const Tensor* const> operands) const {
+    if (nodes.size() >= node_limit_) return true;
+    return pending_bytes_ > byte_limit_ && !operands.empty() &&
+           pending_bytes_ - pending_among(operands) > byte_limit_;
+  }
   FlushReason limit_reason() const {
     return nodes.size() >= node_limit_ ? FlushReason::kNodeLimit : FlushReason::kByteLimit;
   }
@@ -112,6 +120,7 @@ class Trace {
   std::size_t canonical_cut() const;
   void clear();
   void let_go(Buffer* buffer);
+  std::int64_t pending_among(std::span<const Tensor* const> operands) const;
   static std::uint64_t next_epoch();
 
   Device device_;

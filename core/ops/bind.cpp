@@ -96,7 +96,7 @@ Tensor record(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Sha
   TensorImpl* out = TensorImpl::make(device, dtype, shape);
   Tensor result = Tensor::adopt(out);
   TraceLock lock(trace);
-  if (trace.over_limit()) trace.flush_prefix(trace.limit_reason());
+  if (trace.over_limit(in)) trace.flush_prefix(trace.limit_reason());
   constexpr std::size_t kInline = 8;
   NodeId few[kInline];
   std::vector<NodeId> many;

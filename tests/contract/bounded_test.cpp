@@ -315,3 +315,15 @@ TEST_CASE("a trace is flushed before more than FLASH_PENDING_BYTES wait in it") 
   CHECK(many.flushes >= 160 / 16);
   CHECK(many.flushes <= 160 / 8 + 2);
 }
+
+TEST_CASE("an expression of tensors above FLASH_PENDING_BYTES is one kernel all the same") {
+  use_evaluator("fuse");
+  const Tensor x = full({3, 512 << 20}, 1.0, {.device = Device(DeviceType::kNull)});  // 6 GiB
+  x.eval();
+  const Work map = work([&] { (tanh(x * x + x) * 0.5).eval(); });
+  CHECK(map.flushes == 1);
+  CHECK(map.launches == 1);
+  const Work reduction = work([&] { (x * 2.0).sum().eval(); });
+  CHECK(reduction.flushes == 1);
+  CHECK(reduction.launches == 1);
+}
