@@ -31,6 +31,13 @@ std::string known() {
 
 }  // namespace
 
+Device::Device(DeviceType t, int i) : type(t) {
+  // One of each kind so far.
+  if (static_cast<std::size_t>(t) >= kNames.size() || i != 0)
+    throw DeviceError("device: number " + std::to_string(i) + " of kind " +
+                      std::to_string(static_cast<int>(t)) + " is not there; there are: " + known());
+}
+
 Device::Device(std::string_view text) {
   std::string_view kind = text.substr(0, text.find(':'));
   std::string_view rest = kind.size() == text.size() ? "" : text.substr(kind.size() + 1);

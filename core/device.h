@@ -33,8 +33,8 @@ struct FLASH_API Device {
   DeviceType type = DeviceType::kCpu;
   std::int8_t index = 0;
   Device() = default;
-  Device(DeviceType t, int i = 0) : type(t), index(static_cast<std::int8_t>(i)) {}
-  Device(std::string_view text);  ///< "cpu", "cpu:0"; throws DeviceError naming what is there
+  Device(DeviceType t, int i = 0);  ///< throws as the next one does
+  Device(std::string_view text);    ///< "cpu", "cpu:0"; throws DeviceError naming what is there
   Device(const char* text) : Device(std::string_view(text)) {}
   std::string str() const;
   friend bool operator==(const Device&, const Device&) = default;
@@ -97,7 +97,7 @@ struct LeafCall {
   const Epilogue* epilogue = nullptr;
 };
 
-/// Launches counted where they happen. Leaf kernels, their combine phases and copies count too.
+/// Launches counted where they happen; those of leaf kernels and copies count too.
 struct DeviceCounters {
   std::atomic<std::uint64_t> launches{0};
   std::atomic<std::uint64_t> leaf_launches{0};

@@ -86,9 +86,10 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
   if (!live.empty()) {
     try {
       evaluator().evaluate({*this, count, live, dying, reason}, ran);
-    } catch (const std::exception& e) {
+    } catch (const std::exception&) {
       if (!ran) throw;
-      abandon(e.what());  // what was recorded behind the cut needs lost values: it is lost as well
+      abandon(std::current_exception());  // what was recorded behind the cut needs lost values: it
+                                          // is lost as well
       throw;
     }
   }
@@ -177,11 +178,10 @@ void Trace::let_go(Buffer* buffer) {
     buffer->release();
 }
 
-void Trace::abandon(const std::string& why) {
-  const auto text = std::make_shared<const std::string>(why);
+void Trace::abandon(const std::exception_ptr& why) {
   for (const Node& n : nodes)
     if (Cell* c = n.owner) {
-      c->poison = text;
+      c->poison = why;
       drop(*c);  // last: readers that find no trace look at the rest
     }
   clear();

@@ -1,7 +1,7 @@
 // core/serial.h -- traces as plain data, in a versioned binary form with stable operation ids
 //
-//   io::Bytes bytes = write_program(recorded_program());      // what is recorded and not computed
-//   yet std::vector<Tensor> y = replay(read_program(bytes, "a trace"));  // records it again, here
+//   io::Bytes bytes = write_program(recorded_program());             // what is not computed yet
+//   std::vector<Tensor> y = replay(read_program(bytes, "a trace"));  // records it again, here
 //
 // For shipping a trace to another process, keeping a failing one, and exporting.
 #pragma once

@@ -98,14 +98,14 @@ bool fits_storage(const Shape& shape, const Strides& strides, std::int64_t offse
   return low >= 0 && high < elements;
 }
 
-int normalize_dim(int dim, int rank, const char* op) {
+int normalize_dim(std::int64_t dim, int rank, const char* op) {
   const int n = std::max(rank, 1);
   if (dim < -n || dim >= n) {
     throw IndexError(std::string(op) + ": dim " + std::to_string(dim) +
                      " is out of range for a tensor of rank " + std::to_string(rank) + " (want " +
                      std::to_string(-n) + " to " + std::to_string(n - 1) + ")");
   }
-  return dim < 0 ? dim + n : dim;
+  return static_cast<int>(dim < 0 ? dim + n : dim);
 }
 
 Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -69,6 +70,17 @@ class FLASH_API Shape {
   std::uint8_t rank_ = 0;
 };
 
+/// The dimensions that a reduction takes: one, several, or none for all. Negative ones count from
+/// the last.
+class Dims : public Shape {
+ public:
+  using Shape::Shape;
+  Dims() = default;
+  Dims(const Shape& dims) : Shape(dims) {}
+  template <std::integral T>
+  requires(!std::same_as<T, bool>) Dims(T dim) : Shape({static_cast<std::int64_t>(dim)}) {}
+};
+
 using Strides = Shape;  ///< in elements, may be 0 or negative
 
 /// Row-major strides of a contiguous tensor.
@@ -82,7 +94,7 @@ FLASH_API bool may_overlap(const Shape& shape, const Strides& strides);
 
 /// Checks `dim` against `rank` (at least 1, as PyTorch does for scalars) and makes it non-negative.
 /// Throws IndexError naming `op`.
-FLASH_API int normalize_dim(int dim, int rank, const char* op);
+FLASH_API int normalize_dim(std::int64_t dim, int rank, const char* op);
 
 /// True when every element that (shape, strides, offset) reaches lies in [0, elements). Exact for
 /// all values: nothing overflows.

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -129,7 +130,7 @@ class Cell {
   /// tensor overwrite each other's note; a lost one costs a node.
   NodeNote input;
 
-  std::shared_ptr<const std::string> poison;  ///< why the value never came to be; reading it throws
+  std::exception_ptr poison;  ///< why the value never came to be; reading it throws that
 
   void retain() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void release() {

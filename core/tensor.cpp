@@ -1,12 +1,14 @@
 // core/tensor.cpp -- the handle: properties, reading values, wrapping memory, writing in place
 #include "core/tensor.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "core/autograd/autograd.h"
 #include "core/autograd/hooks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/scalar_bits.h"
 #include "core/tensor_impl.h"
 #include "core/trace.h"
 
@@ -91,7 +93,7 @@ void advance(Cell& cell, Tensor fresh) {
       cell.buffer = from.buffer;
     cell.input.clear();
   }
-  cell.poison.reset();
+  cell.poison = nullptr;
 }
 
 /// Writes `value` (this dtype, broadcastable to this shape) into the target; the tape sees it.
@@ -186,7 +188,18 @@ bool Tensor::shares_storage(const Tensor& o) const {
 std::uint32_t Tensor::version() const { return need(impl_).cell->version; }
 
 double Tensor::item_f64() const { return item_of<double>(*this); }
-std::int64_t Tensor::item_i64() const { return item_of<std::int64_t>(*this); }
+std::int64_t Tensor::item_int(std::int64_t least, std::int64_t most) const {
+  const double f = is_floating(need(impl_).dtype()) ? std::trunc(item_f64()) : 0.0;
+  const bool i64_holds = f >= -0x1p63 && f < 0x1p63;  // not of NaN
+  const std::int64_t v = !i64_holds             ? 0
+                         : is_floating(dtype()) ? static_cast<std::int64_t>(f)
+                                                : item_of<std::int64_t>(*this);
+  if (!i64_holds || v < least || v > most)
+    throw ValueError("item: " + (i64_holds ? std::to_string(v) : std::to_string(item_f64())) +
+                     " is not a number of the wanted type (" + std::to_string(least) + " to " +
+                     std::to_string(most) + ")");
+  return v;
+}
 
 void Tensor::eval() const { materialize(*need(impl_).cell, FlushReason::kEval); }
 
@@ -241,7 +254,8 @@ Tensor& Tensor::copy_(const Tensor& src) {
 }
 
 Tensor& Tensor::fill_(Scalar value) {
-  write(*this, scalar_tensor(value, need(impl_).dtype()).to(device()), "fill_");
+  check_holds(need(impl_).dtype(), value, "fill_");
+  write(*this, scalar_on(value, dtype(), device()), "fill_");
   return *this;
 }
 

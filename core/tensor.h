@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -108,12 +109,18 @@ class FLASH_API Tensor {
   std::uint32_t version() const;  ///< counts in-place changes of the storage
 
   // -- reading values (computes what is pending)
+  /// The value of a one-element tensor, converted; throws ShapeError when it has more or fewer, and
+  /// ValueError when T, an integer, does not hold it.
   template <class T = double>
-  T item() const {  ///< the value of a one-element tensor, converted; throws ShapeError otherwise
+  T item() const {
     if constexpr (std::is_floating_point_v<T>)
       return static_cast<T>(item_f64());
+    else if constexpr (std::is_same_v<T, bool>)
+      return item_f64() != 0;
     else
-      return static_cast<T>(item_i64());
+      return static_cast<T>(item_int(
+          std::is_signed_v<T> ? static_cast<std::int64_t>(std::numeric_limits<T>::min()) : 0,
+          sizeof(T) == 8 ? INT64_MAX : static_cast<std::int64_t>(std::numeric_limits<T>::max())));
   }
   template <class T>
   std::vector<T> to_vector() const {  ///< row-major values; throws DTypeError if T is another dtype
@@ -203,21 +210,16 @@ class FLASH_API Tensor {
   FLASH_METHOD(sigmoid, ())
   FLASH_METHOD(relu, ())
   FLASH_METHOD(pow, (e), Scalar e)
-  FLASH_METHOD(sum, ())
-  FLASH_METHOD(sum, (dims, keepdim), const Shape& dims, bool keepdim = false)
-  FLASH_METHOD(mean, ())
-  FLASH_METHOD(mean, (dims, keepdim), const Shape& dims, bool keepdim = false)
-  FLASH_METHOD(prod, ())
-  FLASH_METHOD(prod, (dims, keepdim), const Shape& dims, bool keepdim = false)
-  FLASH_METHOD(var, ())
-  FLASH_METHOD(var, (dims, keepdim, correction), const Shape& dims, bool keepdim = false,
+  FLASH_METHOD(sum, (dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+  FLASH_METHOD(mean, (dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+  FLASH_METHOD(prod, (dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+  FLASH_METHOD(var, (dims, keepdim, correction), const Dims& dims = {}, bool keepdim = false,
                int correction = 1)
-  FLASH_METHOD(std, ())
-  FLASH_METHOD(std, (dims, keepdim, correction), const Shape& dims, bool keepdim = false,
+  FLASH_METHOD(std, (dims, keepdim, correction), const Dims& dims = {}, bool keepdim = false,
                int correction = 1)
-  FLASH_METHOD(amax, (dims, keepdim), const Shape& dims, bool keepdim = false)
-  FLASH_METHOD(amin, (dims, keepdim), const Shape& dims, bool keepdim = false)
-  FLASH_METHOD(argmax, (dim, keepdim), int dim, bool keepdim = false)
+  FLASH_METHOD(amax, (dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+  FLASH_METHOD(amin, (dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+  FLASH_METHOD(argmax, (dim, keepdim), std::optional<int> dim = {}, bool keepdim = false)
   FLASH_METHOD(softmax, (dim), int dim)
   FLASH_METHOD(log_softmax, (dim), int dim)
 
@@ -260,7 +262,7 @@ class FLASH_API Tensor {
 
  private:
   double item_f64() const;
-  std::int64_t item_i64() const;
+  std::int64_t item_int(std::int64_t least, std::int64_t most) const;
   void copy_out(void* dst, DType as) const;
   void* data_ptr(DType as) const;
   TensorImpl* impl_ = nullptr;

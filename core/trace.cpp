@@ -103,18 +103,6 @@ std::int64_t Trace::pending_among(std::span<const Tensor* const> operands) const
   return sum;
 }
 
-void Trace::rollback(const Mark& m) {
-  while (nodes.size() > m.nodes) {
-    Node& n = nodes.back();
-    if (n.owner) drop(*n.owner);
-    if (n.buffer) let_go(n.buffer);
-    nodes.pop_back();
-  }
-  inputs.resize(m.inputs);
-  words.resize(m.words);
-  epoch_ = next_epoch();  // cached node ids may point behind the end
-}
-
 namespace {
 
 /// All traces ever made, and those that no thread uses at the moment.
@@ -146,8 +134,8 @@ ThreadTraces::~ThreadTraces() {
       TraceLock lock(*t);
       try {
         t->flush(FlushReason::kExit);
-      } catch (const std::exception& e) {
-        t->abandon(e.what());
+      } catch (const std::exception&) {
+        t->abandon(std::current_exception());
       }
     }
     t_trace[k] = nullptr;
@@ -190,7 +178,7 @@ void materialize(Cell& cell, FlushReason reason) {
     if (cell.trace.load(std::memory_order_relaxed) != t) continue;
     t->flush(t == t_trace[static_cast<int>(cell.device.type)] ? reason : FlushReason::kThread);
   }
-  if (cell.poison) throw Error(*cell.poison);
+  if (cell.poison) std::rethrow_exception(cell.poison);
 }
 
 const char* name(FlushReason r) {

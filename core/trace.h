@@ -100,14 +100,8 @@ class Trace {
   /// runs into a limit always meets the same traces; the rest stays recorded.
   void flush_prefix(FlushReason reason);
 
-  /// Undoes what was recorded since `mark()`: an operation failed half-way.
-  struct Mark {
-    std::size_t nodes, inputs, words;
-  };
-  Mark mark() const { return {nodes.size(), inputs.size(), words.size()}; }
-  void rollback(const Mark& m);
   /// Forgets everything; who reads one of the values learns why there is none.
-  void abandon(const std::string& why);
+  void abandon(const std::exception_ptr& why);
 
  private:
   friend class TraceLock;

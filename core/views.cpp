@@ -224,7 +224,11 @@ Tensor Tensor::squeeze() const& {
 }
 
 Tensor Tensor::unsqueeze(int d) const& {
-  d = normalize_dim(d, dim() + 1, "unsqueeze");
+  if (d < -dim() - 1 || d > dim())
+    throw IndexError("unsqueeze: dim " + std::to_string(d) +
+                     " is out of range for a tensor of rank " + std::to_string(dim()) + " (want " +
+                     std::to_string(-dim() - 1) + " to " + std::to_string(dim()) + ")");
+  if (d < 0) d += dim() + 1;
   Shape s = shape();
   s.insert(d, 1);
   return view(s);

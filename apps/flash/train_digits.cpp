@@ -256,7 +256,7 @@ int train_digits(const TrainDigitsOptions& options) {
       {"kernels_compiled", counted.kernels_compiled},
       {"compiles_after_first_epoch",
        compiled_in_training - compiled_after_first.value_or(compiled_in_training)},
-      {"kernels_per_step", launches_of_step},
+      {"launches_of_step", launches_of_step},
       {"launches", counted.launches},
       {"peak_bytes", memory_stats().peak},
   };

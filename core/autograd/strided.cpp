@@ -69,8 +69,8 @@ Tensor put_into_storage(const Tensor& t, const Shape& storage, Geometry g) {
   return z;
 }
 
-/// The storage behind a base-shaped tensor whose elements may lie in it more than once: each of its
-/// elements times `weight` adds up to what the storage holds.
+/// A gradient of a base whose elements may lie in the storage more than once: each element of the
+/// storage is divided by how often the base shows it, so that the shows add up to what it was.
 Tensor mean_of_copies(const Tensor& in_storage, const ViewMap& m) {
   if (!m.base.overlaps()) return in_storage;
   const Tensor ones =

@@ -17,7 +17,6 @@ namespace {
 using autograd::BackwardCall;
 using autograd::Rule;
 
-/// Half types compute in f32 between one cast in and one out.
 /// Computes `forward(x)` without the tape, then puts it there as one operation that saves x.
 template <class F>
 Tensor unary(const Rule& rule, const Tensor& x, F&& forward) {

@@ -91,7 +91,7 @@ Tensor record(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Sha
     Cell& cell = *t->impl()->cell;
     Trace* where = cell.trace.load(std::memory_order_acquire);
     if (where && where != &trace) materialize(cell, FlushReason::kThread);
-    if (cell.poison) throw Error(*cell.poison);
+    if (cell.poison) std::rethrow_exception(cell.poison);
   }
   TensorImpl* out = TensorImpl::make(device, dtype, shape);
   Tensor result = Tensor::adopt(out);

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdio>
+#include <limits>
 #include <numbers>
+#include <type_traits>
 
 #include "core/ops/bind.h"
 #include "core/ops/elementwise.h"
@@ -41,16 +44,57 @@ std::int64_t scalar_bits(Scalar v, DType dtype) {
   return 0;
 }
 
+namespace {
+template <class T>
+bool holds(Scalar v) {
+  if (v.kind != Scalar::Kind::kFloat)
+    return v.i >= std::numeric_limits<T>::min() && v.i <= std::numeric_limits<T>::max();
+  // Both bounds are doubles; NaN is in no range.
+  const double below = -std::ldexp(1.0, std::numeric_limits<T>::digits);
+  const double least = std::is_signed_v<T> ? below : 0.0;
+  return std::trunc(v.f) >= least && std::trunc(v.f) < -below;
+}
+bool holds(DType d, Scalar v) {
+  switch (d) {
+    case DType::kI64:
+      return holds<std::int64_t>(v);
+    case DType::kI32:
+      return holds<std::int32_t>(v);
+    case DType::kI16:
+      return holds<std::int16_t>(v);
+    case DType::kI8:
+      return holds<std::int8_t>(v);
+    case DType::kU8:
+      return holds<std::uint8_t>(v);
+    default:
+      return true;
+  }
+}
+}  // namespace
+
+void check_holds(DType dtype, Scalar value, const char* op) {
+  if (holds(dtype, value)) return;
+  char text[32];
+  std::snprintf(text, sizeof text, "%.17g", value.to_double());
+  throw ValueError(std::string(op) + ": " +
+                   (value.kind == Scalar::Kind::kFloat ? text : std::to_string(value.i)) +
+                   " is not a number that " + std::string(name(dtype)) +
+                   " holds; convert the tensor with to(), or choose another dtype");
+}
+
 Tensor scalar_on(Scalar value, DType dtype, Device device) {
   const std::int64_t bits = scalar_bits(value, dtype);
   return bind_source(Prim::kScalar, {}, dtype, device, {&bits, 1});
 }
 
-Tensor scalar_tensor(Scalar value, DType dtype) { return scalar_on(value, dtype, {}); }
+Tensor scalar_tensor(Scalar value, DType dtype) {
+  check_holds(dtype, value, "scalar_tensor");
+  return scalar_on(value, dtype, {});
+}
 
 namespace {
-DType natural_dtype(Scalar v) {
-  switch (v.kind) {
+DType natural_dtype(Scalar::Kind kind) {
+  switch (kind) {
     case Scalar::Kind::kBool:
       return DType::kBool;
     case Scalar::Kind::kInt:
@@ -68,8 +112,9 @@ Tensor as_asked(Tensor t, const TensorOptions& o) {
 
 Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
   check_shape(shape, "full");
-  const DType dtype = o.dtype.value_or(natural_dtype(value));
+  const DType dtype = o.dtype.value_or(natural_dtype(value.kind));
   bytes_of(shape, dtype, "full");
+  check_holds(dtype, value, "full");
   const Tensor v = scalar_on(value, dtype, o.device);
   const Tensor* in = &v;
   Tensor t = bind(Prim::kExpand, {&in, 1}, {}, &shape);
@@ -82,20 +127,17 @@ Tensor full_like(const Tensor& t, Scalar value) {
 }
 Tensor zeros_like(const Tensor& t) { return full_like(t, 0); }
 Tensor ones_like(const Tensor& t) { return full_like(t, 1); }
-Tensor tensor(std::initializer_list<double> values, const TensorOptions& o) {
-  return detail::tensor_of(std::vector<Scalar>(values.begin(), values.end()), o);
-}
-Tensor detail::tensor_of(const std::vector<Scalar>& values, const TensorOptions& o) {
-  const DType dtype = o.dtype.value_or(values.empty() ? DType::kF32 : natural_dtype(values[0]));
-  const bool whole = !values.empty() && values[0].kind != Scalar::Kind::kFloat;
+Tensor tensor(std::initializer_list<Scalar> values, const TensorOptions& o) {
+  auto kind = values.size() == 0 ? Scalar::Kind::kFloat : Scalar::Kind::kBool;
+  for (const Scalar& v : values) kind = std::max(kind, v.kind);
   const auto all = [&]<class T>(T (Scalar::*as)() const) {
     std::vector<T> v;
     v.reserve(values.size());
     for (const Scalar& s : values) v.push_back((s.*as)());
     return from_vector(v);
   };
-  const Tensor t = whole ? all(&Scalar::to_int) : all(&Scalar::to_double);
-  return as_asked(t.to(dtype).to(o.device), o);
+  const Tensor t = kind == Scalar::Kind::kFloat ? all(&Scalar::to_double) : all(&Scalar::to_int);
+  return as_asked(t.to(o.dtype.value_or(natural_dtype(kind))).to(o.device), o);
 }
 
 namespace {

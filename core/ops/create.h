@@ -8,11 +8,6 @@
 
 namespace flash {
 
-namespace detail {
-/// 1-d; the numbers are all of one kind.
-FLASH_API Tensor tensor_of(const std::vector<Scalar>& values, const TensorOptions& o);
-}  // namespace detail
-
 /// On the CPU by default; zeros and ones are f32 then, and full is of the value's kind: bool, i64
 /// or f32. A dtype stands for the options that say just that; it is a template
 /// so that `full(shape, value, {})` means the default options and not DType{}, which is bool.
@@ -35,20 +30,11 @@ FLASH_API Tensor zeros_like(const Tensor& t);
 FLASH_API Tensor ones_like(const Tensor& t);
 FLASH_API Tensor full_like(const Tensor& t, Scalar value);
 FLASH_API Tensor scalar_tensor(Scalar value, DType dtype);  ///< 0-d
-/// 1-d. By default bool for bools, i64 for integers, and f32 for floating numbers, for both kinds
-/// together and for none.
-FLASH_API Tensor tensor(std::initializer_list<double> values, const TensorOptions& o = {});
-template <class T>
-requires std::is_arithmetic_v<T> Tensor tensor(std::initializer_list<T> values,
-                                               const TensorOptions& o = {}) {
-  return detail::tensor_of(std::vector<Scalar>(values.begin(), values.end()), o);
-}
+/// 1-d. By default f32 if one of the numbers is floating or there are none, else i64 if one is an
+/// integer, else bool.
+FLASH_API Tensor tensor(std::initializer_list<Scalar> values, const TensorOptions& o = {});
 template <std::same_as<DType> D>
-Tensor tensor(std::initializer_list<double> values, D dtype) {
-  return tensor(values, TensorOptions{.dtype = dtype});
-}
-template <class T, std::same_as<DType> D>
-requires std::is_arithmetic_v<T> Tensor tensor(std::initializer_list<T> values, D dtype) {
+Tensor tensor(std::initializer_list<Scalar> values, D dtype) {
   return tensor(values, TensorOptions{.dtype = dtype});
 }
 

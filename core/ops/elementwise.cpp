@@ -27,9 +27,24 @@ Tensor binary(Prim op, const Tensor& a, const Tensor& b, Promote how = Promote::
   const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d);
   return bind(op, {&ca, &cb});
 }
+/// Operations that choose or compare: a number that wrapped would give a wrong answer.
+bool compares(Prim op) {
+  switch (op) {
+    case Prim::kEq:
+    case Prim::kNe:
+    case Prim::kLt:
+    case Prim::kLe:
+    case Prim::kMaximum:
+    case Prim::kMinimum:
+      return true;
+    default:
+      return false;
+  }
+}
 Tensor binary(Prim op, const Tensor& a, Scalar b, Promote how = Promote::kCommon) {
   check_defined(a, info(op).name.data());
   const DType d = promoted(result_type(a, b), how);
+  if (compares(op)) check_holds(d, b, info(op).name.data());
   const Tensor cb = scalar_on(b, d, a.device());
   if (a.dtype() == d) return bind(op, {&a, &cb});
   const Tensor ca = as_dtype(a, d);
@@ -38,6 +53,7 @@ Tensor binary(Prim op, const Tensor& a, Scalar b, Promote how = Promote::kCommon
 Tensor binary(Prim op, Scalar a, const Tensor& b, Promote how = Promote::kCommon) {
   check_defined(b, info(op).name.data());
   const DType d = promoted(result_type(b, a), how);
+  if (compares(op)) check_holds(d, a, info(op).name.data());
   const Tensor ca = scalar_on(a, d, b.device());
   if (b.dtype() == d) return bind(op, {&ca, &b});
   const Tensor cb = as_dtype(b, d);
@@ -199,9 +215,10 @@ Tensor isfinite(const Tensor& x) {
   return lt(abs(x), std::numeric_limits<double>::infinity());
 }
 // Not minimum(maximum(x, low), high): their gradient at a tie is halved, here a bound lets it pass.
-Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
-  const Tensor y = where(lt(x, low), low, x);
-  return where(gt(y, high), high, y);
+Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
+  if (!low && !high) throw ValueError("clamp: give at least one of the bounds");
+  const Tensor y = low ? where(lt(x, *low), *low, x) : x;
+  return high ? where(gt(y, *high), *high, y) : y;
 }
 
 Tensor where(const Tensor& c, const Tensor& a, const Tensor& b) {
@@ -211,11 +228,13 @@ Tensor where(const Tensor& c, const Tensor& a, const Tensor& b) {
 }
 Tensor where(const Tensor& c, const Tensor& a, Scalar b) {
   const DType d = result_type(check_defined(a, "where"), b);
+  check_holds(d, b, "where");
   const Tensor ca = as_dtype(a, d), cb = scalar_on(b, d, a.device());
   return bind(Prim::kWhere, {&check_defined(c, "where"), &ca, &cb});
 }
 Tensor where(const Tensor& c, Scalar a, const Tensor& b) {
   const DType d = result_type(check_defined(b, "where"), a);
+  check_holds(d, a, "where");
   const Tensor ca = scalar_on(a, d, b.device()), cb = as_dtype(b, d);
   return bind(Prim::kWhere, {&check_defined(c, "where"), &ca, &cb});
 }

@@ -64,7 +64,8 @@ FLASH_OP(isinf, (x))
 FLASH_OP(isfinite, (x))
 
 FLASH_OP(leaky_relu, (x, slope), double slope = 0.01)
-FLASH_OP(clamp, (x, low, high), Scalar low, Scalar high)
+/// One of the bounds may be left out ({}); where low > high the result is high.
+FLASH_OP(clamp, (x, low, high), std::optional<Scalar> low, std::optional<Scalar> high = {})
 /// condition ? a : b, broadcast; condition is bool.
 FLASH_API Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 FLASH_API Tensor where(const Tensor& condition, const Tensor& a, Scalar b);

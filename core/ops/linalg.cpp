@@ -94,6 +94,9 @@ struct Window {
 };
 /// How many windows the padded dimension `d` of x has room for.
 std::int64_t windows(const Tensor& x, int d, const Window& w, const char* op) {
+  if (w.size < 1)
+    throw ShapeError(std::string(op) + ": the window has no elements in dimension " +
+                     std::to_string(d));
   for (const std::int64_t v : {w.dilation, w.padding, w.stride})
     if (v > INT32_MAX)  // the kernels add and multiply them
       throw ValueError(std::string(op) + ": stride, padding or dilation is " + std::to_string(v) +

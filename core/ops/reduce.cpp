@@ -6,6 +6,7 @@
 #include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/iota.h"
 #include "core/scope.h"
 
 namespace flash {
@@ -16,7 +17,7 @@ std::int64_t mask_of(const Tensor& x, const Shape& dims, const char* op) {
   if (dims.empty()) return (std::int64_t{1} << x.dim()) - 1;
   std::int64_t mask = 0;
   for (std::int64_t d : dims) {
-    const std::int64_t bit = std::int64_t{1} << normalize_dim(static_cast<int>(d), x.dim(), op);
+    const std::int64_t bit = std::int64_t{1} << normalize_dim(d, x.dim(), op);
     if (x.dim() > 0 && (mask & bit))
       throw IndexError(std::string(op) + ": dimension " + std::to_string(d) + " is given twice");
     mask |= bit;
@@ -57,8 +58,6 @@ void check_not_empty(const Tensor& x, const Shape& dims, const char* op) {
                      " are empty");
 }
 
-/// Compositions of half types run in f32 between one cast in and one out.
-
 Tensor variance(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
   const Tensor centered = sub(x, mean(x, dims, true));
   const double n = static_cast<double>(count(x, dims) - correction);
@@ -71,17 +70,23 @@ Tensor deviation(const Tensor& variance) {
   return where(none, variance, sqrt(where(none, 1.0, variance)));
 }
 
-Tensor arg_extreme(const Tensor& x, int dim, bool keepdim, bool largest) {
+Tensor arg_extreme(const Tensor& x, std::optional<int> dim, bool keepdim, bool largest) {
   const char* op = largest ? "argmax" : "argmin";
   check_defined(x, op);
-  const int d = normalize_dim(dim, x.dim(), op);
+  if (!dim) {
+    const Tensor index = arg_extreme(x.reshape({-1}), 0, false, largest);
+    Shape ones;
+    for (int i = 0; keepdim && i < x.dim(); ++i) ones.push_back(1);
+    return index.view(ones);
+  }
+  const int d = normalize_dim(*dim, x.dim(), op);
   if (x.dim() == 0) return zeros({}, DType::kI64);
   check_not_empty(x, {d}, op);
   Scope scope(op);
   const Tensor best = largest ? amax(x, {d}, true) : amin(x, {d}, true);
   Shape along;
   for (int i = 0; i < x.dim(); ++i) along.push_back(i == d ? x.size(d) : 1);
-  const Tensor index = arange(x.size(d)).view(along);
+  const Tensor index = iota_on(x.size(d), x.device()).view(along);
   // A NaN extreme equals nothing: the first NaN is looked for instead.
   const Tensor hit = is_floating(x.dtype()) ? logical_or(eq(x, best), isnan(x)) : eq(x, best);
   return amin(where(hit, index, std::numeric_limits<std::int64_t>::max()), {d}, keepdim);
@@ -89,82 +94,81 @@ Tensor arg_extreme(const Tensor& x, int dim, bool keepdim, bool largest) {
 
 }  // namespace
 
-Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor sum(const Tensor& x, const Dims& dims, bool keepdim) {
   mask_of(x, dims, "sum");
   return reduce(Prim::kSum, is_integral(x.dtype()) ? as_dtype(x, DType::kI64) : x, dims, keepdim,
                 "sum");
 }
-Tensor prod(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor prod(const Tensor& x, const Dims& dims, bool keepdim) {
   mask_of(x, dims, "prod");
   return reduce(Prim::kProd, is_integral(x.dtype()) ? as_dtype(x, DType::kI64) : x, dims, keepdim,
                 "prod");
 }
-Tensor amax(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor amax(const Tensor& x, const Dims& dims, bool keepdim) {
   check_not_empty(x, dims, "amax");
   return reduce(Prim::kMax, x, dims, keepdim, "amax");
 }
-Tensor amin(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor amin(const Tensor& x, const Dims& dims, bool keepdim) {
   check_not_empty(x, dims, "amin");
   return reduce(Prim::kMin, x, dims, keepdim, "amin");
 }
-Tensor any(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor any(const Tensor& x, const Dims& dims, bool keepdim) {
   mask_of(x, dims, "any");
   return ne(sum(as_dtype(x, DType::kBool), dims, keepdim), 0);
 }
-Tensor all(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor all(const Tensor& x, const Dims& dims, bool keepdim) {
   mask_of(x, dims, "all");
   return eq(sum(logical_not(x), dims, keepdim), 0);
 }
 
-Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor mean(const Tensor& x, const Dims& dims, bool keepdim) {
   check_float(x, "mean");
   const Tensor s = reduce(Prim::kSum, widen(x), dims, keepdim, "mean");
   return as_dtype(div(s, static_cast<double>(count(x, dims))), x.dtype());
 }
 
-Tensor var(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
+Tensor var(const Tensor& x, const Dims& dims, bool keepdim, int correction) {
   check_float(x, "var");
   Scope scope("var");
   return as_dtype(variance(widen(x), dims, keepdim, correction), x.dtype());
 }
-Tensor std(const Tensor& x, const Shape& dims, bool keepdim, int correction) {
+Tensor std(const Tensor& x, const Dims& dims, bool keepdim, int correction) {
   check_float(x, "std");
   Scope scope("std");
   return as_dtype(deviation(variance(widen(x), dims, keepdim, correction)), x.dtype());
 }
 
-Tensor argmax(const Tensor& x, int dim, bool keepdim) { return arg_extreme(x, dim, keepdim, true); }
-Tensor argmin(const Tensor& x, int dim, bool keepdim) {
+Tensor argmax(const Tensor& x, std::optional<int> dim, bool keepdim) {
+  return arg_extreme(x, dim, keepdim, true);
+}
+Tensor argmin(const Tensor& x, std::optional<int> dim, bool keepdim) {
   return arg_extreme(x, dim, keepdim, false);
 }
 
-Tensor Tensor::sum() const& { return flash::sum(*this); }
-Tensor Tensor::sum(const Shape& dims, bool keepdim) const& {
+Tensor Tensor::sum(const Dims& dims, bool keepdim) const& {
   return flash::sum(*this, dims, keepdim);
 }
-Tensor Tensor::mean() const& { return flash::mean(*this); }
-Tensor Tensor::mean(const Shape& dims, bool keepdim) const& {
+Tensor Tensor::mean(const Dims& dims, bool keepdim) const& {
   return flash::mean(*this, dims, keepdim);
 }
-Tensor Tensor::prod() const& { return flash::prod(*this); }
-Tensor Tensor::prod(const Shape& dims, bool keepdim) const& {
+Tensor Tensor::prod(const Dims& dims, bool keepdim) const& {
   return flash::prod(*this, dims, keepdim);
 }
-Tensor Tensor::var() const& { return flash::var(*this); }
-Tensor Tensor::var(const Shape& dims, bool keepdim, int correction) const& {
+Tensor Tensor::var(const Dims& dims, bool keepdim, int correction) const& {
   return flash::var(*this, dims, keepdim, correction);
 }
-Tensor Tensor::std() const& { return flash::std(*this); }
-Tensor Tensor::std(const Shape& dims, bool keepdim, int correction) const& {
+Tensor Tensor::std(const Dims& dims, bool keepdim, int correction) const& {
   return flash::std(*this, dims, keepdim, correction);
 }
-Tensor Tensor::amax(const Shape& dims, bool keepdim) const& {
+Tensor Tensor::amax(const Dims& dims, bool keepdim) const& {
   return flash::amax(*this, dims, keepdim);
 }
-Tensor Tensor::amin(const Shape& dims, bool keepdim) const& {
+Tensor Tensor::amin(const Dims& dims, bool keepdim) const& {
   return flash::amin(*this, dims, keepdim);
 }
-Tensor Tensor::argmax(int dim, bool keepdim) const& { return flash::argmax(*this, dim, keepdim); }
+Tensor Tensor::argmax(std::optional<int> dim, bool keepdim) const& {
+  return flash::argmax(*this, dim, keepdim);
+}
 Tensor Tensor::softmax(int dim) const& { return flash::softmax(*this, dim); }
 Tensor Tensor::log_softmax(int dim) const& { return flash::log_softmax(*this, dim); }
 

@@ -8,22 +8,23 @@
 
 namespace flash {
 
-FLASH_OP(sum, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
-FLASH_OP(mean, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
-FLASH_OP(prod, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
-FLASH_OP(amax, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
-FLASH_OP(amin, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
-FLASH_OP(any, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
-FLASH_OP(all, (x, dims, keepdim), const Shape& dims = {}, bool keepdim = false)
-FLASH_OP(var, (x, dims, keepdim, correction), const Shape& dims = {}, bool keepdim = false,
+FLASH_OP(sum, (x, dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+FLASH_OP(mean, (x, dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+FLASH_OP(prod, (x, dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+FLASH_OP(amax, (x, dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+FLASH_OP(amin, (x, dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+FLASH_OP(any, (x, dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+FLASH_OP(all, (x, dims, keepdim), const Dims& dims = {}, bool keepdim = false)
+FLASH_OP(var, (x, dims, keepdim, correction), const Dims& dims = {}, bool keepdim = false,
          int correction = 1)
 /// Where `using namespace flash` is in force the bare name cannot be told from the namespace std:
 /// write x.std() or flash::std(x).
-FLASH_OP(std, (x, dims, keepdim, correction), const Shape& dims = {}, bool keepdim = false,
+FLASH_OP(std, (x, dims, keepdim, correction), const Dims& dims = {}, bool keepdim = false,
          int correction = 1)
-/// Index (i64) of the first largest element along `dim`; a NaN counts as the largest.
-FLASH_OP(argmax, (x, dim, keepdim), int dim, bool keepdim = false)
-FLASH_OP(argmin, (x, dim, keepdim), int dim, bool keepdim = false)
+/// Index (i64) of the first largest element along `dim`, without it in the flattened tensor; a NaN
+/// counts as the largest.
+FLASH_OP(argmax, (x, dim, keepdim), std::optional<int> dim = {}, bool keepdim = false)
+FLASH_OP(argmin, (x, dim, keepdim), std::optional<int> dim = {}, bool keepdim = false)
 /// log Σ exp(x_i) along `dim`, without overflow; integers and bool become f32.
 FLASH_OP(logsumexp, (x, dim, keepdim), int dim, bool keepdim = false)
 

@@ -10,6 +10,9 @@ namespace flash {
 std::int64_t scalar_bits(Scalar v, DType dtype);
 
 /// A 0-d tensor on a device.
+/// Throws ValueError naming `op` where an integer dtype does not hold the number, but for what
+/// follows its point. Arithmetic wraps instead, as it does between tensors.
+void check_holds(DType dtype, Scalar value, const char* op);
 Tensor scalar_on(Scalar value, DType dtype, Device device);
 
 }  // namespace flash

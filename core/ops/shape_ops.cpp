@@ -4,6 +4,7 @@
 #include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/iota.h"
 #include "core/ops/scalar_bits.h"
 
 namespace flash {
@@ -93,7 +94,7 @@ Tensor one_hot(const Tensor& index, std::int64_t classes, DType dtype) {
   if (!is_integral(check_defined(index, "one_hot").dtype()))
     throw DTypeError("one_hot: the index must be an integer tensor");
   if (classes < 1) throw ValueError("one_hot: at least one class is wanted");
-  return eq(index.unsqueeze(-1), arange(classes)).to(dtype);
+  return eq(index.unsqueeze(-1), iota_on(classes, index.device())).to(dtype);
 }
 
 }  // namespace flash

@@ -36,15 +36,6 @@ class Lru {
       order_.pop_back();
     }
   }
-  std::size_t size() const {
-    std::lock_guard lock(mutex_);
-    return map_.size();
-  }
-  template <class F>
-  void for_each(F&& f) const {  ///< newest first
-    std::lock_guard lock(mutex_);
-    for (const auto& [k, v] : order_) f(k, v);
-  }
 
  private:
   const std::size_t most_;

@@ -230,11 +230,10 @@ class KernelBuilder {
     for (int axis = 0; axis < n; ++axis) {
       const int part = out_.spec.axes[static_cast<std::size_t>(axis)].back();
       int dim = dim_on(map, part);
-      const bool merged_run = indirect && broken_run(map, node, view, axis);
-      if (merged_run) dim = -1;
+      if (indirect && broken_run(map, node, view, axis)) dim = -1;
       o.dims.push_back(static_cast<std::int8_t>(dim));
       ir::Step step = dim < 0 ? ir::Step::kZero : ir::Step::kAny;
-      if (dim >= 0 && axis == out_.kernel.vector_axis() && unit(node, view, shape, strides, dim))
+      if (dim >= 0 && axis == out_.kernel.vector_axis() && unit(view, shape, strides, dim))
         step = ir::Step::kUnit;
       a.step.push_back(step);
     }
@@ -251,7 +250,7 @@ class KernelBuilder {
 
   /// Stride 1: for contiguous memory the last dimension that is not 1; for views their class says
   /// it.
-  static bool unit(NodeId, NodeId view, const Shape& shape, const Strides& strides, int dim) {
+  static bool unit(NodeId view, const Shape& shape, const Strides& strides, int dim) {
     if (view != kNoNode) return strides[dim] == 1;
     for (int d = dim + 1; d < shape.rank(); ++d)
       if (shape[d] != 1) return false;

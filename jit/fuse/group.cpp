@@ -11,6 +11,10 @@ namespace {
 constexpr std::size_t kMaxReads = 20;  // operands of one kernel that come from memory
 constexpr int kMaxRecomputeLoads = 3;  // "at most 3 buffers more"
 constexpr int kMaxRecomputeOps = 12;
+// Reductions behind each other in one kernel. Each begins another loop, which computes again what
+// it needs of the loops before it: softmax and layer norm have two, their gradients one or two
+// more.
+constexpr int kMaxPhases = 4;
 constexpr std::size_t kMaxOpen = 64;  // reductions that a later one is compared with
 
 class Grouper {
@@ -18,6 +22,7 @@ class Grouper {
   Grouper(Graph& g, const std::function<bool(Prim, DType)>& takes_epilogue)
       : g_(g), takes_epilogue_(takes_epilogue) {
     out_.of.assign(g.count, -1);
+    phase_.assign(g.count, 0);
   }
 
   Groups run() {
@@ -112,6 +117,12 @@ class Grouper {
     for (int h : producers(n))
       if (h != id) add_need(id, h);
     out_.of[n] = id;
+    phase_[n] = g_.kind(n) == PrimKind::kReduce ? 1 : 0;
+    for (NodeId u : g_.in(n)) {
+      const NodeId base = g_.node(u).op == Prim::kView ? g_.in(u)[0] : u;
+      if (out_.of[base] == id)
+        phase_[n] = std::max(phase_[n], phase_[base] + (g_.kind(n) == PrimKind::kReduce));
+    }
   }
 
   void add_need(int id, int h) {
@@ -267,8 +278,8 @@ class Grouper {
     const int h = out_.of[base];
     if (g_.fuse && h >= 0) {
       const Group& group = out_.all[static_cast<std::size_t>(h)];
-      const bool open =
-          group.kind == GroupKind::kFused && (group.reduced == 0 || group.reduced == axes);
+      const bool open = group.kind == GroupKind::kFused &&
+                        (group.reduced == 0 || group.reduced == axes) && phase_[base] < kMaxPhases;
       if (open && g_.symbols(u) == group.domain && group.reads.size() < kMaxReads &&
           same_index(h, axes_of(u, (std::int64_t{1} << group.domain.size()) - 1), u)) {
         out_.all[static_cast<std::size_t>(h)].reduced = axes;
@@ -424,6 +435,7 @@ class Grouper {
   Graph& g_;
   const std::function<bool(Prim, DType)>& takes_epilogue_;
   Groups out_;
+  std::vector<int> phase_;  ///< of each node: reductions of its group up to and with it
 };
 
 }  // namespace

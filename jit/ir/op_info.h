@@ -92,7 +92,6 @@ constexpr std::string_view name(Type t) {
 }
 
 constexpr bool is_float(Type t) { return t == Type::kF32 || t == Type::kF64; }
-constexpr bool is_int(Type t) { return t == Type::kI32 || t == Type::kI64; }
 constexpr int size_of(Type t) { return t == Type::kI64 || t == Type::kF64 ? 8 : 4; }
 
 /// What a load of this storage type defines, and what a store to it takes.

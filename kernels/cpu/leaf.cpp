@@ -2,12 +2,12 @@
 #include "kernels/cpu/leaf.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 
 #include "core/error.h"
 #include "jit/ir/kernel.h"
 #include "kernels/cpu/runtime.h"
+#include "kernels/cpu/workspace.h"
 
 namespace flash::cpu {
 namespace {
@@ -42,15 +42,13 @@ void require(bool ok, const LeafCall& call, const char* what) {
 
 void run_epilogue(const Epilogue& epilogue, std::span<const std::int64_t> begin,
                   std::span<const std::int64_t> extent) {
-  constexpr int kMaxWords = 512;
   const auto& kernel = static_cast<const CpuKernel&>(*epilogue.kernel);
   const int axes = epilogue.axes;
-  if (epilogue.words > kMaxWords || axes != static_cast<int>(begin.size()))
-    throw InternalError("epilogue " + kernel.name + ": " + std::to_string(epilogue.words) +
-                        " words, " + std::to_string(axes) + " axes for a tile of " +
-                        std::to_string(begin.size()));
-  std::array<ir::Word, kMaxWords> args;
-  std::copy_n(epilogue.args, epilogue.words, args.begin());
+  if (axes != static_cast<int>(begin.size()))
+    throw InternalError("epilogue " + kernel.name + ": " + std::to_string(axes) +
+                        " axes for a tile of " + std::to_string(begin.size()));
+  ir::Word* const args = workspace<ir::Word>(Slot::kWords, epilogue.words);
+  std::copy_n(epilogue.args, epilogue.words, args);
   const auto word = [&](int i) -> ir::Word& { return args[static_cast<std::size_t>(i)]; };
   const auto axis = [](int i) { return static_cast<std::size_t>(i); };
 
@@ -63,7 +61,7 @@ void run_epilogue(const Epilogue& epilogue, std::span<const std::int64_t> begin,
   }
   word(ir::kArgChunk) = extent[axis(axes - 1)];
   word(ir::kArgChunks) = 1;
-  kernel.run(args.data(), 0, tiles);
+  kernel.run(args, 0, tiles);
 }
 
 }  // namespace flash::cpu

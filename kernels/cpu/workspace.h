@@ -16,6 +16,7 @@ enum class Slot : std::uint8_t {
   kE,       // widened rows; a convolution's padded image
   kF,       // widened columns; a convolution's other operand
   kBias,    // one row of it
+  kWords,   // an epilogue's arguments, for one tile
   kShared,  // of the calling thread, read or written by all
   kShared2,
   kShared3,

@@ -74,14 +74,14 @@ Recipe writes(std::vector<std::int64_t> from, std::vector<std::int64_t> count) {
   };
 }
 
-Recipe along(int dimension, Tensor (*f)(const Tensor&, const Shape&, bool)) {
+Recipe along(int dimension, Tensor (*f)(const Tensor&, const Dims&, bool)) {
   return [=](In in) { return f(in[0], {axis(dimension)}, false); };
 }
-std::vector<Recipe> along_each(Tensor (*f)(const Tensor&, const Shape&, bool)) {
+std::vector<Recipe> along_each(Tensor (*f)(const Tensor&, const Dims&, bool)) {
   return {along(0, f), along(1, f), along(2, f), along(3, f)};
 }
 /// Of a block of 5 x 5 x 3 x 2, as ArrayFire's tests of sub-arrays take.
-std::vector<Recipe> along_each_of_block(Tensor (*f)(const Tensor&, const Shape&, bool)) {
+std::vector<Recipe> along_each_of_block(Tensor (*f)(const Tensor&, const Dims&, bool)) {
   std::vector<Recipe> recipes;
   for (int k = 0; k < 4; ++k)
     recipes.push_back([=](In in) {
@@ -89,10 +89,10 @@ std::vector<Recipe> along_each_of_block(Tensor (*f)(const Tensor&, const Shape&,
     });
   return recipes;
 }
-Tensor nonzero_count(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor nonzero_count(const Tensor& x, const Dims& dims, bool keepdim) {
   return sum(ne(x, 0), dims, keepdim);
 }
-Tensor population_std(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor population_std(const Tensor& x, const Dims& dims, bool keepdim) {
   return flash::std(x, dims, keepdim, 0);
 }
 Recipe weighted_mean(int k) {

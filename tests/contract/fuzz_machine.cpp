@@ -81,10 +81,10 @@ constexpr BinaryOp kBinary[] = {
 
 struct ReduceOp {
   const char* name;
-  Tensor (*call)(const Tensor&, const Shape&, bool);
+  Tensor (*call)(const Tensor&, const Dims&, bool);
 };
-Tensor variance(const Tensor& x, const Shape& d, bool k) { return var(x, d, k); }
-Tensor deviation(const Tensor& x, const Shape& d, bool k) { return flash::std(x, d, k, 0); }
+Tensor variance(const Tensor& x, const Dims& d, bool k) { return var(x, d, k); }
+Tensor deviation(const Tensor& x, const Dims& d, bool k) { return flash::std(x, d, k, 0); }
 constexpr ReduceOp kReduce[] = {
     {"sum", sum},   {"sum", sum}, {"mean", mean}, {"prod", prod},    {"amax", amax},
     {"amin", amin}, {"any", any}, {"all", all},   {"var", variance}, {"std", deviation},

@@ -211,6 +211,48 @@ TEST_CASE("contractions take bias, activation and dropout along as one leaf laun
   one_leaf([&] { return relu(max_pool2d(image, {})); });
 }
 
+TEST_CASE("an epilogue of hundreds of numbers and results is computed") {
+  use_evaluator("fuse");
+  Tensor y = matmul(ones({4, 3}), ones({3, 5}));
+  for (int i = 0; i < 600; ++i) y = y + static_cast<double>(i);
+  CHECK(y[3][4].item() == 3 + 599 * 300);
+  const Tensor z = matmul(ones({4, 3}), ones({3, 5}));
+  std::vector<Tensor> kept;
+  for (int i = 0; i < 200; ++i) kept.push_back(z * static_cast<double>(i));
+  CHECK(kept.back().sum().item() == 20 * 3 * 199);
+  CHECK(kept.front().sum().item() == 0);
+}
+
+// A kernel computes again what a reduction needs of the loops before it, so work and code grew with
+// the square of a chain's length.
+TEST_CASE("a chain of row operations is cut into kernels of bounded length") {
+  use_evaluator("fuse");
+  const auto chain = [](int n) {
+    Tensor y = rand({7, 33});
+    for (int i = 1; i <= n; ++i) y = softmax(y * static_cast<double>(i), 1);
+    return y;
+  };
+  const auto launches = [&](int n) {
+    const Tensor y = chain(n);
+    const std::uint64_t before = stats().launches;
+    y.eval();
+    return stats().launches - before;
+  };
+  CHECK(launches(1) == 1);
+  CHECK(launches(2) == 1);
+  const std::uint64_t twenty = launches(20), forty = launches(40);
+  CHECK(twenty <= 20);
+  CHECK(forty <= 2 * twenty);
+  CHECK(forty >= 20);
+  const Tensor y = chain(12);
+  manual_seed(7);
+  const std::vector<float> fused = chain(12).to_vector<float>();
+  use_evaluator("eager");
+  manual_seed(7);
+  CHECK(chain(12).to_vector<float>() == fused);
+  use_evaluator("fuse");
+}
+
 TEST_CASE("an optimizer's update over many parameters is at most four launches") {
   struct Parameter {
     Tensor p, g, m, v;

@@ -69,8 +69,8 @@ std::vector<Row> creation_rows() {
   rows.push_back(creation(
       "full", "dtype", kAny, [](DType d) { return full(kShape, 2.75, d); }, constant(2.75L)));
   rows.push_back(creation(
-      "full", "options", kAny, [](DType d) { return full(kShape, -3, {.dtype = d}); },
-      [](DType d) { return filled(d, kShape, [](std::int64_t) { return -3; }); }));
+      "full", "options", kAny, [](DType d) { return full(kShape, 3, {.dtype = d}); },
+      [](DType d) { return filled(d, kShape, [](std::int64_t) { return 3; }); }));
   rows.push_back(creation(
       "full", "nothing", kAny,
       [](DType d) {

@@ -203,7 +203,7 @@ Array near_one(DType d, const Shape& s, std::uint64_t seed) {
 }
 
 void add_reduction(std::vector<Row>& rows, const char* name, DTypes accepts,
-                   Tensor (*op)(const Tensor&, const Shape&, bool),
+                   Tensor (*op)(const Tensor&, const Dims&, bool),
                    std::function<DType(DType)> result, OfGroup of_group, bool empty_too,
                    bool specials = true,
                    Array (*make)(DType, const Shape&, std::uint64_t) = ordinary) {
@@ -234,8 +234,9 @@ DType floated(DType d) { return is_floating(d) ? d : DType::kF32; }
 
 /// One dimension, as argmax takes it.
 void add_along(std::vector<Row>& rows, const char* name, DTypes accepts,
-               Tensor (*op)(const Tensor&, int, bool), std::function<DType(DType)> result,
-               OfGroup of_group, bool empty_too, const Bound& bound) {
+               const std::function<Tensor(const Tensor&, int, bool)>& op,
+               std::function<DType(DType)> result, OfGroup of_group, bool empty_too,
+               const Bound& bound) {
   struct Along {
     const char* variant;
     int dim;
@@ -366,18 +367,21 @@ std::vector<Row> reduction_rows() {
       true);
   // Squares of the largest numbers overflow: those corners are op_corners_test.cpp's.
   add_reduction(
-      rows, "var", kFloating, [](const Tensor& x, const Shape& s, bool k) { return var(x, s, k); },
+      rows, "var", kFloating, [](const Tensor& x, const Dims& s, bool k) { return var(x, s, k); },
       same_dtype, [](const Group& g, DType c) { return var_open(g, c, 1); }, true, false);
   add_reduction(
       rows, "std", kFloating,
-      [](const Tensor& x, const Shape& s, bool k) { return flash::std(x, s, k, 0); }, same_dtype,
+      [](const Tensor& x, const Dims& s, bool k) { return flash::std(x, s, k, 0); }, same_dtype,
       [](const Group& g, DType c) { return std_open(g, c, 0); }, true, false);
-  add_along(rows, "argmax", kAny, argmax, to_index,
-            [](const Group& g, DType) { return argext_open(g, true); }, false, {});
-  add_along(rows, "argmin", kAny, argmin, to_index,
-            [](const Group& g, DType) { return argext_open(g, false); }, false, {});
-  add_along(rows, "logsumexp", kAny, logsumexp, floated, logsumexp_open, true,
-            {.zero_sign = false});
+  add_along(
+      rows, "argmax", kAny, [](const Tensor& x, int d, bool k) { return argmax(x, d, k); },
+      to_index, [](const Group& g, DType) { return argext_open(g, true); }, false, {});
+  add_along(
+      rows, "argmin", kAny, [](const Tensor& x, int d, bool k) { return argmin(x, d, k); },
+      to_index, [](const Group& g, DType) { return argext_open(g, false); }, false, {});
+  add_along(rows, "logsumexp", kAny,
+            [](const Tensor& x, int d, bool k) { return logsumexp(x, d, k); }, floated,
+            logsumexp_open, true, {.zero_sign = false});
   rows.push_back(row_op("softmax", "last", softmax, -1, softmax_open));
   rows.push_back(row_op("softmax", "first", softmax, 0, softmax_open));
   rows.push_back(row_op("log_softmax", "last", log_softmax, -1, log_softmax_open));

@@ -80,7 +80,7 @@ Row where_scalar_row(const char* variant, bool scalar_first) {
 }
 
 /// Bool becomes i64, as it does with every integer scalar.
-Row clamp_row(const char* variant, int low, int high) {
+Row clamp_row(const char* variant, std::optional<int> low, std::optional<int> high) {
   return {"clamp",
           variant,
           kAny,
@@ -90,7 +90,8 @@ Row clamp_row(const char* variant, int low, int high) {
             Expected e(d == DType::kBool ? DType::kI64 : d, in[0].shape);
             for (std::int64_t i = 0; i < in[0].numel(); ++i) {
               const Wide x = in[0][i];
-              e[i] = std::isnan(x) ? x : std::min<Wide>(std::max<Wide>(x, low), high);
+              e[i] = low && x < *low ? *low : x;
+              if (high && e[i] > *high) e[i] = *high;
             }
             return e;
           },
@@ -113,6 +114,8 @@ std::vector<Row> ternary_rows() {
   rows.push_back(where_scalar_row("scalar second", false));
   rows.push_back(clamp_row("ordered bounds", 1, 4));
   rows.push_back(clamp_row("reversed bounds", 4, 1));
+  rows.push_back(clamp_row("low alone", 1, {}));
+  rows.push_back(clamp_row("high alone", {}, 4));
 
   rows.push_back({"fma", "", kFloating, [](Operands in, DType) { return fma(in[0], in[1], in[2]); },
                   [](Values in, DType d) {

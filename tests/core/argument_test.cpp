@@ -1,11 +1,13 @@
 // tests/core/argument_test.cpp -- extreme and wrong arguments, refused by the operation's own name
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "core/error.h"
 #include "core/ops/create.h"
+#include "core/ops/elementwise.h"
 #include "core/ops/linalg.h"
 #include "core/ops/shape_ops.h"
 #include "core/tensor.h"
@@ -53,6 +55,64 @@ TEST_CASE("tensors take the kind of the numbers that they are made of, as PyTorc
   CHECK(tensor({big}).item<std::int64_t>() == big);
   CHECK_THROWS_AS(tensor({1, 2}, {.requires_grad = true}), AutogradError);
   CHECK(tensor({1.0, 2.0}, {.requires_grad = true}).requires_grad());
+}
+
+TEST_CASE("integers of several types are integers, to the last digit") {
+  CHECK(tensor({1, 16777217L}).to_vector<std::int64_t>() == std::vector<std::int64_t>{1, 16777217});
+  CHECK(tensor({1u, 2}).dtype() == i64);
+  CHECK(tensor({true, 2}).dtype() == i64);
+  CHECK(tensor({true, 0.5f}).dtype() == f32);
+}
+
+TEST_CASE("a number that the tensor's integers don't hold is refused where it decides") {
+  const Tensor x = tensor({100, 50}, i8);
+  CHECK_THROWS_WITH_AS(x < 200,
+                       "lt: 200 is not a number that i8 holds; convert the tensor with to(), or "
+                       "choose another dtype",
+                       ValueError);
+  CHECK_THROWS_AS(300 == full({1}, 44, u8), ValueError);
+  CHECK_THROWS_AS(full({1}, 0, i32) == std::int64_t{4294967296}, ValueError);
+  CHECK_THROWS_AS(clamp(x, 0, 200), ValueError);
+  CHECK_THROWS_AS(maximum(x, 200), ValueError);
+  CHECK_THROWS_AS(where(x > 60, x, 300), ValueError);
+  CHECK_THROWS_AS(full({1}, 300, u8), ValueError);
+  CHECK_THROWS_AS(full({1}, -1, u8), ValueError);
+  CHECK_THROWS_AS(full({1}, 5e9, i32), ValueError);
+  CHECK_THROWS_AS(full({1}, std::nan(""), i32), ValueError);
+  CHECK_THROWS_AS(full({1}, 0x1p63, i64), ValueError);
+  CHECK_THROWS_AS(zeros({1}, i32).fill_(5e9), ValueError);
+  CHECK(full({1}, -0x1p63, i64).item<std::int64_t>() == INT64_MIN);
+  CHECK(full({1}, 127.9, i8).item<int>() == 127);
+  CHECK((x + 200).to_vector<std::int8_t>() == std::vector<std::int8_t>{44, -6});
+}
+
+TEST_CASE("item gives what its type holds, or an error") {
+  CHECK(tensor({0.5}).item<bool>());
+  CHECK(tensor({std::nan("")}).item<bool>());
+  CHECK_FALSE(tensor({0.0}).item<bool>());
+  CHECK(tensor({2.9}).item<int>() == 2);
+  CHECK(tensor({-2.9}).item<std::int64_t>() == -2);
+  CHECK_THROWS_WITH_AS(tensor({3e9}, f64).item<int>(),
+                       "item: 3000000000 is not a number of the wanted type (-2147483648 to "
+                       "2147483647)",
+                       ValueError);
+  CHECK_THROWS_AS(tensor({std::nan("")}).item<int>(), ValueError);
+  CHECK_THROWS_AS(tensor({1e30}).item<std::int64_t>(), ValueError);
+  CHECK_THROWS_AS(tensor({-1}).item<std::uint64_t>(), ValueError);
+  CHECK(tensor({INT64_MAX}).item<std::uint64_t>() == INT64_MAX);
+}
+
+TEST_CASE("a device that is not there is refused when it is named") {
+  CHECK_THROWS_WITH_AS(Device(DeviceType::kCpu, 1),
+                       doctest::Contains("device: number 1 of kind 0 is not there"), DeviceError);
+  CHECK_THROWS_AS(Device("cpu:1"), DeviceError);
+}
+
+TEST_CASE("unsqueeze speaks of the tensor's own rank") {
+  CHECK_THROWS_WITH_AS(zeros({2, 3}).unsqueeze(5),
+                       "unsqueeze: dim 5 is out of range for a tensor of rank 2 (want -3 to 2)",
+                       IndexError);
+  CHECK(zeros({2, 3}).unsqueeze(-3).shape() == Shape{1, 2, 3});
 }
 
 TEST_CASE("linspace names itself") {

@@ -120,15 +120,15 @@ TEST_CASE("relu has the gradient 0 at 0, and pow at 0 is finite") {
 }
 
 TEST_CASE("gradients of reductions equal finite differences") {
-  using Reduce = Tensor (*)(const Tensor&, const Shape&, bool);
+  using Reduce = Tensor (*)(const Tensor&, const Dims&, bool);
   const std::pair<const char*, Reduce> cases[] = {
       {"sum", &sum},
       {"mean", &mean},
       {"prod", &prod},
       {"amax", &amax},
       {"amin", &amin},
-      {"var", [](const Tensor& x, const Shape& d, bool k) { return var(x, d, k); }},
-      {"std", [](const Tensor& x, const Shape& d, bool k) { return flash::std(x, d, k); }}};
+      {"var", [](const Tensor& x, const Dims& d, bool k) { return var(x, d, k); }},
+      {"std", [](const Tensor& x, const Dims& d, bool k) { return flash::std(x, d, k); }}};
   for (const auto& [name, f] : cases)
     for (const Shape& dims : {Shape{}, Shape{0}, Shape{-1}, Shape{0, 2}})
       for (const bool keepdim : {false, true})

@@ -25,6 +25,31 @@ TEST_CASE("prod, var and std are members too: the bare name of the last is a nam
                        DTypeError);
 }
 
+TEST_CASE("reductions take one dimension, several or none") {
+  const Tensor x = arange(6).view({2, 3});
+  CHECK(x.sum(1).to_vector<std::int64_t>() == std::vector<std::int64_t>{3, 12});
+  CHECK(sum(x, -1, true).shape() == Shape{2, 1});
+  CHECK(x.sum({0, 1}).item() == 15);
+  CHECK(x.amax().item() == 5);
+  CHECK(x.to(f32).mean(0).to_vector<float>() == std::vector<float>{1.5f, 2.5f, 3.5f});
+  CHECK_THROWS_AS(x.sum(std::int64_t{1} << 32), IndexError);
+  CHECK(x.argmax().item<int>() == 5);
+  CHECK(x.t().argmax().item<int>() == 5);
+  CHECK(argmin(x, {}, true).shape() == Shape{1, 1});
+  CHECK(argmax(zeros({})).item<int>() == 0);
+  CHECK_THROWS_AS(argmax(zeros({0, 3})), ShapeError);
+  // On any device.
+  const Tensor far = zeros({2, 3}, {.device = Device(DeviceType::kNull)});
+  CHECK(argmax(far, 0).device() == far.device());
+}
+
+TEST_CASE("one bound of clamp is enough") {
+  const Tensor x = tensor({-1, 0, 5});
+  CHECK(clamp(x, 0).to_vector<std::int64_t>() == std::vector<std::int64_t>{0, 0, 5});
+  CHECK(clamp(x, {}, 3).to_vector<std::int64_t>() == std::vector<std::int64_t>{-1, 0, 3});
+  CHECK_THROWS_AS(clamp(x, {}, {}), ValueError);
+}
+
 TEST_CASE("a standard deviation of half types rounds once") {
   manual_seed(5);
   for (const DType d : {f16, bf16}) {

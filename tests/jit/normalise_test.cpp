@@ -56,7 +56,7 @@ struct Normalised {
   Graph graph;
 };
 
-Tensor pending(std::initializer_list<double> values, DType dtype) {
+Tensor pending(std::initializer_list<Scalar> values, DType dtype) {
   Tensor t = tensor(values, dtype);
   t.eval();
   return t;

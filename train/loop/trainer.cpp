@@ -52,11 +52,14 @@ struct Meters {
   void reset() { *this = {}; }
 };
 
-/// The model goes back to training mode whatever happens.
+/// The model goes back to the mode that it was in, whatever happens.
 struct EvaluationMode {
-  explicit EvaluationMode(nn::Module& model) : model(model) { model.eval(); }
-  ~EvaluationMode() { model.train(); }
+  explicit EvaluationMode(nn::Module& model) : model(model), training(model.training()) {
+    model.eval();
+  }
+  ~EvaluationMode() { model.train(training); }
   nn::Module& model;
+  bool training;
 };
 
 std::string line_of(const EpochResult& r, std::int64_t epochs) {
