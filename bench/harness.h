@@ -44,11 +44,11 @@ struct Samples {
 struct Row {
   std::string name;
   Options options;
-  std::function<double()> measure;        ///< one round; in the row's unit
-  std::function<double(Peer&)> ask_peer;  ///< the peer's round; empty when it has no such work
-  std::function<void()> call;             ///< what a timed row repeats; empty for others
-  Samples flash;
-  Samples peer;
+  std::function<double()> measure = {};        ///< one round; in the row's unit
+  std::function<double(Peer&)> ask_peer = {};  ///< the peer's round; empty when it has no such work
+  std::function<void()> call = {};             ///< what a timed row repeats; empty for others
+  Samples flash = {};
+  Samples peer = {};
 };
 
 class Suite {

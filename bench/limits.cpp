@@ -126,7 +126,7 @@ class Array {
 struct Limits::Work {
   int threads;
   Kernels kernels = best_kernels();
-  Array x, y, z;
+  Array x = {}, y = {}, z = {};
 
   /// Seconds that all threads need for one call each of `job(thread)`, the caller's included.
   double seconds(const std::function<void(int)>& job) const {
