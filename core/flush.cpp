@@ -9,7 +9,8 @@
 namespace flash {
 namespace {
 
-/// Sources and views hold no memory of their own: they are recorded again rather than stored.
+/// What a limit flush stores for the rest of the trace. Scalars, indices and views are recorded
+/// again instead: they hold no memory of their own.
 bool has_value(const Node& n) {
   return n.op != Prim::kInput && n.op != Prim::kScalar && n.op != Prim::kIota &&
          n.op != Prim::kView;

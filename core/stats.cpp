@@ -64,7 +64,7 @@ void record_kernels(bool on) { counters().record = on; }
 
 std::vector<KernelRecord> kernel_history() {
   std::lock_guard lock(history().mutex);
-  return std::move(history().records);
+  return std::exchange(history().records, {});
 }
 
 void add_kernel_record(KernelRecord record) {

@@ -11,6 +11,7 @@
 
 #include "core/ops/bind.h"
 #include "core/ops/elementwise.h"
+#include "core/ops/iota.h"
 #include "core/ops/scalar_bits.h"
 
 namespace flash {
@@ -141,11 +142,6 @@ Tensor tensor(std::initializer_list<Scalar> values, const TensorOptions& o) {
 }
 
 namespace {
-Tensor iota(std::int64_t n, std::int64_t start, std::int64_t step, Device device = {}) {
-  const std::int64_t attrs[] = {0, start, step};
-  return bind_source(Prim::kIota, {n}, DType::kI64, device, attrs);
-}
-
 /// `n` as a count of 64-bit integers; throws ShapeError where they are too many.
 std::int64_t arange_count(__int128 n) {
   if (n > INT64_MAX / 8)
@@ -165,11 +161,11 @@ Tensor arange(Scalar start, Scalar end, Scalar step) {
     // The distance of two 64-bit numbers has 65 bits.
     const std::int64_t s = step.to_int();
     const __int128 w = static_cast<__int128>(end.to_int()) - start.to_int();
-    return iota(arange_count((w + s - (s > 0 ? 1 : -1)) / s), start.to_int(), s);
+    return iota_on(arange_count((w + s - (s > 0 ? 1 : -1)) / s), {}, start.to_int(), s);
   }
   const double count = std::ceil(width / step.to_double());
   const Tensor i =
-      iota(arange_count(static_cast<__int128>(std::min(count, 0x1p63))), 0, 1).to(DType::kF64);
+      iota_on(arange_count(static_cast<__int128>(std::min(count, 0x1p63))), {}).to(DType::kF64);
   return add(mul(i, step), start).to(DType::kF32);
 }
 Tensor arange(Scalar end) {
@@ -179,7 +175,7 @@ Tensor arange(Scalar end) {
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& o) {
   if (steps < 0) throw ValueError("linspace: the number of steps must not be negative");
   bytes_of({steps}, DType::kF64, "linspace");
-  const Tensor i = iota(steps, 0, 1, o.device).to(DType::kF64);
+  const Tensor i = iota_on(steps, o.device).to(DType::kF64);
   const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0.0;
   // From both ends, so that the last element is `end` exactly.
   const Tensor up = add(mul(i, step), start);
@@ -190,7 +186,7 @@ Tensor linspace(double start, double end, std::int64_t steps, const TensorOption
 
 Tensor eye(std::int64_t n, const TensorOptions& o) {
   check_shape({n, n}, "eye");
-  const Tensor i = iota(n, 0, 1, o.device);
+  const Tensor i = iota_on(n, o.device);
   return as_asked(eq(i.unsqueeze(1), i.unsqueeze(0)).to(o.dtype.value_or(DType::kF32)), o);
 }
 

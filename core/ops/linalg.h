@@ -1,7 +1,8 @@
 // core/ops/linalg.h -- matrix products, convolutions, pools, embeddings and losses
 //
 // Contractions take floating dtypes (f32, f64; f16 and bf16 accumulate in f32 and round once).
-// Their bits depend on shape, dtype and the BLAS core only, not on threads, layout or fusion.
+// Their bits depend on shape, dtype and the product's kernel (FLASH_ISA; OpenBLAS's core where
+// there is no AVX2) only, not on threads, layout or fusion.
 #pragma once
 
 #include "../tensor.h"

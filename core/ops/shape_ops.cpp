@@ -5,7 +5,6 @@
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/iota.h"
-#include "core/ops/scalar_bits.h"
 
 namespace flash {
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "core/tensor_impl.h"
 #include "jit/fuse/expression.h"
 #include "jit/fuse/lower.h"
 #include "jit/ir/builder.h"

@@ -1,7 +1,6 @@
 // jit/plan/execute.cpp -- binding a plan to a trace (memory, ArgBlocks, tiles) and running it
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "core/error.h"
 #include "core/scope.h"

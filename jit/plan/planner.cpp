@@ -1,8 +1,7 @@
 // jit/plan/planner.cpp -- groups become steps; values become slots, donated or temporary memory
 #include <algorithm>
+#include <unordered_map>
 
-#include "core/env.h"
-#include "core/error.h"
 #include "jit/plan/plan.h"
 
 namespace flash::jit {

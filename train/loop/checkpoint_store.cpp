@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "core/io/atomic_file.h"
+#include "core/io/inflate.h"
 #include "train/io/safetensors.h"
 
 namespace flash::train {
@@ -40,11 +41,6 @@ std::uint64_t crc_of(const io::InputFile& file) {
 nlohmann::json describe(const fs::path& path) {
   const io::InputFile file(path.string());
   return {{"bytes", file.size()}, {"crc32", crc_of(file)}};
-}
-
-std::uint64_t crc_of_text(const std::string& text) {
-  return crc32(crc32(0, nullptr, 0), reinterpret_cast<const Bytef*>(text.data()),
-               static_cast<uInt>(text.size()));
 }
 
 /// Parses state.json; nesting is bounded because writing it again is recursive.
@@ -126,7 +122,7 @@ std::string write_checkpoint(const std::string& run, const CheckpointData& data,
     state["version"] = kCheckpointVersion;
     state["files"] = {{kModel, describe(hidden / kModel)},
                       {kTraining, describe(hidden / kTraining)}};
-    state["crc32"] = crc_of_text(state.dump());  // of itself without this number
+    state["crc32"] = io::crc32_of(io::as_bytes(state.dump()));  // of itself without this number
     const std::string text = state.dump(1) + "\n";
     io::write_file_atomic((hidden / kState).string(), io::as_bytes(text));
     sync_folder(hidden);
@@ -160,7 +156,7 @@ nlohmann::json read_checkpoint_state(const std::string& checkpoint) {
                          std::to_string(kCheckpointVersion));
     const auto own = state.at("crc32").get<std::uint64_t>();
     state.erase("crc32");
-    if (crc_of_text(state.dump()) != own)
+    if (io::crc32_of(io::as_bytes(state.dump())) != own)
       io::fail(path,
                "is corrupt: its CRC-32 is another one than it says; resume from an older "
                "checkpoint");

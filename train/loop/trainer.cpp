@@ -2,7 +2,6 @@
 #include "train/loop/trainer.h"
 
 #include <chrono>
-#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
