@@ -23,20 +23,6 @@ using ir::Type;
 namespace s = ir::scalar;
 using Pred = std::uint8_t;
 
-template <class F>
-void dispatch_number(Type t, F f) {
-  switch (t) {
-    case Type::kI32:
-      return f(std::int32_t{});
-    case Type::kI64:
-      return f(std::int64_t{});
-    case Type::kF32:
-      return f(float{});
-    default:
-      return f(double{});
-  }
-}
-
 template <class To, class From, class F>
 void map1(const Operands& x, int n, F f) {
   const auto* a = static_cast<const From*>(x.a);
@@ -210,15 +196,15 @@ void compute_predicate(Op op, Type from, const Operands& x, int n) {
     case Op::kPNot:
       return map1<Pred, Pred>(x, n, [](Pred a) -> Pred { return a ^ 1; });
     default:
-      dispatch_number(from, [&](auto z) { to_predicate<decltype(z)>(op, x, n); });
+      s::dispatch(from, [&](auto z) { to_predicate<decltype(z)>(op, x, n); });
   }
 }
 
 void cast(Type type, Type from, const Operands& x, int n) {
   if (from == Type::kPred)
     return map1<std::int32_t, Pred>(x, n, [](Pred p) -> std::int32_t { return p; });
-  dispatch_number(from, [&](auto f) {
-    dispatch_number(type, [&](auto t) {
+  s::dispatch(from, [&](auto f) {
+    s::dispatch(type, [&](auto t) {
       using From = decltype(f);
       using To = decltype(t);
       map1<To, From>(x, n, [](From a) { return s::cast<To>(a); });
@@ -351,7 +337,7 @@ void compute(Op op, Type type, Type from, const Operands& x, int n) {
       return map2<std::int32_t, std::int32_t>(x, n, s::mul_hi_u);
     default:
       if (type == Type::kPred) return compute_predicate(op, from, x, n);
-      dispatch_number(type, [&](auto z) { compute_number<decltype(z)>(op, x, n); });
+      s::dispatch(type, [&](auto z) { compute_number<decltype(z)>(op, x, n); });
   }
 }
 
@@ -360,7 +346,7 @@ void table(const ir::Table& t, const std::int32_t* index, float* out, int n) {
 }
 
 void fill(Type type, std::uint64_t bits, void* out) {
-  dispatch_number(type, [&](auto value) {
+  s::dispatch(type, [&](auto value) {
     std::memcpy(&value, &bits, sizeof value);
     fill_with(value, out, kWidth);
   });
@@ -368,8 +354,8 @@ void fill(Type type, std::uint64_t bits, void* out) {
 
 void splat(Type type, void* strip) {
   if (type == Type::kPred) return fill_with(*static_cast<const Pred*>(strip), strip, kWidth);
-  dispatch_number(
-      type, [&](auto z) { fill_with(*static_cast<const decltype(z)*>(strip), strip, kWidth); });
+  s::dispatch(type,
+              [&](auto z) { fill_with(*static_cast<const decltype(z)*>(strip), strip, kWidth); });
 }
 
 void load(DType dtype, const char* base, std::int64_t step, const std::int64_t* index,
@@ -388,7 +374,7 @@ void store(DType dtype, char* base, std::int64_t step, const std::int64_t* index
 
 void accumulate(ReduceKind kind, Type type, void* acc, int period, const void* value,
                 const std::uint8_t* guard, int n) {
-  dispatch_number(type, [&](auto z) {
+  s::dispatch(type, [&](auto z) {
     using T = decltype(z);
     dispatch_combine<T>(kind, [&](auto op) {
       auto* lane = static_cast<T*>(acc);
@@ -405,7 +391,7 @@ void accumulate(ReduceKind kind, Type type, void* acc, int period, const void* v
 }
 
 void combine(ReduceKind kind, Type type, const void* a, const void* b, void* out, int n) {
-  dispatch_number(type, [&](auto z) {
+  s::dispatch(type, [&](auto z) {
     using T = decltype(z);
     dispatch_combine<T>(kind, [&](auto op) {
       const auto* x = static_cast<const T*>(a);
@@ -417,7 +403,7 @@ void combine(ReduceKind kind, Type type, const void* a, const void* b, void* out
 }
 
 void fill_identity(ReduceKind kind, Type type, void* out, int n) {
-  dispatch_number(type, [&](auto z) { fill_with(s::identity<decltype(z)>(kind), out, n); });
+  s::dispatch(type, [&](auto z) { fill_with(s::identity<decltype(z)>(kind), out, n); });
 }
 
 }  // namespace flash::emit::strip

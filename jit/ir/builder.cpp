@@ -28,21 +28,6 @@ T value_of(std::uint64_t bits) {
     return std::bit_cast<T>(static_cast<std::uint32_t>(bits));
 }
 
-/// Calls f with a zero of the C++ type of t.
-template <class F>
-auto dispatch(Type t, F f) {
-  switch (t) {
-    case Type::kI32:
-      return f(std::int32_t{});
-    case Type::kI64:
-      return f(std::int64_t{});
-    case Type::kF32:
-      return f(float{});
-    default:
-      return f(double{});
-  }
-}
-
 using Folded = std::optional<std::uint64_t>;
 
 // A NaN is left to run time: which NaN an operation gives differs between devices.
@@ -105,8 +90,8 @@ Folded fold(Op op, T a, T b, T c) {
 }
 
 Folded fold_cast(Type from, Type to, std::uint64_t bits) {
-  return dispatch(from, [&](auto f) {
-    return dispatch(
+  return scalar::dispatch(from, [&](auto f) {
+    return scalar::dispatch(
         to, [&](auto t) { return number(scalar::cast<decltype(t)>(value_of<decltype(f)>(bits))); });
   });
 }
@@ -126,7 +111,7 @@ bool same(const Inst& x, const Inst& y) {
 
 // x op c == x for every x, signed zeros and infinities included.
 bool right_identity(Op op, Type t, std::uint64_t c) {
-  const std::uint64_t one = dispatch(t, [](auto z) { return bits_of(decltype(z)(1)); });
+  const std::uint64_t one = scalar::dispatch(t, [](auto z) { return bits_of(decltype(z)(1)); });
   const std::uint64_t sign = size_of(t) == 8 ? 0x8000000000000000u : 0x80000000u;
   const std::uint64_t ones = size_of(t) == 8 ? ~std::uint64_t{0} : 0xffffffffu;
   switch (op) {
@@ -200,7 +185,7 @@ Value Builder::i64(std::int64_t x) { return emit(constant_inst(Type::kI64, bits_
 Value Builder::constant(Type t, double x) {
   if (t == Type::kPred) throw InternalError("ir::Builder::constant: there are no pred constants");
   const std::uint64_t bits =
-      dispatch(t, [x](auto z) { return bits_of(scalar::cast<decltype(z)>(x)); });
+      scalar::dispatch(t, [x](auto z) { return bits_of(scalar::cast<decltype(z)>(x)); });
   return emit(constant_inst(t, bits), true);
 }
 
@@ -258,7 +243,7 @@ Value Builder::unary(Op op, Value a) {
   const Inst& x = k_.insts[static_cast<std::size_t>(a)];
   if (x.op == Op::kConst) {
     const Type t = x.type;
-    const Folded bits = dispatch(t, [&](auto z) {
+    const Folded bits = scalar::dispatch(t, [&](auto z) {
       using T = decltype(z);
       return fold<T>(op, value_of<T>(x.imm), T{}, T{});
     });
@@ -278,7 +263,7 @@ Value Builder::binary(Op op, Value a, Value b) {
   const Inst& y = k_.insts[static_cast<std::size_t>(b)];
   const Type t = x.type;
   if (x.op == Op::kConst && y.op == Op::kConst && y.type == t) {
-    const Folded bits = dispatch(t, [&](auto z) {
+    const Folded bits = scalar::dispatch(t, [&](auto z) {
       using T = decltype(z);
       return fold<T>(op, value_of<T>(x.imm), value_of<T>(y.imm), T{});
     });

@@ -138,4 +138,19 @@ constexpr T identity(ReduceKind kind) {
   }
 }
 
+/// Calls f with a zero of the C++ type of t.
+template <class F>
+auto dispatch(Type t, F f) {
+  switch (t) {
+    case Type::kI32:
+      return f(std::int32_t{});
+    case Type::kI64:
+      return f(std::int64_t{});
+    case Type::kF32:
+      return f(float{});
+    default:
+      return f(double{});
+  }
+}
+
 }  // namespace flash::ir::scalar

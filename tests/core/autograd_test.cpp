@@ -12,32 +12,10 @@
 #include "core/ops/linalg.h"
 #include "core/ops/reduce.h"
 #include "core/tensor_impl.h"
+#include "tests/core/tape_helpers.h"
 
 using namespace flash;
-
-namespace {
-
-Tensor leaf(const std::vector<double>& v) {
-  Tensor t = from_vector(v);
-  t.set_requires_grad();
-  return t;
-}
-std::vector<double> values(const Tensor& t) { return t.to_vector<double>(); }
-using V = std::vector<double>;
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const AutogradError& e) {
-    return e.what();
-  }
-  return "";
-}
-bool says(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
-}
-
-}  // namespace
+using namespace flash::testing;
 
 TEST_CASE("a result requires a gradient when an operand does and the tape is on") {
   const Tensor x = leaf({1, 2}), c = from_vector(V{3, 4});

@@ -5,32 +5,10 @@
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
+#include "tests/core/tape_helpers.h"
 
 using namespace flash;
-
-namespace {
-
-Tensor leaf(const std::vector<double>& v, const Shape& shape) {
-  Tensor t = from_vector(v, shape);
-  t.set_requires_grad();
-  return t;
-}
-std::vector<double> values(const Tensor& t) { return t.to_vector<double>(); }
-using V = std::vector<double>;
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const AutogradError& e) {
-    return e.what();
-  }
-  return "";
-}
-bool says(const std::string& text, const char* part) {
-  return text.find(part) != std::string::npos;
-}
-
-}  // namespace
+using namespace flash::testing;
 
 TEST_CASE("a leaf that requires a gradient is not changed in place while the tape is on") {
   Tensor x = leaf({1, 2}, {2});
