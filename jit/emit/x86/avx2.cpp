@@ -69,7 +69,7 @@ class Avx2 final : public Simd {
   void blend(Type t, const x86::Vec& acc, const x86::Vec& value, Val& m, int part) override {
     emit(I::kIdVblendvps, acc, acc, value, mask(m, t, part));
   }
-  Val pred_and(Val& a, Val& b) override { return logic(I::kIdVandps, a, b); }
+  Val pred_and(Val& a, Val& b) override { return combine(I::kIdVandps, a, b); }
 
   Val first_lanes(const x86::Gp& count) override {
     static constexpr std::int32_t kIndex[8] = {0, 1, 2, 3, 4, 5, 6, 7};
@@ -237,7 +237,7 @@ class Avx2 final : public Simd {
     });
     return op == Op::kNe || op == Op::kLe ? pred_not(r) : r;
   }
-  Val pred_or(Val& a, Val& b) override { return logic(I::kIdVorps, a, b); }
+  Val pred_or(Val& a, Val& b) override { return combine(I::kIdVorps, a, b); }
   Val pred_not(Val& a) override {
     Val ones = constant(Type::kI32, 0xffffffffu);
     Val r = pred(a.uniform);
@@ -350,7 +350,7 @@ class Avx2 final : public Simd {
       emit(I::kIdVpcmpeqd, dst, dst, dst);
     }
   }
-  Val logic(InstId id, Val& a, Val& b) {
+  Val combine(InstId id, Val& a, Val& b) {
     Val r = pred(a.uniform && b.uniform);
     if (!a.v[0].isValid() && !b.v[0].isValid()) {
       for (std::size_t p = 0; p < 2; ++p) {

@@ -113,7 +113,7 @@ class Avx512 final : public Simd {
       return r;
     });
   }
-  Val pred_and(Val& a, Val& b) override { return logic(I::kIdKandw, a, b); }
+  Val pred_and(Val& a, Val& b) override { return combine(I::kIdKandw, a, b); }
 
   Val first_lanes(const x86::Gp& count) override {
     x86::Gp m = cc_.newInt32();
@@ -274,7 +274,7 @@ class Avx512 final : public Simd {
     }
     return r;
   }
-  Val pred_or(Val& a, Val& b) override { return logic(I::kIdKorw, a, b); }
+  Val pred_or(Val& a, Val& b) override { return combine(I::kIdKorw, a, b); }
   Val pred_not(Val& a) override {
     Val r = pred(a.uniform);
     r.k = cc_.newKw();
@@ -348,7 +348,7 @@ class Avx512 final : public Simd {
     }
     return a.h[static_cast<std::size_t>(p)];
   }
-  Val logic(InstId id, Val& a, Val& b) {
+  Val combine(InstId id, Val& a, Val& b) {
     Val r = pred(a.uniform && b.uniform);
     if (!a.k.isValid() && !b.k.isValid()) {
       for (std::size_t p = 0; p < 2; ++p) {
