@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 #define FLASH_TARGET __attribute__((target("avx2,fma,f16c")))
@@ -86,8 +87,9 @@ struct F64x4 : TransposeF64 {
 };
 
 bool supported() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+  unsigned a, b, c = 0, d;  // clang's builtin knows no f16c
+  const bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c;
 }
 
 FLASH_TARGET void from_f16(std::int64_t n, const std::uint16_t* src, float* dst) {

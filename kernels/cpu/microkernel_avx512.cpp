@@ -5,8 +5,12 @@
 
 #include <immintrin.h>
 
+#if defined(__clang__)
+#define FLASH_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
+#else
 #define FLASH_TARGET \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")))
+#endif
 #include "kernels/cpu/microkernel_impl.h"
 #include "kernels/cpu/transpose_avx.h"
 
