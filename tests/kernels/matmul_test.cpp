@@ -129,7 +129,8 @@ TEST_CASE("products by OpenBLAS are right, and alike for all layouts and numbers
   const auto before = cpu::product_engine();
   cpu::set_product_engine(cpu::ProductEngine::kBlas);
   for (const DType t : {f32, f64, f16, bf16})
-    for (const auto& [m, n, k] : kSizes) {
+    for (const auto& size : kSizes) {
+      const std::int64_t m = size[0], n = size[1], k = size[2];
       CAPTURE(name(t));
       CAPTURE(m);
       CAPTURE(n);
