@@ -33,9 +33,12 @@ std::string known() {
 
 Device::Device(DeviceType t, int i) : type(t) {
   // One of each kind so far.
-  if (static_cast<std::size_t>(t) >= kNames.size() || i != 0)
-    throw DeviceError("device: number " + std::to_string(i) + " of kind " +
-                      std::to_string(static_cast<int>(t)) + " is not there; there are: " + known());
+  const auto kind = static_cast<std::size_t>(t);
+  if (kind < kNames.size() && i == 0) return;
+  const std::string name =
+      kind < kNames.size() ? std::string(kNames[kind]) : "kind " + std::to_string(kind);
+  throw DeviceError("device: '" + name + ":" + std::to_string(i) +
+                    "' is not there; there are: " + known());
 }
 
 Device::Device(std::string_view text) {

@@ -89,8 +89,8 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
       evaluator().evaluate({*this, count, live, dying, reason}, ran);
     } catch (const std::exception&) {
       if (!ran) throw;
-      abandon(std::current_exception());  // what was recorded behind the cut needs lost values: it
-                                          // is lost as well
+      // What was recorded behind the cut needs lost values: it is lost as well.
+      abandon(std::current_exception());
       throw;
     }
   }

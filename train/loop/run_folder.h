@@ -11,7 +11,8 @@ namespace flash::train {
 void check_own_run(const std::string& folder, const std::string& last_checkpoint);
 
 /// Makes the folder if need be and holds it for as long as this object lives; throws IoError while
-/// another one does, in whatever process. The lock goes with its process, however that ends.
+/// another one does, in whatever process. The lock goes with its process, however that ends. On
+/// file systems that cannot lock a folder (some network ones) nothing is held.
 class RunFolder {
  public:
   explicit RunFolder(const std::string& path);
