@@ -43,10 +43,10 @@ struct DTypeInfo {
 
 FLASH_API const DTypeInfo& info(DType t);
 
-constexpr int size_of(DType t) {
-  constexpr int kSize[kNumDTypes] = {1, 1, 1, 2, 4, 8, 2, 2, 4, 8};
-  return kSize[static_cast<int>(t)];
+namespace detail {
+inline constexpr std::uint8_t kSizes[kNumDTypes] = {1, 1, 1, 2, 4, 8, 2, 2, 4, 8};
 }
+constexpr int size_of(DType t) { return detail::kSizes[static_cast<int>(t)]; }
 inline std::string_view name(DType t) { return info(t).name; }
 constexpr bool is_floating(DType t) { return t >= DType::kF16; }
 constexpr bool is_integral(DType t) { return t < DType::kF16; }  ///< includes bool

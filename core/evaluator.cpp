@@ -9,6 +9,7 @@
 #include "core/device.h"
 #include "core/env.h"
 #include "core/error.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 namespace {

@@ -62,6 +62,9 @@ std::size_t Trace::canonical_cut() const {
 
 void Trace::evaluate(std::size_t count, FlushReason reason) {
   if (nodes.empty()) return;
+  if (dead_cells_.load(std::memory_order_acquire))  // another thread's
+    for (const Node& n : nodes)
+      if (n.owner && n.owner->refs() == 0) drop(*n.owner);
   // What the rest of the trace needs must exist as well.
   const std::vector<char> all = needed();
   std::vector<char> behind(count, 0);
@@ -174,7 +177,7 @@ void Trace::keep_from(std::size_t cut, const std::vector<char>& needed,
 
 void Trace::let_go(Buffer* buffer) {
   if (buffer->external())
-    dead_.push_back(Ref<Buffer>::adopt(buffer));
+    dead_buffers_.push_back(Ref<Buffer>::adopt(buffer));
   else
     buffer->release();
 }

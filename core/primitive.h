@@ -95,6 +95,19 @@ enum class DTypeRule : std::uint8_t { kSame, kBool, kAttr };
 /// Operand dtypes a primitive takes.
 enum class Takes : std::uint8_t { kAny, kNumber, kFloat, kInteger, kBits, kBool };
 
+/// By rule, the dtypes that it takes: bit d stands for dtype d.
+inline constexpr auto kTaken = [] {
+  constexpr unsigned kAll = (1u << kNumDTypes) - 1, kBool = 1u << static_cast<int>(DType::kBool),
+                     kIntegral = (1u << static_cast<int>(DType::kF16)) - 1;
+  return std::array{kAll, kAll & ~kBool, kAll & ~kIntegral, kIntegral & ~kBool, kIntegral, kBool};
+}();
+/// True if a primitive with this rule takes operands of dtype `d`.
+constexpr bool takes(Takes rule, DType d) {
+  return kTaken[static_cast<std::size_t>(rule)] >> static_cast<int>(d) & 1;
+}
+static_assert(takes(Takes::kFloat, DType::kF16) && !takes(Takes::kFloat, DType::kI64) &&
+              takes(Takes::kInteger, DType::kU8) && !takes(Takes::kInteger, DType::kBool));
+
 struct PrimInfo {
   Prim id;
   std::string_view name;
@@ -172,6 +185,13 @@ inline constexpr std::array<PrimInfo, static_cast<std::size_t>(Prim::kCount)> kP
     {Prim::kScatterAddRows, "scatter_add_rows", PrimKind::kLeaf, 2, 2, DTypeRule::kSame, Takes::kFloat, 0, false},
 }};
 // clang-format on
+
+/// The most operands that a primitive takes.
+inline constexpr int kMaxInputs = [] {
+  int most = 0;
+  for (const PrimInfo& p : kPrims) most = p.max_inputs > most ? p.max_inputs : most;
+  return most;
+}();
 
 constexpr const PrimInfo& info(Prim p) { return kPrims[static_cast<std::size_t>(p)]; }
 

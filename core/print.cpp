@@ -12,7 +12,7 @@
 
 #include "core/tensor.h"
 #include "core/tensor_impl.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 namespace {

@@ -10,7 +10,6 @@
 #include "core/serial.h"
 
 #include <cstring>
-#include <mutex>
 #include <unordered_map>
 
 #include "core/autograd/autograd.h"
@@ -19,7 +18,7 @@
 #include "core/ops/bind.h"
 #include "core/scope.h"
 #include "core/tensor_impl.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 namespace {
@@ -106,7 +105,7 @@ TraceProgram::Node read_node(Reader& r, std::size_t scopes) {
 
 TraceProgram recorded_program(Device device, bool with_data) {
   Trace& t = this_trace(device);
-  std::lock_guard lock(t.mutex());
+  TraceLock lock(t);
   TraceProgram p;
   std::unordered_map<std::uint16_t, std::uint32_t> scopes{{0, 0}};
   for (std::size_t i = 0; i < t.nodes.size(); ++i) {

@@ -38,16 +38,6 @@ std::string Shape::str() const {
   return out + "]";
 }
 
-Strides contiguous_strides(const Shape& shape) {
-  Strides strides = shape;
-  std::int64_t step = 1;
-  for (int i = shape.rank() - 1; i >= 0; --i) {
-    strides[i] = step;
-    step *= std::max<std::int64_t>(shape[i], 1);  // as PyTorch: an empty dim counts as one
-  }
-  return strides;
-}
-
 bool is_contiguous(const Shape& shape, const Strides& strides) {
   std::int64_t step = 1;
   bool dense = true;
@@ -144,13 +134,9 @@ void check_shape(const Shape& shape, const char* op) {
   }
 }
 
-std::int64_t bytes_of(const Shape& shape, DType dtype, const char* op) {
-  std::int64_t bytes = 0;
-  if (__builtin_mul_overflow(shape.numel(), size_of(dtype), &bytes)) {
-    throw ShapeError(std::string(op) + ": shape " + shape.str() + " of " +
-                     std::string(name(dtype)) + " has more bytes than a 64-bit count holds");
-  }
-  return bytes;
+void refuse_bytes(const Shape& shape, DType dtype, const char* op) {
+  throw ShapeError(std::string(op) + ": shape " + shape.str() + " of " + std::string(name(dtype)) +
+                   " has more bytes than a 64-bit count holds");
 }
 
 }  // namespace flash

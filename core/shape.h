@@ -84,7 +84,19 @@ class Dims : public Shape {
 using Strides = Shape;  ///< in elements, may be 0 or negative
 
 /// Row-major strides of a contiguous tensor.
-FLASH_API Strides contiguous_strides(const Shape& shape);
+inline void set_contiguous(Strides& strides, const Shape& shape) {
+  strides = shape;
+  std::int64_t step = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    strides[i] = step;
+    step *= shape[i] > 1 ? shape[i] : 1;  // as PyTorch: an empty dim counts as one
+  }
+}
+inline Strides contiguous_strides(const Shape& shape) {
+  Strides strides;
+  set_contiguous(strides, shape);
+  return strides;
+}
 
 /// True when (shape, strides) walks memory row-major without gaps (dims of size 1 don't count).
 FLASH_API bool is_contiguous(const Shape& shape, const Strides& strides);
@@ -106,7 +118,12 @@ FLASH_API bool fits_storage(const Shape& shape, const Strides& strides, std::int
 FLASH_API Shape broadcast_shapes(const Shape& a, const Shape& b, const char* op);
 
 /// Bytes of a tensor; throws ShapeError naming `op` when int64 does not hold them.
-FLASH_API std::int64_t bytes_of(const Shape& shape, DType dtype, const char* op);
+[[noreturn]] FLASH_API void refuse_bytes(const Shape& shape, DType dtype, const char* op);
+inline std::int64_t bytes_of(const Shape& shape, DType dtype, const char* op) {
+  std::int64_t bytes = 0;
+  if (__builtin_mul_overflow(shape.numel(), size_of(dtype), &bytes)) refuse_bytes(shape, dtype, op);
+  return bytes;
+}
 
 /// Checks that `numel()` of `shape` fits into int64 and no size is negative; throws ShapeError.
 FLASH_API void check_shape(const Shape& shape, const char* op);

@@ -6,7 +6,7 @@
 
 #include "core/counters.h"
 #include "core/evaluator.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 namespace {

@@ -5,7 +5,7 @@
 #include "core/log.h"
 #include "core/pool.h"
 #include "core/tensor_impl.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 
@@ -23,7 +23,7 @@ Ref<Buffer> Buffer::allocate(DeviceRuntime& device, std::size_t bytes, const cha
   b->data_ = block->data;
   b->bytes_ = bytes;
   b->device_ = &device;
-  return Ref<Buffer>(b);
+  return Ref<Buffer>::adopt(b);
 }
 
 Ref<Buffer> Buffer::wrap(DeviceRuntime& device, void* data, std::size_t bytes,
@@ -34,7 +34,7 @@ Ref<Buffer> Buffer::wrap(DeviceRuntime& device, void* data, std::size_t bytes,
   b->bytes_ = bytes;
   b->device_ = &device;
   b->release_ = std::move(release);
-  return Ref<Buffer>(b);
+  return Ref<Buffer>::adopt(b);
 }
 
 void Buffer::destroy() {
@@ -52,10 +52,12 @@ Ref<Cell> Cell::make(Device device, DType dtype, const Shape& shape) {
   c->shape = shape;
   c->dtype = dtype;
   c->device = device;
-  return Ref<Cell>(c);
+  return Ref<Cell>::adopt(c);
 }
 
 void Cell::destroy() {
+  if (Trace* t = trace.load(std::memory_order_acquire); t && !pinned && t->drop_later(*this))
+    return;
   // The owner's trace may be flushing at this moment: look again under its mutex.
   while (Trace* t = trace.load(std::memory_order_acquire)) {
     TraceLock lock(*t);
@@ -80,7 +82,7 @@ void Cell::destroy() {
 TensorImpl* TensorImpl::make(Device device, DType dtype, const Shape& shape) {
   TensorImpl* t = new TensorImpl;
   t->shape = shape;
-  t->strides = contiguous_strides(shape);
+  set_contiguous(t->strides, shape);
   t->dims = dims_identity(shape.rank());
   t->cell = Cell::make(device, dtype, shape);
   return t;

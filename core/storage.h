@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "device.h"
+#include "ref.h"
 
 namespace flash {
 
@@ -17,38 +18,6 @@ class Trace;
 struct Block;
 using NodeId = std::uint32_t;
 inline constexpr NodeId kNoNode = ~0u;
-
-/// Intrusive count for objects shared between threads.
-template <class T>
-class Ref {
- public:
-  Ref() = default;
-  Ref(T* p) : p_(p) {
-    if (p_) p_->retain();
-  }
-  Ref(const Ref& o) : Ref(o.p_) {}
-  Ref(Ref&& o) noexcept : p_(o.p_) { o.p_ = nullptr; }
-  ~Ref() {
-    if (p_) p_->release();
-  }
-  Ref& operator=(Ref o) noexcept {
-    std::swap(p_, o.p_);
-    return *this;
-  }
-  static Ref adopt(T* p) {
-    Ref r;
-    r.p_ = p;
-    return r;
-  }
-  T* get() const { return p_; }
-  T* operator->() const { return p_; }
-  T& operator*() const { return *p_; }
-  explicit operator bool() const { return p_ != nullptr; }
-  void reset() { *this = Ref(); }
-
- private:
-  T* p_ = nullptr;
-};
 
 /// Remembers a node of one trace at one epoch (unique among all traces), in one atomic word.
 class NodeNote {
@@ -85,11 +54,11 @@ class Buffer {
   DeviceRuntime& device() const { return *device_; }
   bool external() const { return external_; }
 
-  void retain() { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() { refs_.retain(); }
   void release() {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    if (refs_.release()) destroy();
   }
-  int refs() const { return refs_.load(std::memory_order_acquire); }
+  int refs() const { return refs_.get(); }
 
   static void* operator new(std::size_t size);
   static void operator delete(void* p);
@@ -98,7 +67,7 @@ class Buffer {
   Buffer() = default;
   ~Buffer() = default;
   void destroy();
-  std::atomic<int> refs_{0};
+  RefCount refs_;
   bool external_ = false;
   void* data_ = nullptr;
   std::size_t bytes_ = 0;
@@ -132,14 +101,19 @@ class Cell {
 
   std::exception_ptr poison;  ///< why the value never came to be; reading it throws that
 
-  void retain() { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() { refs_.retain(); }
   void release() {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    if (refs_.release()) destroy();
   }
   /// Handles that only the tape keeps: when there are no others the value is soft-live.
   std::atomic<int> soft{0};
-  int refs() const { return refs_.load(std::memory_order_acquire); }
+  int refs() const { return refs_.get(); }
   bool soft_live() const { return refs() == soft.load(std::memory_order_relaxed); }
+
+  // A dead cell that its trace still points to waits for its end; see Trace::drop_later.
+  Cell* next_dead = nullptr;
+  void end() { refs_.end(); }
+  void free() { delete this; }
 
   static void* operator new(std::size_t size);
   static void operator delete(void* p);
@@ -148,7 +122,7 @@ class Cell {
   Cell() = default;
   ~Cell() = default;
   void destroy();
-  std::atomic<int> refs_{0};
+  RefCount refs_;
 };
 
 }  // namespace flash

@@ -10,14 +10,12 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/scalar_bits.h"
 #include "core/tensor_impl.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 
-TensorImpl& need(TensorImpl* impl) {
-  if (!impl)
-    throw ValueError("tensor: this handle is undefined (default-constructed or moved from)");
-  return *impl;
+void refuse_undefined() {
+  throw ValueError("tensor: this handle is undefined (default-constructed or moved from)");
 }
 
 void Scalar::refuse(std::uint64_t v) {
@@ -111,7 +109,7 @@ void write(Tensor& target, const Tensor& value, const char* op) {
     NoGrad guard;
     if (t.whole) {
       TensorImpl& v = *value.impl();
-      const bool fresh = v.whole && v.refs.load() == 1 && v.cell->refs() == 1 &&
+      const bool fresh = v.whole && v.refs.get() == 1 && v.cell->refs() == 1 &&
                          v.shape == t.shape && v.cell->trace.load() == &this_trace(cell.device);
       if (fresh) {
         advance(cell, value);

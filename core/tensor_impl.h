@@ -30,11 +30,11 @@ struct TensorImpl {
   std::int64_t numel() const { return shape.numel(); }
   Device device() const { return cell->device; }
 
-  void retain() { refs.fetch_add(1, std::memory_order_relaxed); }
+  void retain() { refs.retain(); }
   void release() {
-    if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
+    if (refs.release()) destroy();
   }
-  std::atomic<int> refs{1};
+  RefCount refs;
 
   /// A new tensor over a new cell of this dtype, device and shape; one reference, the caller's.
   static TensorImpl* make(Device device, DType dtype, const Shape& shape);
@@ -49,14 +49,16 @@ struct TensorImpl {
   void destroy();
 };
 
+[[noreturn]] void refuse_undefined();
 /// *impl; throws ValueError for an undefined handle.
-TensorImpl& need(TensorImpl* impl);
+inline TensorImpl& need(TensorImpl* impl) {
+  if (!impl) refuse_undefined();
+  return *impl;
+}
 
 inline constexpr std::uint64_t kDimNone = 15;
 constexpr std::uint64_t dims_identity(int rank) {
-  std::uint64_t d = 0;
-  for (int i = 0; i < rank; ++i) d |= static_cast<std::uint64_t>(i) << (4 * i);
-  return d;
+  return 0x76543210u & ((std::uint64_t{1} << (4 * rank)) - 1);
 }
 constexpr int dim_of(std::uint64_t dims, int i) { return static_cast<int>((dims >> (4 * i)) & 15); }
 

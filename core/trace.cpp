@@ -1,12 +1,12 @@
 // core/trace.cpp -- recording nodes, and keeping cells and traces true to each other
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 #include <deque>
+#include <mutex>
 
 #include "core/env.h"
 #include "core/error.h"
 #include "core/evaluator.h"
-#include "core/hot_tls.h"
 #include "core/scope.h"
 #include "core/tensor_impl.h"
 
@@ -28,25 +28,24 @@ Trace::Trace(Device device)
 
 NodeId Trace::append(Prim op, DType dtype, const Shape& shape, std::span<const NodeId> in,
                      std::span<const std::int64_t> attrs) {
-  Node& n = nodes.emplace_back();
-  n.op = op;
-  n.dtype = dtype;
-  n.rank = static_cast<std::uint8_t>(shape.rank());
-  n.n_in = static_cast<std::uint8_t>(in.size());
-  n.n_attr = static_cast<std::uint8_t>(attrs.size());
-  n.scope = current_scope();
-  n.in = static_cast<std::uint32_t>(inputs.size());
-  inputs.insert(inputs.end(), in.begin(), in.end());
-  n.shape = static_cast<std::uint32_t>(words.size());
-  words.insert(words.end(), shape.begin(), shape.end());
-  n.attr = static_cast<std::uint32_t>(words.size());
-  words.insert(words.end(), attrs.begin(), attrs.end());
-  n.numel = shape.numel();
+  const auto at = static_cast<std::uint32_t>(words.size());
+  nodes.push_back({.op = op,
+                   .dtype = dtype,
+                   .rank = static_cast<std::uint8_t>(shape.rank()),
+                   .n_in = static_cast<std::uint8_t>(in.size()),
+                   .n_attr = static_cast<std::uint8_t>(attrs.size()),
+                   .scope = current_scope(),
+                   .in = static_cast<std::uint32_t>(inputs.size()),
+                   .attr = at + static_cast<std::uint32_t>(shape.rank()),
+                   .shape = at,
+                   .numel = shape.numel()});
+  for (const NodeId i : in) inputs.push_back(i);  // few: insert() costs more
+  for (const std::int64_t size : shape) words.push_back(size);
+  for (const std::int64_t a : attrs) words.push_back(a);
   return static_cast<NodeId>(nodes.size() - 1);
 }
 
-NodeId Trace::node_of(Cell& cell) {
-  if (cell.trace.load(std::memory_order_relaxed) == this) return cell.pending;
+NodeId Trace::input_of(Cell& cell) {
   if (const NodeId known = cell.input.get(epoch_); known != kNoNode) return known;
   if (!cell.buffer) throw InternalError("trace: a tensor without a value was used");
   const NodeId id = append(Prim::kInput, cell.dtype, cell.shape, {}, {});
@@ -91,6 +90,30 @@ void Trace::drop(Cell& cell) {
   cell.trace.store(nullptr, std::memory_order_release);
 }
 
+bool Trace::drop_later(Cell& cell) {
+  if (!is_own()) return false;
+  cell.end();
+  cell.next_dead = dead_cells_.load(std::memory_order_relaxed);
+  dead_cells_.store(&cell, std::memory_order_release);
+  return true;
+}
+
+void Trace::free_dropped() {
+  Cell* next = dead_cells_.load(std::memory_order_relaxed);
+  dead_cells_.store(nullptr, std::memory_order_relaxed);
+  while (Cell* c = next) {
+    next = c->next_dead;
+    if (c->trace.load(std::memory_order_relaxed) == this) drop(*c);  // else it was flushed
+    c->free();
+  }
+}
+
+void Trace::unlock_and_give_back() {
+  std::vector<Ref<Buffer>> dead;
+  dead.swap(dead_buffers_);
+  mutex_.unlock();
+}
+
 std::int64_t Trace::pending_among(std::span<const Tensor* const> operands) const {
   const auto cell = [&](std::size_t i) { return operands[i]->impl()->cell.get(); };
   std::int64_t sum = 0;
@@ -109,25 +132,22 @@ namespace {
 struct Traces {
   std::mutex mutex;  // guards the lists
   std::deque<Trace> all;
-  std::vector<Trace*> free[2];
+  std::vector<Trace*> free[kTraceKinds];
 };
 Traces& traces() {
   static Traces& t = *new Traces;
   return t;
 }
 
-constexpr int kKinds = 2;
-
 /// The traces of a thread; at its end what lives is evaluated and the traces are given back.
 struct ThreadTraces {
-  Trace* of[kKinds] = {};
+  Trace* of[kTraceKinds] = {};
   ~ThreadTraces();
 };
 thread_local ThreadTraces t_owner;
-constinit thread_local Trace* t_trace[kKinds] FLASH_HOT_TLS = {};
 
 ThreadTraces::~ThreadTraces() {
-  for (int k = 0; k < kKinds; ++k) {
+  for (int k = 0; k < kTraceKinds; ++k) {
     Trace* t = of[k];
     if (!t) continue;
     {
@@ -138,7 +158,8 @@ ThreadTraces::~ThreadTraces() {
         t->abandon(std::current_exception());
       }
     }
-    t_trace[k] = nullptr;
+    { TraceLock lock(*t); }  // frees the cells that died in the meantime
+    thread_traces[k] = nullptr;
     std::lock_guard lock(traces().mutex);
     traces().free[k].push_back(t);
   }
@@ -146,9 +167,10 @@ ThreadTraces::~ThreadTraces() {
 
 }  // namespace
 
-Trace& this_trace(Device device) {
+constinit thread_local Trace* thread_traces[kTraceKinds] FLASH_HOT_TLS = {};
+
+Trace& make_thread_trace(Device device) {
   const int k = static_cast<int>(device.type);
-  if (Trace* t = t_trace[k]) return *t;
   prepare_thread();  // before t_owner: what its end uses must be there until then
   Traces& all = traces();
   std::lock_guard lock(all.mutex);
@@ -160,12 +182,12 @@ Trace& this_trace(Device device) {
     t = &all.all.emplace_back(device);
   }
   t_owner.of[k] = t;
-  t_trace[k] = t;
+  thread_traces[k] = t;
   return *t;
 }
 
 void flush_all(FlushReason reason) {
-  for (Trace* t : t_trace) {
+  for (Trace* t : thread_traces) {
     if (!t) continue;
     TraceLock lock(*t);
     t->flush(reason);
@@ -176,7 +198,8 @@ void materialize(Cell& cell, FlushReason reason) {
   while (Trace* t = cell.trace.load(std::memory_order_acquire)) {
     TraceLock lock(*t);
     if (cell.trace.load(std::memory_order_relaxed) != t) continue;
-    t->flush(t == t_trace[static_cast<int>(cell.device.type)] ? reason : FlushReason::kThread);
+    t->flush(t == thread_traces[static_cast<int>(cell.device.type)] ? reason
+                                                                    : FlushReason::kThread);
   }
   if (cell.poison) std::rethrow_exception(cell.poison);
 }

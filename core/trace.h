@@ -6,11 +6,11 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "owner_lock.h"
 #include "storage.h"
 
 namespace flash {
@@ -53,7 +53,6 @@ class Trace {
   explicit Trace(Device device);
 
   Device device() const { return device_; }
-  std::mutex& mutex() { return mutex_; }
   std::uint64_t epoch() const { return epoch_; }
 
   // The recorded program; only under the mutex.
@@ -74,13 +73,18 @@ class Trace {
   NodeId append(Prim op, DType dtype, const Shape& shape, std::span<const NodeId> in,
                 std::span<const std::int64_t> attrs);
   /// The node for the latest version of a cell: pending in this trace, or its buffer as an input.
-  NodeId node_of(Cell& cell);
+  NodeId node_of(Cell& cell) {
+    return cell.trace.load(std::memory_order_relaxed) == this ? cell.pending : input_of(cell);
+  }
   /// The node for a tensor: its cell's, through a view node where it is not the whole.
   NodeId node_of(TensorImpl& t);
   /// Makes `node` the latest version of `cell`.
   void assign(Cell& cell, NodeId node);
-  /// A cell with a pending value in this trace dies.
+  /// A cell's value in this trace is no longer wanted: it was flushed, or the cell dies.
   void drop(Cell& cell);
+  /// On the trace's own thread, without the mutex: a dying cell is dropped and freed when that
+  /// thread locks the trace next, which it does at its next operation. False on other threads.
+  bool drop_later(Cell& cell);
 
   /// Evaluates every live cell. Called with the mutex held; on an exception before anything ran the
   /// trace is as it was and may be flushed again.
@@ -105,6 +109,10 @@ class Trace {
 
  private:
   friend class TraceLock;
+  NodeId input_of(Cell& cell);
+  bool is_own() const;
+  void free_dropped();
+  void unlock_and_give_back();
   void evaluate(std::size_t count, FlushReason reason);
   /// By node: it is a value that lives, or such a value needs it.
   std::vector<char> needed() const;
@@ -118,40 +126,15 @@ class Trace {
   static std::uint64_t next_epoch();
 
   Device device_;
-  std::mutex mutex_;
-  std::vector<Ref<Buffer>> dead_;  ///< the user's memory that is to be given back without the mutex
+  OwnerLock mutex_;
+  /// A list of cells to drop_later; other threads only ask whether it is empty.
+  std::atomic<Cell*> dead_cells_{nullptr};
+  /// The user's memory that is to be given back without the mutex.
+  std::vector<Ref<Buffer>> dead_buffers_;
   std::uint64_t epoch_ = next_epoch();
   std::int64_t pending_bytes_ = 0;
   std::size_t node_limit_;
   std::int64_t byte_limit_;
 };
-
-/// Holds a trace's mutex. The user's memory (from_blob) that nothing in the trace needs any more is
-/// given back afterwards: who is told so may use Flash.
-class TraceLock {
- public:
-  explicit TraceLock(Trace& trace) : trace_(trace) { trace_.mutex_.lock(); }
-  ~TraceLock() {
-    std::vector<Ref<Buffer>> dead;
-    if (!trace_.dead_.empty()) dead.swap(trace_.dead_);
-    trace_.mutex_.unlock();
-  }
-  TraceLock(const TraceLock&) = delete;
-  TraceLock& operator=(const TraceLock&) = delete;
-
- private:
-  Trace& trace_;
-};
-
-/// This thread's trace for a device. Traces are never freed, only reused, so that a cell may always
-/// lock the trace it is pending in.
-Trace& this_trace(Device device);
-
-/// Makes sure that the latest version of `cell` is in `cell.buffer`, whichever trace it is pending
-/// in. Throws what the evaluation throws, or why an earlier one failed.
-void materialize(Cell& cell, FlushReason reason);
-
-/// Flushes this thread's traces.
-void flush_all(FlushReason reason);
 
 }  // namespace flash

@@ -1,12 +1,11 @@
 // core/trace_dot.cpp -- the recorded trace as Graphviz text, plain or with the kernels it will
 // become
 #include <map>
-#include <mutex>
 
 #include "core/evaluator.h"
 #include "core/scope.h"
 #include "core/stats.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 namespace {
@@ -39,7 +38,7 @@ std::vector<std::int32_t> kernels_of(const Trace& t) {
 
 std::string trace_to_dot(Device device, bool fused) {
   Trace& t = this_trace(device);
-  std::lock_guard lock(t.mutex());
+  TraceLock lock(t);
   std::string s = "digraph trace {\n  rankdir=TB; node [shape=box, fontname=monospace];\n";
   std::map<std::int32_t, std::vector<std::size_t>> kernels;  // -1: in none, -2: not needed
   std::vector<std::int32_t> of;

@@ -5,7 +5,7 @@
 #include "core/autograd/hooks.h"
 #include "core/autograd/tape.h"
 #include "core/tensor_impl.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 namespace {

@@ -225,7 +225,7 @@ class Walk {
     }
     // The gradient becomes the user's, who may change it in place: it must be nobody else's.
     const TensorImpl& i = *g.impl();
-    const bool own = i.refs.load() == 1 && i.cell->refs() == 1 && i.offset == 0 &&
+    const bool own = i.refs.get() == 1 && i.cell->refs() == 1 && i.offset == 0 &&
                      g.numel() == i.cell->shape.numel() && g.is_contiguous();
     k.grad = own ? std::move(g) : g.clone();
   }

@@ -40,7 +40,11 @@ void check_writable(const Tensor& target, const char* op);
 /// base.
 void record_inplace(Tensor& target, const Tensor& value);
 
-/// True if the tape is on and `t` takes part in it.
+/// True if the tape is on and `t`, or one of several, takes part in it.
 bool tracks(const Tensor& t);
+bool tracks_any(std::span<const Tensor* const> tensors);
+inline bool tracks_any(std::initializer_list<const Tensor*> tensors) {
+  return tracks_any(std::span(tensors.begin(), tensors.size()));
+}
 
 }  // namespace flash::autograd

@@ -45,7 +45,7 @@ void write_whole(Tensor& target, const Tensor& value, History v) {
     Ref<TapeNode> node = TapeNode::make(kOverwrite, 1, 0, 0);
     connect(*node, 0, target, &target.shape(), 0);
     rebase(t, std::move(node), 0);
-  } else if (value.impl()->refs.load() == 1 && !v.node->is_leaf() &&
+  } else if (value.impl()->refs.get() == 1 && !v.node->is_leaf() &&
              value.shape() == target.shape()) {
     rebase(t, Ref(v.node), v.output);  // the result of the operation, which nobody else holds
   } else {

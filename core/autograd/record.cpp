@@ -10,7 +10,7 @@ namespace flash::autograd {
 
 bool tracks(const Tensor& t) { return tape_thread.enabled && history_of(t).node != nullptr; }
 
-bool tracks_any(std::initializer_list<const Tensor*> tensors) {
+bool tracks_any(std::span<const Tensor* const> tensors) {
   if (!tape_thread.enabled) return false;
   for (const Tensor* t : tensors)
     if (history_of(*t).node) return true;

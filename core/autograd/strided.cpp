@@ -1,6 +1,7 @@
 // core/autograd/strided.cpp -- strided reads and writes as a pair of transposed linear maps
 #include "core/autograd/strided.h"
 
+#include "core/autograd/hooks.h"
 #include "core/autograd/tape.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"

@@ -2,12 +2,11 @@
 #include "core/autograd/tape.h"
 
 #include <cstring>
-#include <mutex>
 #include <new>
 
 #include "core/autograd/meta.h"
 #include "core/pool.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 
@@ -164,7 +163,7 @@ Ref<TapeNode> TapeNode::make(const Rule& rule, int inputs, int saved, int words,
   node->sequence_ = ++tape_thread.sequence;
   for (std::size_t i = 0; i < n_in; ++i) new (node->edge_data() + i) Edge;
   for (std::size_t i = 0; i < n_saved; ++i) new (node->saved_data() + i) SavedTensor;
-  return Ref<TapeNode>(node);
+  return Ref<TapeNode>::adopt(node);
 }
 
 Ref<TapeNode> TapeNode::make_leaf() { return make(kLeafRule, 0, 0, 0); }

@@ -157,9 +157,9 @@ class TapeNode {
   void free_saved();
   bool freed() const { return freed_; }
 
-  void retain() { refs_.fetch_add(1, std::memory_order_relaxed); }
+  void retain() { refs_.retain(); }
   void release() {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) retire(this);
+    if (refs_.release()) retire(this);
   }
 
  private:
@@ -171,7 +171,7 @@ class TapeNode {
   SavedTensor* saved_data() { return reinterpret_cast<SavedTensor*>(edge_data() + n_inputs_); }
   std::int64_t* word_data() { return reinterpret_cast<std::int64_t*>(saved_data() + n_saved_); }
 
-  std::atomic<int> refs_{0};
+  RefCount refs_;
   std::uint16_t n_inputs_ = 0, n_saved_ = 0, n_words_ = 0, n_outputs_ = 1;
   std::uint8_t size_class_ = 0;
   bool active_ = true;
@@ -255,9 +255,6 @@ int connect(TapeNode& node, int i, const Tensor& input, const Shape* output_shap
 void record_composite(const Rule& rule, std::initializer_list<const Tensor*> inputs, Tensor& output,
                       std::initializer_list<const Tensor*> saved,
                       std::span<const std::int64_t> words = {});
-
-/// True if the tape is on and one of them takes part.
-bool tracks_any(std::initializer_list<const Tensor*> tensors);
 
 /// Sums `g` over the dimensions along which `shape` was broadcast.
 Tensor sum_to(const Tensor& g, const Shape& shape);

@@ -5,7 +5,7 @@
 #include "core/io/npy.h"
 #include "core/io/npz.h"
 #include "core/tensor_impl.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 

@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "core/autograd/autograd.h"
+#include "core/autograd/hooks.h"
 #include "core/autograd/tape.h"
 #include "core/ops/checks.h"
 #include "core/ops/create.h"

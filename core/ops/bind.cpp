@@ -1,12 +1,10 @@
 // core/ops/bind.cpp -- inference of shapes and dtypes, and the recording of one operation
 #include "core/ops/bind.h"
 
-#include <mutex>
-
 #include "core/autograd/hooks.h"
 #include "core/scope.h"
 #include "core/tensor_impl.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 namespace {
@@ -41,16 +39,19 @@ void check_operands(Prim op, std::span<const Tensor* const> in) {
   const PrimInfo& p = info(op);
   for (const Tensor* t : in)
     if (!t->defined()) throw ValueError(op_name(op) + ": an operand is an undefined tensor");
-  // The operand that the rule is about; conditions and indices have dtypes of their own.
-  const bool mixed = op == Prim::kWhere || op == Prim::kGatherRows || op == Prim::kScatterAddRows;
   const Cell& first = *in[0]->impl()->cell;
-  const DType ruled = op == Prim::kWhere ? in[1]->impl()->cell->dtype : first.dtype;
-  if (!takes(p.takes, ruled)) refuse_dtype(op, ruled);
+  bool mixed = false;
   for (std::size_t i = 1; i < in.size(); ++i) {
     const Cell& cell = *in[i]->impl()->cell;
     if (cell.device != first.device) refuse_device(op, *in[0], *in[i]);
-    if (!mixed && cell.dtype != first.dtype) refuse_mixture(op, first.dtype, cell.dtype);
+    mixed |= cell.dtype != first.dtype;
   }
+  // The operand that the rule is about; conditions and indices have dtypes of their own.
+  const DType ruled = op == Prim::kWhere ? in[1]->impl()->cell->dtype : first.dtype;
+  if (!takes(p.takes, ruled)) refuse_dtype(op, ruled);
+  if (mixed && op != Prim::kWhere && op != Prim::kGatherRows && op != Prim::kScatterAddRows)
+    for (const Tensor* t : in)
+      if (t->dtype() != first.dtype) refuse_mixture(op, first.dtype, t->dtype());
 }
 
 Shape reduced_shape(const Shape& s, std::int64_t mask, bool keepdim) {
@@ -64,20 +65,22 @@ Shape reduced_shape(const Shape& s, std::int64_t mask, bool keepdim) {
   return r;
 }
 
-Shape infer_shape(Prim op, std::span<const Tensor* const> in, Attrs attrs) {
+/// The result's shape: most often an operand's, else it is put into `room`.
+const Shape& infer_shape(Prim op, std::span<const Tensor* const> in, Attrs attrs, Shape& room) {
+  const Shape* s = &in[0]->impl()->shape;
   switch (info(op).kind) {
-    case PrimKind::kMap: {
-      Shape s = in[0]->impl()->shape;
+    case PrimKind::kMap:
       for (std::size_t i = 1; i < in.size(); ++i) {
         const Shape& t = in[i]->impl()->shape;
-        if (!(t == s)) s = broadcast_shapes(s, t, op_name(op).c_str());
+        if (t == *s) continue;
+        room = broadcast_shapes(*s, t, op_name(op).c_str());
+        s = &room;
       }
-      return s;
-    }
+      return *s;
     case PrimKind::kReduce:
-      return reduced_shape(in[0]->shape(), attrs[0], attrs[1] != 0);
+      return room = reduced_shape(*s, attrs[0], attrs[1] != 0);
     case PrimKind::kUpdate:
-      return in[0]->shape();
+      return *s;
     default:
       throw InternalError(op_name(op) + ": bind needs the result's shape");
   }
@@ -90,45 +93,21 @@ Tensor record(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Sha
   for (const Tensor* t : in) {
     Cell& cell = *t->impl()->cell;
     Trace* where = cell.trace.load(std::memory_order_acquire);
-    if (where && where != &trace) materialize(cell, FlushReason::kThread);
+    if (where == &trace) continue;
+    if (where) materialize(cell, FlushReason::kThread);
     if (cell.poison) std::rethrow_exception(cell.poison);
   }
   TensorImpl* out = TensorImpl::make(device, dtype, shape);
   Tensor result = Tensor::adopt(out);
   TraceLock lock(trace);
   if (trace.over_limit(in)) trace.flush_prefix(trace.limit_reason());
-  constexpr std::size_t kInline = 8;
-  NodeId few[kInline];
-  std::vector<NodeId> many;
-  NodeId* ids = few;
-  if (in.size() > kInline) {
-    many.resize(in.size());
-    ids = many.data();
-  }
+  NodeId ids[kMaxInputs];
   for (std::size_t i = 0; i < in.size(); ++i) ids[i] = trace.node_of(*in[i]->impl());
   trace.assign(*out->cell, trace.append(op, dtype, shape, {ids, in.size()}, attrs));
   return result;
 }
 
 }  // namespace
-
-bool takes(Takes t, DType d) {
-  switch (t) {
-    case Takes::kAny:
-      return true;
-    case Takes::kNumber:
-      return d != DType::kBool;
-    case Takes::kFloat:
-      return is_floating(d);
-    case Takes::kInteger:
-      return is_integral(d) && d != DType::kBool;
-    case Takes::kBits:
-      return is_integral(d);
-    case Takes::kBool:
-      return d == DType::kBool;
-  }
-  return false;
-}
 
 Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape* shape,
             DType dtype, Device device) {
@@ -152,14 +131,11 @@ Tensor bind(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape
     }
   }
   if (shape) check_shape(*shape, p.name.data());
-  const Shape result = shape ? *shape : infer_shape(op, in, attrs);
+  Shape room;
+  const Shape& result = shape ? *shape : infer_shape(op, in, attrs, room);
   bytes_of(result, dtype, p.name.data());  // from here on bytes are counted without checks
   Tensor out = record(op, in, attrs, result, dtype, device);
-  for (const Tensor* t : in)
-    if (autograd::tracks(*t)) {
-      autograd::record(op, in, attrs, out);
-      break;
-    }
+  if (autograd::tracks_any(in)) autograd::record(op, in, attrs, out);
   return out;
 }
 

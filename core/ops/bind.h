@@ -29,9 +29,6 @@ inline Tensor bind(Prim op, std::initializer_list<const Tensor*> in,
 /// Binds a source (no inputs), giving the result's shape, dtype and device.
 Tensor bind_source(Prim op, const Shape& shape, DType dtype, Device device, Attrs attrs);
 
-/// True if a primitive with this rule takes operands of `dtype`.
-bool takes(Takes rule, DType dtype);
-
 /// The result dtype of an operation on two operands (torch.result_type: dimensioned tensors outrank
 /// 0-d ones of the same category).
 DType result_type(const Tensor& a, const Tensor& b);

@@ -6,6 +6,7 @@
 #include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/scalar_bits.h"
+#include "core/tensor_impl.h"
 
 namespace flash {
 namespace {
@@ -22,8 +23,9 @@ DType promoted(DType d, Promote how) {
 Tensor binary(Prim op, const Tensor& a, const Tensor& b, Promote how = Promote::kCommon) {
   check_defined(a, info(op).name.data());
   check_defined(b, info(op).name.data());
+  const DType da = a.impl()->dtype();
+  if (da == b.impl()->dtype() && da == promoted(da, how)) return bind(op, {&a, &b});  // most often
   const DType d = promoted(result_type(a, b), how);
-  if (a.dtype() == d && b.dtype() == d) return bind(op, {&a, &b});
   const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d);
   return bind(op, {&ca, &cb});
 }

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "core/autograd/autograd.h"
+#include "core/autograd/hooks.h"
 #include "core/autograd/tape.h"
 #include "core/log.h"
 #include "core/ops/checks.h"

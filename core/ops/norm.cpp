@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "core/autograd/autograd.h"
+#include "core/autograd/hooks.h"
 #include "core/autograd/tape.h"
 #include "core/ops/checks.h"
 #include "core/ops/elementwise.h"

@@ -12,7 +12,7 @@
 #include <flash/flash.h>
 
 #include "contract/op_table.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 using namespace flash;
 

@@ -13,7 +13,7 @@
 #include <flash/flash.h>
 
 #include "contract/fuzz_machine.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 using namespace flash;
 
@@ -108,6 +108,32 @@ TEST_CASE("a thread that ends with pending work leaves its values behind") {
       if (!first) first = mine;
       CHECK(mine == first);
     }).join();
+}
+
+TEST_CASE("what died on its own thread is not computed by another thread's reading") {
+  const auto blocks = memory_stats().live_blocks;
+  Tensor kept;
+  std::atomic<int> step{0};
+  const auto reach = [&](int n) {
+    while (step.load() < n) std::this_thread::yield();
+  };
+  std::thread owner([&] {
+    const Tensor x = arange(1000);
+    kept = x + 1;
+    std::vector<Tensor> dead(100);
+    for (std::size_t i = 0; i < dead.size(); ++i) dead[i] = x * static_cast<double>(i);
+    dead.clear();  // dropped at this thread's next operation, which comes last
+    step = 1;
+    reach(2);
+    CHECK(sum(x).item() == 499500);
+  });
+  reach(1);
+  CHECK(kept.to_vector<std::int64_t>()[999] == 1000);
+  CHECK(memory_stats().live_blocks == blocks + 2);  // x and kept
+  step = 2;
+  owner.join();
+  kept = Tensor();
+  CHECK(memory_stats().live_blocks == blocks);
 }
 
 namespace {

@@ -10,7 +10,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/reduce.h"
 #include "core/stats.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 using namespace flash;
 
@@ -33,7 +33,7 @@ class Watching final : public Evaluator {
 
 void flush_prefix() {
   Trace& trace = this_trace(Device());
-  const std::lock_guard lock(trace.mutex());
+  const TraceLock lock(trace);
   trace.flush_prefix(FlushReason::kNodeLimit);
 }
 

@@ -14,7 +14,7 @@
 #include "core/random.h"
 #include "core/stats.h"
 #include "core/tensor.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 
 using namespace flash;
 

@@ -15,7 +15,7 @@
 #include "core/ops/reduce.h"
 #include "core/stats.h"
 #include "core/tensor_impl.h"
-#include "core/trace.h"
+#include "core/thread_traces.h"
 #include "jit/graph/graph.h"
 #include "jit/graph/rules.h"
 
@@ -27,10 +27,17 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
+/// This thread's trace, without what died in the meantime.
+Trace& recorded() {
+  Trace& t = this_trace({});
+  TraceLock lock(t);
+  return t;
+}
+
 /// What is recorded on this thread, normalised; every tensor that lives is live.
 struct Normalised {
   Normalised()
-      : trace(this_trace({})),
+      : trace(recorded()),
         dying(trace.nodes.size(), 0),
         live(live_of(trace)),
         graph({trace, trace.nodes.size(), live, dying, FlushReason::kEval}, true) {}
