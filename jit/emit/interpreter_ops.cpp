@@ -97,6 +97,8 @@ void compute_float(Op op, const Operands& x, int n) {
       return fma<T>(x, n);
     case Op::kSqrt:
       return map1<T, T>(x, n, [](T a) { return std::sqrt(a); });
+    case Op::kScale:
+      return map2<T, T>(x, n, [](T a, T b) { return s::scale(a, b); });
     case Op::kFloor:
       return map1<T, T>(x, n, [](T a) { return std::floor(a); });
     case Op::kCeil:

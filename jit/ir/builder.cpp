@@ -64,6 +64,7 @@ Folded fold(Op op, T a, T b, T c) {
   if constexpr (std::is_floating_point_v<T>) {
     if (op == Op::kFma) return number(std::fma(a, b, c));
     if (op == Op::kSqrt) return number(std::sqrt(a));
+    if (op == Op::kScale) return number(s::scale(a, b));
   } else {
     switch (op) {
       case Op::kRem:

@@ -67,6 +67,8 @@ inline Expr shr_a(Expr a, const Arg& c) { return binary(Op::kShrA, a, c); }
 inline Expr mul_hi_u(Expr a, const Arg& c) { return binary(Op::kMulHiU, a, c); }
 inline Expr abs(Expr a) { return unary(Op::kAbs, a); }
 inline Expr sqrt(Expr a) { return unary(Op::kSqrt, a); }
+/// a * 2^n, rounded once; see kScale for what n may be.
+inline Expr scale(Expr a, Expr n) { return binary(Op::kScale, a, n); }
 inline Expr trunc(Expr a) { return unary(Op::kTrunc, a); }
 
 inline Expr operator==(Expr a, const Arg& c) { return compare(Op::kEq, a, c); }

@@ -15,8 +15,9 @@ Value expm1(Builder& b, Value x);
 Value log(Builder& b, Value x);
 Value log1p(Builder& b, Value x);
 Value tanh(Builder& b, Value x);
-Value tanh_f32(Builder& b, Value x);  ///< what tanh writes for kF32
-Value sigmoid(Builder& b, Value x);   ///< 1 / (1 + exp(-x))
+Value tanh_f32(Builder& b, Value x);  ///< what tanh and erf write for kF32
+Value erf_f32(Builder& b, Value x);
+Value sigmoid(Builder& b, Value x);  ///< 1 / (1 + exp(-x))
 Value erf(Builder& b, Value x);
 Value sin(Builder& b,
           Value x);  ///< full range (Payne-Hanek or Cody-Waite with a large-argument path)

@@ -107,22 +107,18 @@ Value exp(Builder& b, Value x0) {
   const Type t = b.type(x0);
   const ExpConstants& k = constants(t);
   const Expr x = at_least(at_most({&b, x0}, k.max), k.min);
-  const Reduced d = reduce(x, 2 * format(t).bias);
-  const Expr p = fma(fma(polynomial(d.r, k.exp), d.r, 1.0), d.r, 1.0);
-  const Scales s = split_power(d.bits, t);
-  return (p * s.first * s.second).v;
+  const Reduced d = reduce(x, 0);
+  return scale(fma(fma(polynomial(d.r, k.exp), d.r, 1.0), d.r, 1.0), d.n).v;
 }
 
 Value exp2(Builder& b, Value x0) {
   const Type t = b.type(x0);
   const bool f32 = t == Type::kF32;
   const Expr x = at_least(at_most({&b, x0}, f32 ? 128 : 1024), f32 ? -151 : -1076);
-  const double round = constants(t).round + 2 * format(t).bias;
-  const Expr shifted = x + round;
-  const Expr r = x - (shifted - round);
-  const Expr p = fma(polynomial(r, f32 ? std::span<const double>(kExp2_32) : kExp2_64), r, 1.0);
-  const Scales s = split_power(shifted.as(format(t).bits), t);
-  return (p * s.first * s.second).v;
+  const double round = constants(t).round;
+  const Expr n = (x + round) - round;
+  const Expr r = x - n;
+  return scale(fma(polynomial(r, f32 ? std::span<const double>(kExp2_32) : kExp2_64), r, 1.0), n).v;
 }
 
 // e^x - 1 = 2 ((2^n / 2) q + (2^n / 2 - 1/2)) with q = e^r - 1. Arguments below 0.45 keep n = 0

@@ -53,6 +53,7 @@ inline constexpr std::array<OpInfo, static_cast<std::size_t>(Op::kCount)> kOps =
     {"min", 2, Signature::kSame, kNumberTypes},
     {"fma", 3, Signature::kSame, kFloatTypes},
     {"sqrt", 1, Signature::kSame, kFloatTypes},
+    {"scale", 2, Signature::kSame, kFloatTypes},
     {"floor", 1, Signature::kSame, kFloatTypes},
     {"ceil", 1, Signature::kSame, kFloatTypes},
     {"rint", 1, Signature::kSame, kFloatTypes},

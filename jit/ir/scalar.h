@@ -59,6 +59,11 @@ template <Int T>
 T rem(T a, T b) {
   return b == 0 ? a : b == -1 ? T{0} : static_cast<T>(a % b);
 }
+/// a * 2^n, n integral.
+template <Float T>
+T scale(T a, T n) {
+  return a != a ? a : std::scalbn(a, static_cast<int>(n));
+}
 template <class T>
 T neg(T a) {
   if constexpr (Int<T>)

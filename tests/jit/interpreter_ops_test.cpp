@@ -170,6 +170,17 @@ void check_float_ops() {
       wrong += !same(got[i], std::fma(in.a[i], in.b[i], static_cast<T>(in.b[i] - in.a[i])));
     CHECK(wrong == 0);
   }
+  // f32: exact in f64, then rounded once.
+  const int most = sizeof(T) == 4 ? 250 : 2000, bias = std::numeric_limits<T>::max_exponent;
+  for (const int n : {-most, -bias - 22, -bias, -24, -1, 0, 1, 23, bias - 1, bias, most}) {
+    CAPTURE(n);
+    check_unary<T, T>(
+        "scale",
+        [n](ir::Builder& b, Value x) {
+          return b.binary(Op::kScale, x, b.constant(type_of<T>(), static_cast<double>(n)));
+        },
+        v, [&](T a) { return static_cast<T>(std::ldexp(double{a}, n)); });
+  }
 }
 
 template <class To, class From>

@@ -37,7 +37,7 @@ const Function kFunctions[] = {
     {"log2", ir::log2, std::log2, std::log2, 1.00, 0.80},
     {"tanh", ir::tanh, std::tanh, std::tanh, 0.76, 1.20},
     {"sigmoid", ir::sigmoid, sigmoid64, sigmoid_wide, 1.00, 1.00},
-    {"erf", ir::erf, std::erf, std::erf, 1.00, 1.75},
+    {"erf", ir::erf, std::erf, std::erf, 0.69, 1.75},
     {"sin", ir::sin, std::sin, std::sin, 0.87, 1.00},
     {"cos", ir::cos, std::cos, std::cos, 0.87, 1.00},
     {"rsqrt", ir::rsqrt, rsqrt64, rsqrt_wide, 0.51, 0.51},
@@ -73,9 +73,10 @@ TEST_CASE("f32 functions are within one ULP over all of f32, special values incl
 TEST_CASE("f32 functions are within one ULP where their formulas change") {
   std::vector<float> in;
   for (const float edge :
-       {0.55f,    1.0f,     2.0f / 3,   4.0f / 3,   1.0f / 3,  0.75f,    0.3466f, 1.04f, 17.3f,
-        3.93f,    10.0f,    1.5707964f, 3.1415927f, 262144.0f, 88.72f,   87.3f,   1e-4f, 0.30067f,
-        0.60133f, 1.20267f, 1.804f,     3.00667f,   4.20933f,  6.61467f, 9.02f}) {
+       {0.55f, 1.0f,     2.0f / 3, 4.0f / 3,   1.0f / 3,   0.75f,     0.3466f,  1.04f,
+        17.3f, 3.93f,    10.0f,    1.5707964f, 3.1415927f, 262144.0f, 88.72f,   87.3f,
+        1e-4f, 0.30067f, 0.60133f, 1.20267f,   1.804f,     3.00667f,  4.20933f, 6.61467f,
+        9.02f, 0.3275f,  0.655f,   0.9825f,    1.31f,      1.965f,    2.62f,    3.275f}) {
     const auto bits = std::bit_cast<std::uint32_t>(edge);
     for (std::uint32_t d = 0; d < 4000; ++d)
       for (const std::uint32_t b : {bits - d, bits + d})

@@ -261,7 +261,7 @@ void RandomKernel::operation(bool loop) {
   static constexpr Op kCompare[] = {Op::kEq, Op::kNe, Op::kLt, Op::kLe};
   const Type t = kTypes[1 + pick(4)];
   const bool is_float = t == Type::kF32 || t == Type::kF64;
-  switch (pick(13)) {
+  switch (pick(14)) {
     case 0:
     case 1:
     case 2:
@@ -299,6 +299,16 @@ void RandomKernel::operation(bool loop) {
       ir::Table table;
       for (float& x : table) x = static_cast<float>(number());
       return give(b.table(table, any(Type::kI32)));
+    }
+    case 12: {
+      const Type f = chance(50) ? Type::kF32 : Type::kF64;
+      const double most = f == Type::kF32 ? 250 : 2000;
+      const Value x = any(f);
+      const Value n =
+          b.binary(Op::kMin, b.binary(Op::kMax, b.unary(Op::kRint, x), b.constant(f, -most)),
+                   b.constant(f, most));
+      return give(b.binary(Op::kScale, chance(50) ? x : any(f),
+                           b.select(b.compare(Op::kEq, x, x), n, b.constant(f, 1))));
     }
     default: {
       if (chance(50))

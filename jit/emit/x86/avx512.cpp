@@ -244,6 +244,9 @@ class Avx512 final : public Simd {
   InstId and_id(Type t) const override { return is_wide(t) ? I::kIdVpandq : I::kIdVpandd; }
   InstId or_id(Type t) const override { return is_wide(t) ? I::kIdVporq : I::kIdVpord; }
   InstId xor_id(Type t) const override { return is_wide(t) ? I::kIdVpxorq : I::kIdVpxord; }
+  Val scale(Val& a, Val& n) override {
+    return vertical(a.type == Type::kF32 ? I::kIdVscalefps : I::kIdVscalefpd, a.type, a, n);
+  }
   InstId round_id(Type t) const override {
     return t == Type::kF32 ? I::kIdVrndscaleps : I::kIdVrndscalepd;
   }

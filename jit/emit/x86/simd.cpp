@@ -1,6 +1,8 @@
 // jit/emit/x86/simd.cpp -- what both instruction sets share: operands, constants, the op switch
 #include "jit/emit/x86/simd.h"
 
+#include <bit>
+
 #include "core/error.h"
 
 namespace flash::emit::x64 {
@@ -161,6 +163,8 @@ Val Simd::apply(const ir::Inst& inst, Val* a, Val* b, Val* c, Dying dying) {
     }
     case Op::kFma:
       return fma(*a, *b, *c, dying);
+    case Op::kScale:
+      return scale(*a, *b);
     // Immediates: rounding mode, bit 3 suppresses the inexact flag.
     case Op::kFloor:
       return vertical_imm(round_id(t), t, *a, 9);
@@ -277,6 +281,25 @@ Val Simd::shift(Op op, Val& a, Val& b) {
   Val count = vertical(and_id(t), t, b, limit);
   if (op == Op::kShrA && !has_sra) return shift_right_i64(a, count);
   return vertical(pick(mnemonics(op), t), t, a, count);
+}
+
+// Times two powers of two that are normal numbers, also where 2^n is not. n + 2 * bias stands in
+// the low bits of a float that is large enough; what stands higher is shifted out.
+Val Simd::scale(Val& a, Val& n) {
+  const Type t = a.type;
+  const bool f32 = t == Type::kF32;
+  const int mantissa = f32 ? 23 : 52;
+  const Type bits = f32 ? Type::kI32 : Type::kI64;
+  Val large = constant(t, f32 ? std::bit_cast<std::uint32_t>(0x1.8p23f + 254)
+                              : std::bit_cast<std::uint64_t>(0x1.8p52 + 2046));
+  const InstId shr = f32 ? I::kIdVpsrld : I::kIdVpsrlq, shl = f32 ? I::kIdVpslld : I::kIdVpsllq;
+  Val sum = vertical(pick(mnemonics(Op::kAdd), t), t, n, large);
+  Val half = vertical_imm(shr, bits, sum, 1);
+  Val rest = vertical(pick(mnemonics(Op::kSub), bits), bits, sum, half);
+  Val first = vertical_imm(shl, t, half, mantissa), second = vertical_imm(shl, t, rest, mantissa);
+  const InstId mul = pick(mnemonics(Op::kMul), t);
+  Val scaled = vertical(mul, t, a, first);
+  return vertical(mul, t, scaled, second);
 }
 
 Val Simd::fma(Val& a, Val& b, Val& c, Dying dying) {

@@ -167,6 +167,7 @@ class Simd {
  private:
   Val shift(Op op, Val& a, Val& b);
   Val fma(Val& a, Val& b, Val& c, Dying dying);
+  virtual Val scale(Val& a, Val& n);
   Val float_min_max(Op op, Val& a, Val& b);
   Val divide(Op op, Val& a, Val& b);
   Val divide_i64(Op op, Val& a, Val& b);
