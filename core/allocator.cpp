@@ -43,7 +43,10 @@ std::size_t size_class_bytes(std::size_t bytes) {
 std::size_t AllocationPolicy::round(std::size_t bytes) const { return size_class_bytes(bytes); }
 
 AllocationPolicy::AllocationPolicy()
-    : cap_(static_cast<std::size_t>(env::get_int(Env::kCacheBytes))) {}
+    : cap_(static_cast<std::size_t>(env::get_int(Env::kCacheBytes))),
+      limit_(env::is_set(Env::kMemoryLimit)
+                 ? static_cast<std::size_t>(env::get_int(Env::kMemoryLimit))
+                 : SIZE_MAX) {}
 
 std::string format_bytes(std::size_t bytes) {
   const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
@@ -61,8 +64,8 @@ std::string format_bytes(std::size_t bytes) {
 Allocator::Allocator(std::unique_ptr<RawMemory> raw, std::unique_ptr<AllocationPolicy> policy,
                      const char* device)
     : raw_(std::move(raw)),
-      policy_(policy ? std::move(policy) : std::make_unique<AllocationPolicy>()),
       device_(device),
+      policy_(policy ? std::move(policy) : std::make_unique<AllocationPolicy>()),
       classes_(kNumClasses, nullptr) {}
 
 Allocator::~Allocator() { trim(); }
@@ -109,26 +112,34 @@ void Allocator::push_live(Block* b) {
 }
 
 Block* Allocator::allocate(std::size_t bytes, const char* label) {
-  const std::size_t capacity = policy_->round(bytes);
-  if (capacity < bytes) throw InternalError("AllocationPolicy::round made a request smaller");
+  std::size_t capacity = 0;
+  bool admitted = false;
+  std::vector<Block> evicted;
   {
     std::lock_guard lock(mutex_);
-    if (Block* b = take_cached(capacity)) {
+    capacity = policy_->round(bytes);
+    if (capacity < bytes) throw InternalError("AllocationPolicy::round made a request smaller");
+    admitted = policy_->admits(capacity, numbers_.live);
+    if (Block* b = admitted ? take_cached(capacity) : nullptr) {
       b->bytes = bytes;
       b->label = label;
       ++numbers_.cache_hits;
       push_live(b);
       return b;
     }
+    const std::size_t limit = policy_->limit(), wanted = numbers_.live + capacity;
+    if (admitted && numbers_.cached > limit - std::min(wanted, limit))
+      evicted = evict(limit - std::min(wanted, limit));
   }
-  void* data = raw_->allocate(capacity);
-  if (!data) {
+  give_back(evicted);
+  void* data = admitted ? raw_->allocate(capacity) : nullptr;
+  if (admitted && !data) {
     const std::size_t freed = trim();
     logging::info("allocator: out of memory on " + device_ + ", " + format_bytes(freed) +
                   " of cache given back");
     data = raw_->allocate(capacity);
   }
-  if (!data) throw OutOfMemory(out_of_memory_text(bytes, label));
+  if (!data) throw OutOfMemory(out_of_memory_text(bytes, label, admitted));
   std::lock_guard lock(mutex_);
   Block* b;
   if (spare_.empty()) {
@@ -197,6 +208,14 @@ std::size_t Allocator::trim() {
   return bytes;
 }
 
+std::unique_ptr<AllocationPolicy> Allocator::set_policy(std::unique_ptr<AllocationPolicy> policy) {
+  if (!policy) policy = std::make_unique<AllocationPolicy>();
+  trim();  // sizes of another policy's making
+  std::lock_guard lock(mutex_);
+  std::swap(policy, policy_);
+  return policy;
+}
+
 void Allocator::set_label(Block* block, const char* label) {
   std::lock_guard lock(mutex_);
   block->label = label;
@@ -227,10 +246,17 @@ void Allocator::reset_peak() {
   numbers_.peak_reserved = numbers_.live + numbers_.cached;
 }
 
-std::string Allocator::out_of_memory_text(std::size_t bytes, const char* label) const {
+std::string Allocator::out_of_memory_text(std::size_t bytes, const char* label,
+                                          bool admitted) const {
   std::string text = "out of memory on " + device_ + ": " + format_bytes(bytes) + " for " +
-                     std::string(label_text(label)) + " could not be had, with the cache trimmed";
+                     std::string(label_text(label)) + " could not be had, ";
   std::lock_guard lock(mutex_);
+  if (admitted)
+    text += "with the cache trimmed";
+  else if (policy_->limit() < SIZE_MAX)
+    text += "the limit is " + format_bytes(policy_->limit());
+  else
+    text += "the allocation policy refused";
   text += "; " + format_bytes(numbers_.live) + " are live in " +
           std::to_string(numbers_.live_blocks) + " blocks";
   std::vector<const Block*> largest;

@@ -32,7 +32,9 @@ class FLASH_API RawMemory {
   virtual void free(void* data, std::size_t bytes) = 0;
 };
 
-/// How blocks are rounded, and which freed ones are kept. Replace it to try another strategy.
+/// How blocks are rounded, which freed ones are kept, and how much there may be. Derive from it to
+/// try another strategy (set_allocation_policy). Called under the allocator's lock, from any
+/// thread: it must not call Flash.
 class FLASH_API AllocationPolicy {
  public:
   virtual ~AllocationPolicy() = default;
@@ -44,12 +46,22 @@ class FLASH_API AllocationPolicy {
   /// Bytes the cache may hold; beyond it the longest unused blocks are given back.
   /// Default: FLASH_CACHE_BYTES, read when the policy is made.
   virtual std::size_t cap() const { return cap_; }
+  /// Bytes that may be reserved, live and cached together. Default: FLASH_MEMORY_LIMIT, read when
+  /// the policy is made.
+  virtual std::size_t limit() const { return limit_; }
+  /// Whether a block of `capacity` may be had beside `live` bytes that are in use; where it may
+  /// not, allocate() throws OutOfMemory. Called at every request. Default: when it stays in the
+  /// limit.
+  virtual bool admits(std::size_t capacity, std::size_t live) {
+    return live <= limit() && capacity <= limit() - live;
+  }
 
   AllocationPolicy();
-  explicit AllocationPolicy(std::size_t cap) : cap_(cap) {}
+  explicit AllocationPolicy(std::size_t cap, std::size_t limit = SIZE_MAX)
+      : cap_(cap), limit_(limit) {}
 
  private:
-  std::size_t cap_;
+  std::size_t cap_, limit_;
 };
 
 /// Least size class that holds `bytes`: multiples of 64 bytes up to 4 KiB, then eight classes for
@@ -96,7 +108,8 @@ class FLASH_API Allocator {
 
   /// A block of at least `bytes` (0 is fine), contents unspecified. `label` shows in statistics
   /// and in the error, and must live as long as the block. About 30 ns from the cache.
-  /// Throws OutOfMemory, naming the largest live blocks, when also trimming did not help.
+  /// Throws OutOfMemory, naming the largest live blocks, when also trimming did not help or the
+  /// policy does not admit it.
   Block* allocate(std::size_t bytes, const char* label = nullptr);
 
   /// Takes a block back. nullptr is ignored.
@@ -107,6 +120,10 @@ class FLASH_API Allocator {
 
   /// Gives the cache's memory back to the device. Returns the bytes given back.
   std::size_t trim();
+
+  /// Replaces the policy and returns the former one. Blocks that live stay as they are; the cache
+  /// is given back.
+  std::unique_ptr<AllocationPolicy> set_policy(std::unique_ptr<AllocationPolicy> policy);
 
   /// Numbers now. `by_label` walks all live blocks.
   MemoryStats stats() const;
@@ -127,13 +144,13 @@ class FLASH_API Allocator {
   void remove_cached(Block* block);
   std::vector<Block> evict(std::size_t cached_limit);
   void give_back(const std::vector<Block>& blocks);
-  std::string out_of_memory_text(std::size_t bytes, const char* label) const;
+  std::string out_of_memory_text(std::size_t bytes, const char* label, bool admitted) const;
 
   const std::unique_ptr<RawMemory> raw_;
-  const std::unique_ptr<AllocationPolicy> policy_;
   const std::string device_;
 
-  mutable std::mutex mutex_;       // guards all that follows; never held while raw_ is called
+  mutable std::mutex mutex_;  // guards all that follows; never held while raw_ is called
+  std::unique_ptr<AllocationPolicy> policy_;
   std::vector<Block*> classes_;    // heads of the free lists, newest first
   List live_, cached_;             // newest first
   std::deque<Block> descriptors_;  // never shrinks; addresses stay

@@ -33,6 +33,10 @@ constexpr Info kTable[kNumEnv] = {
      "core/trace.cpp"},
     {Env::kCacheBytes, "FLASH_CACHE_BYTES", Kind::kBytes, "4G", 0, kMax, "",
      "Freed memory that is kept for reuse, at most, on each device.", "core/allocator.cpp"},
+    {Env::kMemoryLimit, "FLASH_MEMORY_LIMIT", Kind::kBytes, "", 0, kMax, "",
+     "Memory that tensors may take, that kept for reuse included, on each device; no limit when "
+     "unset.",
+     "core/allocator.cpp"},
 };
 
 constexpr bool in_order() {

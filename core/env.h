@@ -20,8 +20,9 @@ enum class Env : std::uint8_t {
   kTraceLimit,
   kPendingBytes,
   kCacheBytes,
+  kMemoryLimit,
 };
-inline constexpr int kNumEnv = 8;
+inline constexpr int kNumEnv = 9;
 
 namespace env {
 

@@ -60,6 +60,11 @@ void reset_stats() {
 
 MemoryStats memory_stats(Device device) { return runtime(device).allocator().stats(); }
 
+std::unique_ptr<AllocationPolicy> set_allocation_policy(std::unique_ptr<AllocationPolicy> policy,
+                                                        Device device) {
+  return runtime(device).allocator().set_policy(std::move(policy));
+}
+
 void record_kernels(bool on) { counters().record = on; }
 
 std::vector<KernelRecord> kernel_history() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ FLASH_API void reset_stats();
 
 /// Statistics of a device's caching allocator.
 FLASH_API MemoryStats memory_stats(Device device = {});
+/// Replaces how a device's memory is rounded, kept and limited; null: as the environment says.
+/// Returns the former policy.
+FLASH_API std::unique_ptr<AllocationPolicy> set_allocation_policy(
+    std::unique_ptr<AllocationPolicy> policy, Device device = {});
 
 /// One launch, as kernel_history() reports it while recording is on.
 struct KernelRecord {

@@ -9,6 +9,7 @@
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/scalar_bits.h"
+#include "core/scope.h"
 #include "core/tensor_impl.h"
 #include "core/thread_traces.h"
 
@@ -302,7 +303,8 @@ Tensor from_host(const void* data, const Shape& shape, DType dtype, Device devic
   Tensor t = Tensor::adopt(TensorImpl::make(device, dtype, shape));
   DeviceRuntime& r = runtime(device);
   const auto bytes = static_cast<std::size_t>(bytes_of(shape, dtype, "from_host"));
-  t.impl()->cell->buffer = Buffer::allocate(r, bytes);
+  const std::string_view scope = scope_name(current_scope());
+  t.impl()->cell->buffer = Buffer::allocate(r, bytes, scope.empty() ? "host data" : scope.data());
   if (bytes) r.from_host(t.impl()->cell->buffer->data(), data, bytes, {});
   return t;
 }

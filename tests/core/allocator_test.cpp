@@ -164,6 +164,36 @@ TEST_CASE("the error of a full device lists the largest live blocks") {
   f.allocator.free(f.allocator.allocate(4 * kMiB));  // it goes on working
 }
 
+TEST_CASE("a limit counts the cache, which makes room first") {
+  auto* raw = new SmallMemory(100 * kMiB);
+  Allocator allocator(std::unique_ptr<RawMemory>(raw),
+                      std::make_unique<AllocationPolicy>(SIZE_MAX, 10 * kMiB));
+  Block* a = allocator.allocate(4 * kMiB, "weights");
+  allocator.free(allocator.allocate(5 * kMiB));
+  allocator.free(allocator.allocate(kMiB));
+  CHECK(raw->used == 10 * kMiB);
+  Block* b = allocator.allocate(3 * kMiB);  // 2 MiB too many: the oldest of the cache goes
+  CHECK(raw->used == 8 * kMiB);
+  CHECK_THROWS_WITH_AS(
+      allocator.allocate(4 * kMiB, "matmul"),
+      "out of memory on cpu: 4 MiB for matmul could not be had, the limit is 10 MiB; 7 MiB are "
+      "live in 2 blocks, the largest: 4 MiB weights, 3 MiB (unlabelled). Use a smaller batch, or "
+      "free tensors that are no longer needed.",
+      OutOfMemory);
+  CHECK_THROWS_AS(allocator.allocate(SIZE_MAX), OutOfMemory);
+  allocator.free(b);
+  allocator.free(allocator.allocate(6 * kMiB));
+  CHECK(raw->used <= 10 * kMiB);
+  // Another policy, while blocks live.
+  const auto former = allocator.set_policy(std::make_unique<AllocationPolicy>(0, 4 * kMiB));
+  CHECK(former->limit() == 10 * kMiB);
+  CHECK(raw->used == 4 * kMiB);
+  CHECK_THROWS_AS(allocator.allocate(1), OutOfMemory);
+  allocator.free(a);
+  CHECK(raw->used == 0);
+  allocator.free(allocator.allocate(4 * kMiB));
+}
+
 TEST_CASE("a policy of one's own decides rounding and keeping") {
   struct Exact final : AllocationPolicy {
     Exact() : AllocationPolicy(kMiB) {}
