@@ -10,6 +10,7 @@
 
 #include "core/env.h"
 #include "core/error.h"
+#include "core/fork.h"
 #include "core/log.h"
 
 namespace flash {
@@ -66,9 +67,14 @@ Allocator::Allocator(std::unique_ptr<RawMemory> raw, std::unique_ptr<AllocationP
     : raw_(std::move(raw)),
       device_(device),
       policy_(policy ? std::move(policy) : std::make_unique<AllocationPolicy>()),
-      classes_(kNumClasses, nullptr) {}
+      classes_(kNumClasses, nullptr) {
+  hold_at_fork(ForkOrder::kLast, mutex_);
+}
 
-Allocator::~Allocator() { trim(); }
+Allocator::~Allocator() {
+  forget_at_fork(&mutex_);
+  trim();
+}
 
 // Class whose every member is at least as large as the class's name: blocks of odd capacities (a
 // policy of another's making) go into the class below, and take_cached compares capacities.

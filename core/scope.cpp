@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "core/fork.h"
 #include "core/hot_tls.h"
 
 namespace flash {
@@ -17,8 +18,8 @@ struct Labels {
   std::deque<std::string> names{""};  // addresses stay
 };
 Labels& labels() {
-  static Labels& l = *new Labels;
-  return l;
+  static Labels& all = hold_at_fork(ForkOrder::kLast, *new Labels, &Labels::mutex);
+  return all;
 }
 constinit thread_local std::uint16_t t_scope FLASH_HOT_TLS = 0;
 

@@ -6,6 +6,7 @@
 
 #include "core/counters.h"
 #include "core/evaluator.h"
+#include "core/fork.h"
 #include "core/thread_traces.h"
 
 namespace flash {
@@ -17,8 +18,8 @@ struct History {
   std::vector<CompileRecord> compilations;
 };
 History& history() {
-  static History& h = *new History;
-  return h;
+  static History& all = hold_at_fork(ForkOrder::kLast, *new History, &History::mutex);
+  return all;
 }
 
 }  // namespace

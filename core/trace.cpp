@@ -7,6 +7,7 @@
 #include "core/env.h"
 #include "core/error.h"
 #include "core/evaluator.h"
+#include "core/fork.h"
 #include "core/scope.h"
 #include "core/tensor_impl.h"
 
@@ -126,17 +127,27 @@ std::int64_t Trace::pending_among(std::span<const Tensor* const> operands) const
   return sum;
 }
 
-namespace {
-
 /// All traces ever made, and those that no thread uses at the moment.
 struct Traces {
   std::mutex mutex;  // guards the lists
   std::deque<Trace> all;
   std::vector<Trace*> free[kTraceKinds];
+
+  void lock() {
+    mutex.lock();
+    for (Trace& t : all) t.mutex_.lock();
+  }
+  void unlock() {
+    for (Trace& t : all) t.mutex_.unlock();
+    mutex.unlock();
+  }
 };
+
+namespace {
+
 Traces& traces() {
-  static Traces& t = *new Traces;
-  return t;
+  static Traces& all = hold_at_fork(ForkOrder::kTraces, *new Traces);
+  return all;
 }
 
 /// The traces of a thread; at its end what lives is evaluated and the traces are given back.

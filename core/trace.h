@@ -109,6 +109,7 @@ class Trace {
 
  private:
   friend class TraceLock;
+  friend struct Traces;
   NodeId input_of(Cell& cell);
   bool is_own() const;
   void free_dropped();

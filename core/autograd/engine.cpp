@@ -7,10 +7,17 @@
 #include <vector>
 
 #include "core/autograd/meta.h"
+#include "core/fork.h"
 #include "core/ops/elementwise.h"
 
 namespace flash::autograd {
 namespace {
+
+/// Threads may train the same leaves.
+std::mutex& leaf_mutex() {
+  static std::mutex& mutex = hold_at_fork(ForkOrder::kGradients, *new std::mutex);
+  return mutex;
+}
 
 /// From node to its number in this walk: open addressing, no memory per entry.
 class NodeMap {
@@ -212,8 +219,7 @@ class Walk {
   }
 
   void accumulate(TapeNode& leaf, Tensor g) {
-    static std::mutex mutex;  // threads may train the same leaves
-    std::lock_guard lock(mutex);
+    std::lock_guard lock(leaf_mutex());
     NodeExtra::Kept& k = leaf.need_kept(0);
     if (!create_ && tracked(g)) g = g.detach();
     if (k.grad.defined()) {

@@ -1,6 +1,7 @@
 // train/data/dataloader.cpp -- the order of an epoch, and the workers that make its batches ahead
 #include "train/data/dataloader.h"
 
+#include <unistd.h>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -42,7 +43,8 @@ class Pass {
         draw_{options.seed, epoch},
         taken_(first),
         made_(first),
-        end_(end) {
+        end_(end),
+        process_(getpid()) {
     const std::int64_t n = dataset.size();
     order_ = options.shuffle ? permutation(n, options.seed, epoch) : std::vector<std::int64_t>{};
     count_ = n;
@@ -56,6 +58,8 @@ class Pass {
     }
   }
   ~Pass() { stop(); }
+  /// False in the child of a fork: the workers stayed in the parent, maybe with the lock.
+  bool here() const { return getpid() == process_; }
 
   /// The next batch; nothing at the end.
   std::optional<Batch> next() {
@@ -139,8 +143,15 @@ class Pass {
   std::condition_variable ready_, room_;
   std::vector<Slot> slots_;
   std::int64_t taken_, made_, end_;
+  const pid_t process_;
   bool stop_ = false;
   std::vector<std::thread> workers_;
+};
+
+struct EndOfPass {
+  void operator()(Pass* pass) const {
+    if (pass->here()) delete pass;  // else nobody would answer
+  }
 };
 
 }  // namespace
@@ -151,7 +162,7 @@ struct DataLoader::Impl {
   State state;
   bool fresh = true;  // no pass was started at `state` yet
   Batch current;
-  std::unique_ptr<Pass> pass;
+  std::unique_ptr<Pass, EndOfPass> pass;
 };
 
 DataLoader::DataLoader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options)
@@ -202,15 +213,20 @@ DataLoader::iterator DataLoader::begin() {
   impl_->pass.reset();
   if (!impl_->fresh) impl_->state = {impl_->state.epoch + 1, 0};
   impl_->fresh = false;
-  impl_->pass = std::make_unique<Pass>(*impl_->dataset, impl_->options, impl_->state.epoch,
-                                       impl_->state.position, size());
+  start();
   return advance() ? iterator(this) : end();
+}
+
+void DataLoader::start() {
+  impl_->pass.reset(
+      new Pass(*impl_->dataset, impl_->options, impl_->state.epoch, impl_->state.position, size()));
 }
 
 Batch& DataLoader::current() { return impl_->current; }
 
 bool DataLoader::advance() {
   impl_->current = {};
+  if (!impl_->pass->here()) start();
   std::optional<Batch> batch = impl_->pass->next();
   if (!batch) {
     impl_->pass.reset();

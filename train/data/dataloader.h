@@ -85,6 +85,7 @@ class FLASH_API DataLoader {
  private:
   Batch& current();
   bool advance();
+  void start();
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
