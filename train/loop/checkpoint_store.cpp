@@ -103,8 +103,9 @@ bool is_checkpoint(const std::string& path) { return fs::is_regular_file(fs::pat
 
 std::string write_checkpoint(const std::string& run, const CheckpointData& data, int keep) {
   std::error_code error;
-  fs::create_directories(run, error);
-  if (error) throw IoError("checkpoint: cannot make the folder '" + run + "': " + error.message());
+  if (!fs::is_directory(run, error))  // it was made when the run began
+    throw IoError("checkpoint: the folder of the run, '" + run +
+                  "', is gone; training stops here, because nothing of it could be kept");
   const std::vector<std::string> older = list_checkpoints(run);
   const std::int64_t serial =
       older.empty() ? 1 : serial_of(fs::path(older[0]).filename().string()) + 1;
