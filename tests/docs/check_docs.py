@@ -8,6 +8,7 @@ Every public header must compile on its own from the installation.
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,24 @@ def main():
         report("all public headers in one file",
                run([*compiler, *strict, "-fsyntax-only", str(alone),
                     *(f for f in flags if not f.startswith(("-L", "-l")))]))
+
+        library = next(pathlib.Path(lib).glob("libflash.so"))
+        shown = run(["nm", "-DC", "--defined-only", str(library)]).stdout.splitlines()
+        names = [line.split(maxsplit=2)[2] for line in shown]
+        api = re.compile(r"((typeinfo( name)?|vtable|VTT|guard variable) for )?flash::")
+        leaks = [n for n in names if not api.match(n)]
+        say(f"{len(names)} symbols shown, all of flash::", names and not leaks, "\n".join(leaks))
+
+        if shutil.which("cmake"):
+            consumer = source / "tests" / "consumers" / "cmake"
+            made = run(["cmake", "-S", str(consumer), "-B", str(scratch / "cmake"),
+                        f"-DCMAKE_CXX_COMPILER={compiler[-1]}", f"-DCMAKE_BUILD_RPATH={lib}"],
+                       env=env)
+            if report("CMake finds flash.pc", made) and report("a CMake consumer builds", run(
+                    ["cmake", "--build", str(scratch / "cmake")])):
+                report("a CMake consumer runs", run([str(scratch / "cmake" / "consumer")]))
+        else:
+            print("# skipped: there is no cmake, so nothing was built with it")
 
         pages = [*sorted(source.glob("*.md")), *sorted((source / "docs").rglob("*.md"))]
         for page in pages:
