@@ -8,6 +8,7 @@
 #include <flash/flash.h>
 
 #include "contract/fuzz_machine.h"
+#include "contract/small_net.h"
 
 using namespace flash;
 
@@ -18,14 +19,6 @@ struct RefuseOnce final : AllocationPolicy {
   explicit RefuseOnce(int before) : left(before) {}
   bool admits(std::size_t, std::size_t) override { return left-- != 0; }
   int left;
-};
-
-struct Net : nn::Module {
-  nn::Conv2d conv{1, 4, 3};
-  nn::LayerNorm norm{Shape{4 * 36}};
-  nn::Linear fc1{4 * 36, 16}, fc2{16, 5};
-  FLASH_MODULE(Net, conv, norm, fc1, fc2)
-  Tensor forward(const Tensor& x) { return fc2(gelu(fc1(norm(relu(conv(x)).flatten(1))))); }
 };
 
 /// What one run of three steps leaves, and what it was told about memory.
@@ -41,7 +34,7 @@ struct Run {
 Run run_with(int refused) {
   Run run;
   manual_seed(3);
-  Net model;
+  SmallNet model;
   optim::AdamW opt(model.parameters(), {.lr = 1e-2});
   const auto insist = [&](const auto& work, const auto& again) {
     try {

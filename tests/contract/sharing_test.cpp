@@ -13,6 +13,7 @@
 #include <flash/flash.h>
 
 #include "contract/fuzz_machine.h"
+#include "contract/small_net.h"
 #include "core/thread_traces.h"
 
 using namespace flash;
@@ -138,19 +139,11 @@ TEST_CASE("what died on its own thread is not computed by another thread's readi
 
 namespace {
 
-struct Net : nn::Module {
-  nn::Conv2d conv{1, 4, 3};
-  nn::LayerNorm norm{Shape{4 * 36}};
-  nn::Linear fc1{4 * 36, 16}, fc2{16, 5};
-  FLASH_MODULE(Net, conv, norm, fc1, fc2)
-  Tensor forward(const Tensor& x) { return fc2(gelu(fc1(norm(relu(conv(x)).flatten(1))))); }
-};
-
 /// Two small models with the data of each; what training them leaves, as bits.
 struct Training {
   explicit Training(std::uint64_t seed) : random(seed) {
     manual_seed(seed);
-    model = std::make_unique<Net>();
+    model = std::make_unique<SmallNet>();
     for (int i = 0; i < 12; ++i) {
       x.push_back(randn({8 + i % 3, 1, 8, 8}, f32, &random));
       y.push_back(randint(0, 5, {8 + i % 3}, &random));
@@ -174,7 +167,7 @@ struct Training {
   }
 
   Generator random;
-  std::unique_ptr<Net> model;
+  std::unique_ptr<SmallNet> model;
   std::vector<Tensor> x, y;
   std::vector<double> losses;
 };
