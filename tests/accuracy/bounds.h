@@ -36,7 +36,7 @@ inline constexpr Bound kBounds[] = {
     {"reciprocal", 0.5, 0.5},
     {"sqrt", 0.5, 0.5},
     {"rsqrt", 0.51, 0.51},
-    {"exp", 0.87, 0.90},
+    {"exp", 0.90, 0.95},
     {"expm1", 1.00, 1.20},
     {"log", 0.95, 0.85},
     {"log1p", 0.95, 1.50},

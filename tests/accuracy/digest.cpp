@@ -58,7 +58,7 @@ std::vector<Code> kinds_of_code() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     kinds.push_back({"AVX2", "FLASH_ISA=avx2"});
 #endif
-  kinds.push_back({"interpreter", "FLASH_EVALUATOR=interpret"});
+  kinds.push_back({"the interpreter", "FLASH_EVALUATOR=interpret"});
   return kinds;
 }
 

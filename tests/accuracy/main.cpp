@@ -143,11 +143,12 @@ std::vector<std::string> differing(const Arguments& args, const std::vector<Code
 }
 
 int run(const Arguments& args) {
-  for (const std::string& s : surroundings()) std::cout << s << '\n';
+  Findings findings;
+  findings.surroundings = surroundings();
+  for (const std::string& s : findings.surroundings) std::cout << s << '\n';
   if (!judge_name())
     std::cout << "accuracy: built without MPFR (libmpfr-dev): the worst points stay as the "
                  "references have them\n";
-  Findings findings;
   bool good = true;
   const std::vector<double> angles = hardest_angles();
   for (const DType dtype : {DType::kF32, DType::kF64, DType::kF16, DType::kBF16}) {

@@ -25,6 +25,7 @@ struct Measured {
 };
 
 struct Findings {
+  std::vector<std::string> surroundings;  // when the run began
   std::vector<Measured> measured;
   std::vector<std::string> code;       // kinds of code whose bits were compared
   std::vector<std::string> differing;  // functions for which they are not the same

@@ -46,7 +46,7 @@ Glance glance(const float* got, const double* want, std::size_t n) {
     const bool signs = ((g ^ r) <= kMagnitude) | (size_g != 0);
     const double e = std::fabs(double{got[i]} - w) * test::last_places_per_unit<float>(w);
     const double special = nearest ? 0 : kUnclear;
-    const double error = finite & signs ? e : special;
+    const double error = (finite & signs) ? e : special;
     off += nearest ? 0 : 1;
     worst = worst < error ? error : worst;
   }
