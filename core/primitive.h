@@ -84,6 +84,7 @@ enum class Prim : std::uint8_t {
   kAvgPool2dDx,     // (dy) → dx; attrs: PoolAttrs, H, W
   kGatherRows,      // (table [V, D], index i64 [...]) → [..., D]
   kScatterAddRows,  // (dy [..., D], index i64 [...]) → [V, D]; attrs: [| V]
+  kSilu,            // element-wise: x sigmoid(x), rounded once
   kCount
 };
 
@@ -183,6 +184,7 @@ inline constexpr std::array<PrimInfo, static_cast<std::size_t>(Prim::kCount)> kP
     {Prim::kAvgPool2dDx, "avg_pool2d_dx", PrimKind::kLeaf, 1, 1, DTypeRule::kSame, Takes::kFloat, 0, false},
     {Prim::kGatherRows, "gather_rows", PrimKind::kLeaf, 2, 2, DTypeRule::kSame, Takes::kAny, 0, false},
     {Prim::kScatterAddRows, "scatter_add_rows", PrimKind::kLeaf, 2, 2, DTypeRule::kSame, Takes::kFloat, 0, false},
+    {Prim::kSilu, "silu", PrimKind::kMap, 1, 1, DTypeRule::kSame, Takes::kFloat, 0, false},
 }};
 // clang-format on
 

@@ -72,6 +72,7 @@ constexpr std::array<PrimRule, static_cast<std::size_t>(Prim::kCount)> kRules{{
     {Prim::kAvgPool2dDx,    {"avg_pool2d_dx", vjp::avg_pool2d_dx}},
     {Prim::kGatherRows,     {"gather_rows", vjp::gather_rows}, {0, kA}},
     {Prim::kScatterAddRows, {"scatter_add_rows", vjp::scatter_add_rows}, {0, kA}},
+    {Prim::kSilu,           {"silu", vjp::silu}, {kA}},
 }};
 // clang-format on
 

@@ -3,6 +3,7 @@
 #include <numbers>
 
 #include "core/autograd/rules.h"
+#include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
 
@@ -33,6 +34,10 @@ void tanh(BackwardCall& c) {
 void sigmoid(BackwardCall& c) {
   const Tensor y = c.saved(kOutputSlot);
   c.give(0, c.grad() * ((1.0 - y) * y));
+}
+void silu(BackwardCall& c) {
+  const Tensor x = widen(c.saved(0)), g = widen(c.grad()), s = flash::sigmoid(x);
+  c.give(0, as_dtype(g * (s * (x * (1.0 - s) + 1.0)), c.input_dtype(0)));
 }
 void erf(BackwardCall& c) {
   const Tensor x = c.saved(0);

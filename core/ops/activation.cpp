@@ -6,6 +6,7 @@
 #include "core/autograd/autograd.h"
 #include "core/autograd/hooks.h"
 #include "core/autograd/tape.h"
+#include "core/ops/bind.h"
 #include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
@@ -43,12 +44,6 @@ void gelu_vjp(BackwardCall& c) {
   c.give(0, as_dtype(g * (normal_cdf(x) + x * density), c.input_dtype(0)));
 }
 const Rule kGelu{.name = "gelu", .vjp = gelu_vjp};
-
-void silu_vjp(BackwardCall& c) {
-  const Tensor x = widen(c.saved(0)), g = widen(c.grad()), s = sigmoid(x);
-  c.give(0, as_dtype(g * (s * (x * (1.0 - s) + 1.0)), c.input_dtype(0)));
-}
-const Rule kSilu{.name = "silu", .vjp = silu_vjp};
 
 // Words: the bits of the slope.
 void leaky_relu_vjp(BackwardCall& c) {
@@ -98,10 +93,7 @@ Tensor gelu(const Tensor& x) {
 
 Tensor silu(const Tensor& x) {
   check_float(x, "silu");
-  return unary(kSilu, x, [](const Tensor& t) {
-    const Tensor w = widen(t);
-    return as_dtype(w * sigmoid(w), t.dtype());
-  });
+  return bind(Prim::kSilu, {&x});
 }
 
 Tensor leaky_relu(const Tensor& x, double slope) {

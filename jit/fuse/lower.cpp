@@ -180,6 +180,8 @@ Value lower_number(Builder& b, Prim op, std::span<const Value> in) {
       return ir::tanh(b, x);
     case Prim::kSigmoid:
       return ir::sigmoid(b, x);
+    case Prim::kSilu:
+      return ir::silu(b, x);
     case Prim::kErf:
       return ir::erf(b, x);
     case Prim::kSin:

@@ -52,11 +52,13 @@ struct ExpConstants {
   double max, min;   // beyond them e^x is inf, 0
   double tiny;       // below it e^x - 1 is x to half an ulp
   double minus_one;  // below it e^x - 1 is -1
+  double vanishing;  // below it x e^x is 0
   std::span<const double> exp;
 };
 const ExpConstants& constants(Type t) {
   static constexpr ExpConstants k32{
-      0x1.715476p+0, 0x1.62e430p-1, -0x1.05c610p-29, 0x1.8p23, 89, -104, 0x1p-25, -18, kExp32};
+      0x1.715476p+0, 0x1.62e430p-1, -0x1.05c610p-29, 0x1.8p23, 89, -104, 0x1p-25,
+      -18,           -109,          kExp32};
   static constexpr ExpConstants k64{0x1.71547652b82fep+0,
                                     0x1.62e42fefa39efp-1,
                                     0x1.abc9e3b39803fp-56,
@@ -65,6 +67,7 @@ const ExpConstants& constants(Type t) {
                                     -746,
                                     0x1p-54,
                                     -38,
+                                    -752,
                                     kExp64};
   return t == Type::kF32 ? k32 : k64;
 }
@@ -145,15 +148,16 @@ Value expm1(Builder& b, Value x0) {
   return select(abs(original) < k.tiny, original, y).v;
 }
 
-// With t = e^-|x| = 2^n (1 + q): 1 / (1 + t) for x >= 0, t / (1 + t) below, where the numerator's
-// 2^n is multiplied in last, so that subnormal results are rounded once. Denominator and numerator
-// are sums of two floats; the quotient gets one correction step.
-Value sigmoid(Builder& b, Value x0) {
-  const Type t = b.type(x0);
+namespace {
+
+// sigmoid(x), or x sigmoid(x). With t = e^-|x| = 2^n (1 + q): 1 / (1 + t) for x >= 0, t / (1 + t)
+// below, where the numerator's 2^n is multiplied in last, so that subnormal results are rounded
+// once. Denominator and numerator are sums of two floats; the quotient gets one correction step.
+Expr sigmoid_quotient(Expr x, bool times_x) {
+  const Type t = x.type();
   const ExpConstants& k = constants(t);
-  const Expr x{&b, x0};
   const Expr negative = x < 0.0;
-  const Reduced d = reduce(at_least(-abs(x), k.min), 2 * format(t).bias);
+  const Reduced d = reduce(at_least(-abs(x), k.vanishing), 2 * format(t).bias);
   const Expr square = d.r * d.r;
   const Expr tail = polynomial(d.r, k.exp);
   const Expr q = fma(square, tail, d.r);
@@ -166,14 +170,33 @@ Value sigmoid(Builder& b, Value x0) {
   const Expr den = fma(q, scale, one_plus);
   const Expr den_low = low_scale + fma(q, scale, one_plus - den);
   const Expr p = q + 1.0;
-  const Expr num = select(negative, p, 1.0);
-  const Expr num_low = select(negative, (q - (p - 1.0)) + q_low, 0.0);
+  Expr num = select(negative, p, 1.0);
+  Expr num_low = select(negative, (q - (p - 1.0)) + q_low, 0.0);
+  if (times_x) {
+    const Expr product = num * x;
+    num_low = fma(num_low, x, fma(num, x, -product));
+    num = product;
+  }
 
   const Expr inverse = literal(x, 1.0) / den;
   const Expr y = num * inverse;
   const Expr rest = fma(den_low, -y, fma(den, -y, num) + num_low);
   const Expr quotient = fma(rest, inverse, y);
-  return select(negative, quotient * s.first * s.second, quotient).v;
+  return select(negative, quotient * s.first * s.second, quotient);
+}
+
+}  // namespace
+
+Value sigmoid(Builder& b, Value x0) { return sigmoid_quotient({&b, x0}, false).v; }
+
+// Beyond the range of the quotient: x above (infinity and NaN too); below, -0, and NaN of -infinity
+// as of -infinity * 0.
+Value silu(Builder& b, Value x0) {
+  const Expr x{&b, x0};
+  const double vanishing = constants(x.type()).vanishing;
+  const Expr quotient = select(x == 0.0, x, sigmoid_quotient(x, true));  // keeps -0
+  const Expr y = select(x < -vanishing, quotient, x);
+  return select(x < vanishing, x * 0.0, y).v;
 }
 
 // f64. Small |x|: an odd polynomial. Else 1 - 2 / (e^2|x| + 1), where the subtrahend is small

@@ -9,7 +9,7 @@
 
 #include "contract/op_table.h"
 #include "golden_data.h"
-#include "jit/ulp.h"
+#include "ulp.h"
 
 using namespace contract;
 using flash::test::golden;

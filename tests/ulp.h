@@ -1,6 +1,7 @@
-// tests/jit/ulp.h -- errors in units in the last place, and sweeps over a format's bit patterns
+// tests/ulp.h -- errors in units in the last place, and sweeps over a format's bit patterns
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -10,23 +11,47 @@
 
 namespace flash::test {
 
-/// |got - want| in ULPs of T at `want`, which is known to more digits than T has. Infinities, NaN
-/// and the signs of zeros must agree with `want` rounded to T: the error is infinite if they do
-/// not.
-template <class T, class Wide>
-double ulp_error(T got, Wide want) {
-  constexpr double kWrong = std::numeric_limits<double>::infinity();
-  const T rounded = static_cast<T>(want);
-  if (std::isnan(want) || std::isnan(got)) return std::isnan(want) && std::isnan(got) ? 0 : kWrong;
-  if (std::isinf(rounded) || std::isinf(got)) return got == rounded ? 0 : kWrong;
-  if (got == 0 && rounded == 0) return std::signbit(got) == std::signbit(rounded) ? 0 : kWrong;
+/// 1 / (weight of the last place of a format at `want`), for finite `want`. Read from want's own
+/// bits: this runs 2^32 times in a sweep, and frexp with ldexp would be most of its time.
+/// `min_exponent` counts as numeric_limits does.
+inline double last_places_per_unit(double want, int digits, int min_exponent) {
+  const auto biased = static_cast<int>(std::bit_cast<std::uint64_t>(want) >> 52 & 0x7ff);
+  const int exponent = std::max(biased - 1023, min_exponent - 1) - (digits - 1);
+  return std::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
+}
+template <class T>
+double last_places_per_unit(double want) {
+  using L = std::numeric_limits<T>;
+  return last_places_per_unit(want, L::digits, L::min_exponent);
+}
+template <class T>
+long double last_places_per_unit(long double want) {
   int exponent = std::numeric_limits<T>::min_exponent;
   if (want != 0) {
     std::frexp(want, &exponent);
     exponent = std::max(exponent, std::numeric_limits<T>::min_exponent);
   }
-  const Wide ulp = std::ldexp(Wide{1}, exponent - std::numeric_limits<T>::digits);
-  return static_cast<double>(std::fabs(static_cast<Wide>(got) - want) / ulp);
+  return std::ldexp(1.0L, std::numeric_limits<T>::digits - exponent);
+}
+
+/// |got - want| in ULPs of T at `want`, which is known to more digits than T has. NaN, exact
+/// infinities and the signs of zeros must agree with `want` rounded to T: the error is infinite if
+/// they do not. Where one of `got` and a finite `want` overflows and the other does not, infinity
+/// counts as the power of two that follows T's largest number.
+template <class T, class Wide>
+double ulp_error(T got, Wide want) {
+  const T rounded = static_cast<T>(want);
+  if (std::isfinite(got) && std::isfinite(rounded) && got != 0) [[likely]]
+    return static_cast<double>(std::fabs(static_cast<Wide>(got) - want) *
+                               last_places_per_unit<T>(want));
+  constexpr double kWrong = std::numeric_limits<double>::infinity();
+  if (std::isnan(want) || std::isnan(got)) return std::isnan(want) && std::isnan(got) ? 0 : kWrong;
+  if (std::signbit(got) != std::signbit(rounded)) return kWrong;
+  if (got == rounded && std::isinf(got)) return 0;
+  if (std::isinf(want)) return kWrong;
+  const Wide overflowed = std::ldexp(Wide{1}, std::numeric_limits<T>::max_exponent);
+  const Wide size = std::isinf(got) ? overflowed : std::fabs(static_cast<Wide>(got));
+  return static_cast<double>(std::fabs(size - std::fabs(want)) * last_places_per_unit<T>(want));
 }
 
 /// Same bits, or both NaN.
