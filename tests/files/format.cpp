@@ -59,10 +59,14 @@ const Format& format(std::string_view name) {
   throw Finding("there is no format " + std::string(name));
 }
 
+std::string data_folder() {
+  const char* from_env = std::getenv("FLASH_TEST_DATA");
+  return from_env ? from_env : FLASH_TEST_DATA;
+}
+
 std::vector<io::Bytes> all_seeds(const Format& format) {
   std::vector<io::Bytes> out = format.seeds();
-  const char* from_env = std::getenv("FLASH_TEST_DATA");
-  const fs::path data = from_env ? from_env : FLASH_TEST_DATA;
+  const fs::path data = data_folder();
   std::vector<fs::path> paths;
   for (const std::string_view folder : format.folders) {
     std::error_code error;

@@ -43,6 +43,9 @@ struct Format {
 std::span<const Format> formats();
 const Format& format(std::string_view name);  ///< throws Finding when there is none
 
+/// The folder of test data, which may be absent.
+std::string data_folder();
+
 /// Own seeds, then those of the test data (none where that is absent), up to 4 KiB each: larger
 /// files only make a round slower.
 std::vector<io::Bytes> all_seeds(const Format& format);

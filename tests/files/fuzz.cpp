@@ -20,6 +20,9 @@ namespace {
 /// The seeds as files 0, 1, …, and the words as a dictionary, for ./dev fuzz-files.
 void write_seeds(const fs::path& folder) {
   const test::Format& format = test::format(FLASH_FUZZ_FORMAT);
+  if (!format.folders.empty() && !fs::exists(test::data_folder() + "/formats"))
+    std::cout << format.name << ": no test data at " << test::data_folder()
+              << "; it begins from own files alone\n";
   fs::create_directories(folder / "seeds");
   int count = 0;
   for (const io::Bytes& seed : test::all_seeds(format))

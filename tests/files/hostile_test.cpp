@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "core/serial.h"
 #include "tests/files/format.h"
 #include "tests/files/mutate.h"
 
@@ -33,9 +34,50 @@ bool taken(const test::Format& format, const io::Bytes& file) {
 
 }  // namespace
 
+TEST_CASE("the harnesses notice a reader that takes too much, breaks a promise or says too much") {
+  const auto take = [](std::size_t bytes) { return io::Bytes(bytes).size(); };
+  CHECK(test::read_bounded(3 << 20, [&] { return take(3 << 20); }) == std::size_t{3} << 20);
+  CHECK_THROWS_AS(test::read_bounded(1 << 20, [&] { return take(3 << 20); }), test::Finding);
+  CHECK_FALSE(test::read_bounded(0, []() -> int { io::fail(test::kFile, "is bad"); }));
+  CHECK_THROWS_AS(test::read_bounded(0, []() -> int { io::fail("other", "is bad"); }),
+                  test::Finding);
+  CHECK_THROWS_AS(test::read_bounded(0, []() -> int { throw InternalError("a bug"); }),
+                  InternalError);
+  CHECK_THROWS_AS(test::check_message("\"hostile\": \x1b[2J"), test::Finding);
+  CHECK_THROWS_AS(test::check_message("\"hostile\": " + std::string(1000, 'n')), test::Finding);
+  CHECK_THROWS_AS(test::check_whole({boolean, {1}, {std::byte{2}}}), test::Finding);
+  CHECK_THROWS_AS(test::check_whole({f32, {2}, io::Bytes(4)}), ValueError);
+}
+
+TEST_CASE("the densest JSON and the densest trace stay within their limits") {
+  const auto repeated = [](const std::string& piece) {
+    std::string out;
+    while (out.size() < 200000) out += (out.empty() ? "" : ",") + piece;
+    return out;
+  };
+  std::string keys;  // of two letters, each once
+  for (char a = '#'; a < '['; ++a)
+    for (char b = '#'; b < '['; ++b)
+      keys += std::string(keys.empty() ? "" : ",") + '"' + a + b + "\":\"\"";
+  for (const std::string& header :
+       {"{\"a\":[" + repeated("[]") + "]}", "{\"a\":[" + repeated("{}") + "]}",
+        "{\"a\":[" + repeated("0") + "]}", "{\"a\":[" + repeated("\"\"") + "]}",
+        "{\"a\":[" + repeated("{\"\":0}") + "]}", "{\"__metadata__\":{" + keys + "}}",
+        "{" + keys + "}"}) {
+    io::Bytes file;
+    io::store_le(file, header.size(), 8);
+    file.insert(file.end(), io::as_bytes(header).begin(), io::as_bytes(header).end());
+    (void)taken(test::format("safetensors"), file);
+    (void)taken(test::format("checkpoint"), {file.begin() + 8, file.end()});
+  }
+  TraceProgram trace;
+  for (int i = 0; i < 20000; ++i) trace.nodes.push_back({Prim::kInput, f32, {}, {}, {}, 0});
+  CHECK(taken(test::format("trace"), write_program(trace)));
+}
+
 TEST_CASE("seeds and thousands of changed ones are read or refused, within their memory") {
-  if (!std::filesystem::exists(std::filesystem::path(FLASH_TEST_DATA) / "formats"))
-    MESSAGE("without test data at " << FLASH_TEST_DATA << " only files of our own are changed");
+  if (!std::filesystem::exists(test::data_folder() + "/formats"))
+    MESSAGE("skipped: no test data at " << test::data_folder() << "; only own files are changed");
   for (const test::Format& format : test::formats()) {
     CAPTURE(std::string(format.name));
     const std::vector<io::Bytes> seeds = test::all_seeds(format);
