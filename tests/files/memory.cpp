@@ -16,7 +16,11 @@
 #endif
 
 #ifdef FLASH_COUNT_BY_HOOKS
-#include <sanitizer/allocator_interface.h>
+// As in sanitizer/allocator_interface.h, which g++ does not bring along.
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile void*,
+                                                                             std::size_t),
+                                                         void (*free_hook)(const volatile void*));
+extern "C" std::size_t __sanitizer_get_allocated_size(const volatile void* p);
 #else
 #include <malloc.h>
 #endif
