@@ -4,6 +4,7 @@
 #include "core/io/inflate.h"
 #include "tests/files/format.h"
 #include "tests/files/harnesses.h"
+#include "train/io/json.h"
 #include "train/loop/checkpoint_store.h"
 #include "train/loop/run_state.h"
 
@@ -31,13 +32,11 @@ io::Bytes sealed(json state) {
 /// No mutation finds a checksum, and whoever means harm writes a right one: what is an object at
 /// all is read as if it were sealed.
 std::optional<io::Bytes> sealed(io::ByteSpan file) {
-  const char* text = reinterpret_cast<const char*>(file.data());
-  const auto shallow = [](int depth, json::parse_event_t, json&) { return depth <= 40; };
   try {
-    json state = json::parse(text, text + file.size(), shallow);
+    json state = io::parse_json(file, 40);
     if (!state.is_object()) return {};
     return sealed(std::move(state));
-  } catch (const json::exception&) {
+  } catch (const io::JsonError&) {
     return {};
   }
 }

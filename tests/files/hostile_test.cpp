@@ -49,10 +49,11 @@ TEST_CASE("the harnesses notice a reader that takes too much, breaks a promise o
   CHECK_THROWS_AS(test::check_whole({f32, {2}, io::Bytes(4)}), ValueError);
 }
 
-TEST_CASE("the densest JSON and the densest trace stay within their limits") {
+TEST_CASE("the densest JSON and trace stay within their limits, and take linear time") {
+  const Clock::time_point begin = Clock::now();
   const auto repeated = [](const std::string& piece) {
     std::string out;
-    while (out.size() < 200000) out += (out.empty() ? "" : ",") + piece;
+    while (out.size() < 400000) out += (out.empty() ? "" : ",") + piece;
     return out;
   };
   std::string keys;  // of two letters, each once
@@ -73,6 +74,8 @@ TEST_CASE("the densest JSON and the densest trace stay within their limits") {
   TraceProgram trace;
   for (int i = 0; i < 20000; ++i) trace.nodes.push_back({Prim::kInput, f32, {}, {}, {}, 0});
   CHECK(taken(test::format("trace"), write_program(trace)));
+  // Once a list of objects took the square of its length: nearly a minute for 400 kB.
+  CHECK(std::chrono::duration<double>(Clock::now() - begin).count() < 30);
 }
 
 TEST_CASE("seeds and thousands of changed ones are read or refused, within their memory") {

@@ -139,7 +139,7 @@ TEST_CASE("headers that lie are refused") {
   CHECK(error(R"({"__metadata__":{"a":1}})", 0) ==
         "\": is damaged: __metadata__ holds more than strings");
   const std::string one = R"("a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]})";
-  CHECK(error("{" + one + "," + one + "}", 2) == "\": is damaged: \"a\" comes twice in its header");
+  CHECK(error("{" + one + "," + one + "}", 2) == "\": is damaged: its header has \"a\" twice");
   const std::string two = R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]})";
   CHECK(error("{" + one + "," + two + "}", 3) ==
         "\": is damaged: its arrays overlap or leave holes");

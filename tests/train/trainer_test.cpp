@@ -265,7 +265,7 @@ TEST_CASE("the newest whole checkpoint is taken when a newer one is damaged") {
   std::ofstream(state) << std::string(100000, '[');
   CHECK(message([&] {
           (void)train::find_checkpoint(kept[1]);
-        }).find("is corrupt: nested too deeply") != std::string::npos);
+        }).find("is corrupt: it is nested too deep") != std::string::npos);
   for (const std::string& path : kept) fs::resize_file(path + "/state.json", 40);
   CHECK(message([&] {
           (void)train::find_checkpoint(folder / "run");

@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "core/error.h"
 #include "core/function_ref.h"
 #include "core/io/atomic_file.h"
 #include "core/io/npy.h"
+#include "train/io/json.h"
 
 namespace flash::io {
 namespace {
@@ -59,25 +59,11 @@ const char* type_name(DType dtype) {
   throw InternalError("safetensors: a dtype without a name");
 }
 
-/// Parses the header. Its nesting is bounded and no key may come twice: what two readers could
-/// understand differently is refused.
 json parse_header(const Bytes& text, const std::string& path) {
-  std::vector<std::set<std::string>> keys;
-  auto check = [&](int depth, json::parse_event_t event, json& value) {
-    if (depth > 4) fail(path, "is damaged: its header is nested too deep");
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-      fail(path,
-           "is damaged: \"" + printable(value.get<std::string>()) + "\" comes twice in its header");
-    }
-    return true;
-  };
   try {
-    const char* begin = reinterpret_cast<const char*>(text.data());
-    return json::parse(begin, begin + text.size(), check);
-  } catch (const json::exception& e) {
-    fail(path, "is damaged: its header is not JSON (" + printable(e.what(), 300) + ")");
+    return parse_json(text, 4);
+  } catch (const JsonError& e) {
+    fail(path, std::string("is damaged: its header ") + e.what());
   }
 }
 

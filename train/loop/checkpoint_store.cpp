@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "core/io/atomic_file.h"
 #include "core/io/inflate.h"
+#include "train/io/json.h"
 #include "train/io/safetensors.h"
 
 namespace flash::train {
@@ -46,16 +47,6 @@ nlohmann::json describe(const fs::path& path) {
 
 [[noreturn]] void corrupt(const std::string& path, const std::string& what) {
   io::fail(path, "is corrupt: " + what + "; resume from an older checkpoint");
-}
-
-/// Parses state.json; nesting is bounded because writing it again is recursive.
-nlohmann::json parse_shallow(io::ByteSpan bytes, const std::string& path) {
-  const char* text = reinterpret_cast<const char*>(bytes.data());
-  const auto shallow = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    if (depth > 32) corrupt(path, "nested too deeply");
-    return true;
-  };
-  return nlohmann::json::parse(text, text + bytes.size(), shallow);
 }
 
 /// A whole number: get<T>() alone also takes fractions, flags and what T cannot hold.
@@ -163,7 +154,7 @@ nlohmann::json parse_checkpoint_state(io::ByteSpan bytes, const std::string& pat
   if (bytes.size() > kMaxState)
     io::fail(path, "is " + std::to_string(bytes.size()) + " bytes long; no state is");
   try {
-    nlohmann::json state = parse_shallow(bytes, path);
+    nlohmann::json state = io::parse_json(bytes, 32);
     const int version = whole<int>(state, "version", path);
     if (version != kCheckpointVersion)
       io::fail(path, "is of version " + std::to_string(version) + "; this Flash reads version " +
@@ -173,6 +164,8 @@ nlohmann::json parse_checkpoint_state(io::ByteSpan bytes, const std::string& pat
     if (io::crc32_of(io::as_bytes(state.dump())) != own)
       corrupt(path, "its CRC-32 is another one than it says");
     return state;
+  } catch (const io::JsonError& e) {
+    corrupt(path, std::string("it ") + e.what());
   } catch (const nlohmann::json::exception& e) {
     corrupt(path, io::printable(e.what(), 300));
   }
