@@ -115,9 +115,16 @@ class Verifier {
   void within(std::span<const std::int64_t> shape, std::span<const std::int64_t> strides,
               std::int64_t offset, std::int64_t storage) const {
     need(offset >= 0 && offset <= storage, "it begins outside of its storage");
+    if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
+      // It reaches nothing; but whoever asks how far its dimensions go must not overflow.
+      for (std::size_t d = 0; d < shape.size(); ++d) {
+        const std::int64_t most = kMostElements / std::max<std::int64_t>(shape[d] - 1, 1);
+        need(strides[d] >= -most && strides[d] <= most, "one of its strides is too large");
+      }
+      return;
+    }
     std::int64_t low = offset, high = offset;
     for (std::size_t d = 0; d < shape.size(); ++d) {
-      if (shape[d] == 0) return;
       const std::int64_t stride = strides[d];
       need(stride >= -storage && stride <= storage, "it reaches outside of its storage");
       if (shape[d] == 1) continue;
@@ -263,7 +270,8 @@ class Verifier {
     const auto& a = n.attrs;
     need(x.rank() == 4 && w.rank() == 4 && y.rank() == 4, "convolutions have four dimensions");
     const std::int64_t groups = a[6];
-    need(groups >= 1 && x[1] == w[1] * groups && w[0] % groups == 0, "its groups do not fit");
+    need(groups >= 1 && x[1] % groups == 0 && x[1] / groups == w[1] && w[0] % groups == 0,
+         "its groups do not fit");
     need(w[2] <= kMostParameter && w[3] <= kMostParameter, "its filter is too large");
     // Padded planes are packed, so their size must be one that memory may have.
     need(a[2] <= kMostPadding && a[3] <= kMostPadding &&

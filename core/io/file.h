@@ -18,11 +18,17 @@ using ByteSpan = std::span<const std::byte>;
 /// Throws IoError `"<path>": <what>`.
 [[noreturn]] FLASH_API void fail(std::string_view path, const std::string& what);
 
+/// What a file calls something, fit for a message: control characters as \xNN, at most `most`
+/// bytes of it. A name from a stranger may be long, and move a terminal's cursor.
+FLASH_API std::string printable(std::string_view text, std::size_t most = 100);
+
 /// A regular file open for reading. Every error is an IoError that names it.
 class FLASH_API InputFile {
  public:
   /// Throws IoError when `path` cannot be opened or is not a regular file.
   explicit InputFile(std::string path);
+  /// Memory that is read as if it were a file of this name; it must outlive the result.
+  static InputFile in_memory(ByteSpan bytes, std::string_view name);
   ~InputFile();
   InputFile(InputFile&& other) noexcept;
   InputFile& operator=(InputFile&&) = delete;
@@ -36,8 +42,11 @@ class FLASH_API InputFile {
   Bytes read_at(std::uint64_t offset, std::uint64_t count) const;
 
  private:
+  InputFile() = default;
+
   std::string path_;
-  int fd_ = -1;
+  int fd_ = -1;  // none: in memory
+  ByteSpan memory_;
   std::uint64_t size_ = 0;
 };
 

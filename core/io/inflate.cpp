@@ -25,6 +25,7 @@ struct InflateStream : z_stream {
 
 /// Unpacks all of `packed`, or until there are more than `limit` bytes.
 Bytes unpack(ByteSpan packed, Deflate format, std::uint64_t limit, std::string_view path) {
+  const std::size_t first = std::clamp<std::size_t>(packed.size() * 4, 256, 1 << 16);
   InflateStream stream(format == Deflate::kGzip ? 15 + 16 : -15);
   Bytes out;
   std::size_t filled = 0;
@@ -37,7 +38,9 @@ Bytes unpack(ByteSpan packed, Deflate format, std::uint64_t limit, std::string_v
     }
     if (out.size() == filled) {  // grow by doubling: never far beyond what was really there
       const auto most = static_cast<std::size_t>(std::min<std::uint64_t>(limit, SIZE_MAX - 1) + 1);
-      out.resize(std::min(std::max<std::size_t>(out.size() * 2, 1 << 16), most));
+      const std::size_t next = std::min(std::max(out.size() * 2, first), most);
+      out.reserve(next);  // exactly: resize alone may take twice as much
+      out.resize(next);
     }
     const std::size_t room = std::min(out.size() - filled, kChunk);
     stream.next_out = zbytes(out.data() + filled);
@@ -91,9 +94,11 @@ Bytes deflate_raw(ByteSpan bytes) {
       bytes = bytes.subspan(chunk);
     }
     const std::size_t filled = out.size();
-    out.resize(filled + kChunk);
+    const std::size_t room =
+        std::min<std::size_t>(kChunk, deflateBound(&stream, stream.avail_in + bytes.size()));
+    out.resize(filled + room);
     stream.next_out = zbytes(out.data() + filled);
-    stream.avail_out = static_cast<uInt>(kChunk);
+    stream.avail_out = static_cast<uInt>(room);
     status = deflate(&stream, bytes.empty() ? Z_FINISH : Z_NO_FLUSH);
     out.resize(out.size() - stream.avail_out);
   }

@@ -140,7 +140,7 @@ class Literal {
       h.swapped = order == (std::endian::native == std::endian::little ? '>' : '<');
       return;
     }
-    fail(path_, "has elements of NumPy's type '" + std::string(descr.substr(0, 20)) +
+    fail(path_, "has elements of NumPy's type '" + printable(descr, 20) +
                     "', which Flash has not; convert them first, as by array.astype('float32')");
   }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/function_ref.h"
 #include "core/io/atomic_file.h"
 #include "core/io/inflate.h"
 #include "core/io/npy.h"
@@ -29,6 +30,22 @@ struct Member {
 
 [[noreturn]] void damaged(const InputFile& file, const char* what) {
   fail(file.path(), std::string("is damaged: ") + what);
+}
+
+/// Members that share bytes would let a small file unpack to its square (D. Fifield, "A better zip
+/// bomb", WOOT 2019); no writer makes them. `end` is where the directory begins.
+void check_apart(const InputFile& file, const std::vector<Member>& members, std::uint64_t end) {
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
+  for (const Member& m : members) {
+    ranges.emplace_back(m.header_at, m.header_at + kLocalSize + m.packed);
+  }
+  std::sort(ranges.begin(), ranges.end());
+  std::uint64_t at = 0;
+  for (const auto& [from, to] : ranges) {
+    if (from < at) damaged(file, "two of its members share bytes");
+    at = to;
+  }
+  if (at > end) damaged(file, "a member reaches into its directory");
 }
 
 /// The central directory, which is what counts in a zip. (NumPy marks its local headers as ZIP64
@@ -70,16 +87,17 @@ std::vector<Member> directory(const InputFile& file) {
     m.name.assign(reinterpret_cast<const char*>(bytes.data()) + pos, name);
     pos += rest;
     if (m.packed == kZip64 || m.bytes == kZip64 || m.header_at == kZip64) {
-      fail(file.path(), "has the ZIP64 member \"" + m.name +
+      fail(file.path(), "has the ZIP64 member \"" + printable(m.name) +
                             "\", which Flash does not read; save it as an npy file");
     }
     out.push_back(std::move(m));
   }
+  check_apart(file, out, at);
   return out;
 }
 
 Bytes extract(const InputFile& file, const Member& m) {
-  const std::string where = file.path() + "/" + m.name;
+  const std::string where = file.path() + "/" + printable(m.name);
   if (m.flags & 1) fail(where, "is encrypted");
   if (m.method != 0 && m.method != 8) {
     fail(where,
@@ -96,26 +114,24 @@ Bytes extract(const InputFile& file, const Member& m) {
   return bytes;
 }
 
-}  // namespace
-
-HostArrays read_npz(const std::string& path) {
-  const InputFile file(path);
+HostArrays read(const InputFile& file) {
   HostArrays out;
   for (const Member& m : directory(file)) {
     if (m.name.ends_with('/')) continue;  // a folder
-    const std::string where = path + "/" + m.name;
+    const std::string where = file.path() + "/" + printable(m.name);
     if (!m.name.ends_with(".npy")) fail(where, "is no npy array, so this is not an npz file");
     HostArray array = parse_npy(extract(file, m), where);
     const std::string name = m.name.substr(0, m.name.size() - 4);
     if (!out.emplace(name, std::move(array)).second) {
-      fail(path, "has two arrays of the name \"" + name + "\"");
+      fail(file.path(), "has two arrays of the name \"" + printable(name) + "\"");
     }
   }
   return out;
 }
 
-void write_npz(const std::string& path, const HostArrays& arrays, bool compress) {
-  AtomicFile file(path);
+/// Hands the archive's pieces to `write`, in order: large arrays are not copied once more.
+void write_pieces(const std::string& path, const HostArrays& arrays, bool compress,
+                  FunctionRef<void(ByteSpan)> write) {
   Bytes central;
   std::uint64_t at = 0;
   auto too_large = [&] {
@@ -149,9 +165,9 @@ void write_npz(const std::string& path, const HostArrays& arrays, bool compress)
     Bytes local;
     store_le(local, kLocalMagic, 4);
     local.insert(local.end(), common.begin(), common.end());
-    file.write(local);
-    file.write(name);
-    file.write(member);
+    write(local);
+    write(as_bytes(name));
+    write(member);
     store_le(central, kCentralMagic, 4);
     store_le(central, 20, 2);  // made by version 2.0
     central.insert(central.end(), common.begin(), common.end());
@@ -173,8 +189,28 @@ void write_npz(const std::string& path, const HostArrays& arrays, bool compress)
   store_le(central, central_size, 4);
   store_le(central, at, 4);
   store_le(central, 0, 2);  // no comment
-  file.write(central);
+  write(central);
+}
+
+}  // namespace
+
+HostArrays read_npz(const std::string& path) { return read(InputFile(path)); }
+
+HostArrays parse_npz(ByteSpan file, std::string_view path) {
+  return read(InputFile::in_memory(file, path));
+}
+
+void write_npz(const std::string& path, const HostArrays& arrays, bool compress) {
+  AtomicFile file(path);
+  write_pieces(path, arrays, compress, [&](ByteSpan piece) { file.write(piece); });
   file.commit();
+}
+
+Bytes npz_bytes(const HostArrays& arrays, bool compress) {
+  Bytes out;
+  write_pieces("npz", arrays, compress,
+               [&](ByteSpan piece) { out.insert(out.end(), piece.begin(), piece.end()); });
+  return out;
 }
 
 }  // namespace flash::io

@@ -259,6 +259,62 @@ TEST_CASE("damaged npz archives are refused, none crashes the reader") {
             "\": is a ZIP64 archive, which Flash does not read; save its arrays as npy files");
 }
 
+TEST_CASE("npz members that share bytes are refused: a small file must not unpack to its square") {
+  // A hundred entries of the directory that all name the first member.
+  const io::Bytes one = io::npz_bytes({{"a", array_of<double>({500}, std::vector<double>(500))}});
+  const std::size_t end = one.size() - 22, at = io::load_le(one, end + 16, 4);
+  io::Bytes bomb(one.begin(), one.begin() + static_cast<std::ptrdiff_t>(at));
+  for (int i = 0; i < 100; ++i) {
+    io::Bytes entry(one.begin() + static_cast<std::ptrdiff_t>(at),
+                    one.begin() + static_cast<std::ptrdiff_t>(end));
+    entry[46] = static_cast<std::byte>('0' + i);  // the first letter of its name
+    bomb.insert(bomb.end(), entry.begin(), entry.end());
+  }
+  const std::size_t directory = bomb.size() - at;
+  bomb.insert(bomb.end(), one.begin() + static_cast<std::ptrdiff_t>(end),
+              one.begin() + static_cast<std::ptrdiff_t>(end) + 8);
+  for (int k = 0; k < 2; ++k) io::store_le(bomb, 100, 2);
+  io::store_le(bomb, directory, 4);
+  io::store_le(bomb, at, 4);
+  io::store_le(bomb, 0, 2);
+  CHECK(error_of([&] { io::parse_npz(bomb, "x"); }) ==
+        "\"x\": is damaged: two of its members share bytes");
+  io::Bytes into = one;  // a member as long as all that follows it
+  for (const std::size_t size : {at + 20, at + 24})
+    for (std::size_t k = 0; k < 4; ++k) into[size + k] = std::byte(one.size() >> (8 * k) & 0xff);
+  CHECK(error_of([&] { io::parse_npz(into, "x"); }) ==
+        "\"x\": is damaged: a member reaches into its directory");
+  CHECK(same(io::parse_npz(one, "x").at("a"), array_of<double>({500}, std::vector<double>(500))));
+}
+
+TEST_CASE("names that files bring along cannot fill or control a terminal") {
+  CHECK(io::printable("weights.npy") == "weights.npy");
+  CHECK(io::printable("a\x1b[2J\n\x7f") == "a\\x1b[2J\\x0a\\x7f");
+  CHECK(io::printable(std::string(300, 'a'), 10) == "aaaaaaaaaa...");
+  CHECK(io::printable("\xc3\xa4\xc3\xa4\xc3\xa4", 4) == "\xc3\xa4\xc3\xa4...");  // ä ä, not half
+  CHECK(io::printable(std::string(300, '\x80'), 10).size() < 20);
+  io::Bytes npz = io::npz_bytes({{std::string(60000, 'n') + "\x1b", array_of<double>({}, {1})}});
+  npz[30 + 60005 + 3] ^= std::byte{1};  // in its data
+  const std::string text = error_of([&] { io::parse_npz(npz, "x"); });
+  CHECK(text.size() < 200);
+  CHECK(text.find("\": is damaged: its checksum does not match") != std::string::npos);
+  CHECK(error_of([&] {
+          io::parse_npy(npy("{'descr': '\x1b[2J', 'fortran_order': False, 'shape': (), }", ""),
+                        "x.npy");
+        }).find("NumPy's type '\\x1b[2J'") != std::string::npos);
+}
+
+TEST_CASE("memory is read as a file is, and no further than it goes") {
+  const io::InputFile file = io::InputFile::in_memory(io::as_bytes("hello"), "m");
+  CHECK(file.size() == 5);
+  CHECK(file.read_at(1, 3) == bytes_of("ell"));
+  CHECK(file.read_at(5, 0).empty());
+  CHECK(error_of([&] { file.read_at(3, 3); }) ==
+        "\"m\": ends early: bytes 3 to 6 are needed, it has 5");
+  io::Bytes out(2);
+  CHECK(error_of([&] { file.read_at(4, out); }) == "\"m\": ends early, at byte 5");
+}
+
 TEST_CASE("NumPy's own files are read, and its object arrays refused") {
   const fs::path data = fs::path(FLASH_TEST_DATA) / "formats" / "npy";
   if (!fs::exists(data)) {

@@ -304,6 +304,32 @@ TEST_CASE("a program that could not have been recorded is refused with its node 
   CHECK_THROWS_WITH_AS(verify_program(p), doctest::Contains("do not fill"), ValueError);
 }
 
+TEST_CASE("numbers of a file are bounded before they are multiplied") {
+  TraceProgram p;
+  const std::int64_t huge = std::int64_t{1} << 40;
+  p.nodes.push_back({Prim::kInput, f32, {1, 0, 4, 4}, {}, {}, 0});
+  p.nodes.push_back({Prim::kInput, f32, {0, huge, 1, 1}, {}, {}, 0});
+  p.nodes.push_back(
+      {Prim::kConv2d, f32, {1, 0, 4, 4}, {0, 1}, {1, 1, 0, 0, 1, 1, std::int64_t{1} << 30}, 0});
+  CHECK_THROWS_WITH_AS(verify_program(p), doctest::Contains("groups do not fit"), ValueError);
+  // What reaches no element may still not have strides that overflow when they are negated.
+  p.nodes.clear();
+  p.nodes.push_back({Prim::kInput, f32, {4}, {}, {}, 0});
+  p.nodes.push_back({Prim::kInput, f32, {}, {}, {}, 0});
+  p.nodes.push_back({Prim::kUpdate, f32, {4}, {0, 1}, {0, 1, INT64_MIN, 0, 5}, 0});
+  CHECK_THROWS_WITH_AS(verify_program(p), doctest::Contains("strides is too large"), ValueError);
+  p.nodes[2].attrs = {0, 5, 1, 0, 5};
+  CHECK_NOTHROW(verify_program(p));
+}
+
+TEST_CASE("a view of nothing is written and read as any other") {
+  eval_all();
+  const Tensor none = ready(zeros({5, 0}));
+  const std::vector<Tensor> keep = {none.t() + 1, none.reshape({0, 3, 2}).sum({1})};
+  const io::Bytes bytes = write_program(recorded_program());
+  CHECK(values(replay(read_program(bytes, "memory"))) == values(keep));
+}
+
 TEST_CASE("what this version does not know is said plainly") {
   TraceProgram p;
   p.nodes.push_back({Prim::kScalar, f32, {}, {}, {5}, 0});

@@ -202,6 +202,11 @@ TEST_CASE("a state of another optimizer or of other parameters is refused and ch
         "AdamW::load_state_dict: the state is of SGD; make that optimizer to continue it");
   CHECK(message([&] { adam.load_state_dict(three.state_dict()); }) ==
         "AdamW::load_state_dict: '0.exp_avg' is f64[3] in the state, here it is f64[5]");
+  optim::OptimizerState far = adam.state_dict();
+  REQUIRE(far.numbers.count("0.step") == 1);
+  far.numbers["0.step"] = 1e300;  // more than the count of steps can be
+  CHECK(message([&] { adam.load_state_dict(far); }).find("no run takes as many steps") !=
+        std::string::npos);
   CHECK(adam.lr() == 1e-3);
 }
 

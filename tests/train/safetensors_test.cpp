@@ -139,10 +139,27 @@ TEST_CASE("headers that lie are refused") {
   CHECK(error(R"({"__metadata__":{"a":1}})", 0) ==
         "\": is damaged: __metadata__ holds more than strings");
   const std::string one = R"("a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]})";
-  CHECK(error("{" + one + "," + one + "}", 2) == "\": is damaged: \"a\" comes twice in its header");
+  CHECK(error("{" + one + "," + one + "}", 2) == "\": is damaged: its header has \"a\" twice");
   const std::string two = R"("b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]})";
   CHECK(error("{" + one + "," + two + "}", 3) ==
         "\": is damaged: its arrays overlap or leave holes");
+}
+
+TEST_CASE(
+    "what a header calls its arrays and types is shown short and without control characters") {
+  const std::string name(5000, 'n');
+  const std::string header = R"({"\u001b[2J)" + name + R"(":{"dtype":"\u0007)" + name +
+                             R"(","shape":[1],"data_offsets":[0,1]}})";
+  io::Bytes file;
+  io::store_le(file, header.size(), 8);
+  file.insert(file.end(), io::as_bytes(header).begin(), io::as_bytes(header).end());
+  file.push_back(std::byte{0});
+  const std::string text = error_of<DTypeError>([&] { io::parse_safetensors(file, "x"); });
+  CHECK(text.size() < 300);
+  CHECK(text.starts_with("\"x\": \\x1b[2Jnnn"));
+  CHECK(text.find("elements of type \\x07nnn") != std::string::npos);
+  file.pop_back();
+  CHECK(error_of<IoError>([&] { io::parse_safetensors(file, "x"); }).size() < 300);
 }
 
 TEST_CASE("a safetensors file that is cut or flipped anywhere is refused or read, never a crash") {

@@ -12,6 +12,7 @@
 
 #include "train/flash.h"
 #include "train/loop/checkpoint_store.h"
+#include "train/loop/run_state.h"
 
 using namespace flash;
 namespace fs = std::filesystem;
@@ -264,11 +265,50 @@ TEST_CASE("the newest whole checkpoint is taken when a newer one is damaged") {
   std::ofstream(state) << std::string(100000, '[');
   CHECK(message([&] {
           (void)train::find_checkpoint(kept[1]);
-        }).find("is corrupt: nested too deeply") != std::string::npos);
+        }).find("is corrupt: it is nested too deep") != std::string::npos);
   for (const std::string& path : kept) fs::resize_file(path + "/state.json", 40);
   CHECK(message([&] {
           (void)train::find_checkpoint(folder / "run");
         }).find("is whole. The newest:") != std::string::npos);
+}
+
+TEST_CASE("a state whose checksum is right may still not hold numbers that no run has") {
+  const nlohmann::json good = train::to_json({});
+  const auto error = [&](const char* pointer, const nlohmann::json& value) {
+    nlohmann::json state = good;
+    state[nlohmann::json::json_pointer(pointer)] = value;
+    return message([&] { (void)train::run_state_from(state, "s"); });
+  };
+  CHECK(error("/step", 7) == "no error");
+  CHECK(
+      error("/epoch", INT64_MAX) ==
+      "\"s\": is corrupt: epoch is 9223372036854775807; it must be a whole number, and one that a "
+      "run can reach; resume from an older checkpoint");
+  for (const nlohmann::json& value : {nlohmann::json(1e300), nlohmann::json(2.5),
+                                      nlohmann::json(true), nlohmann::json(UINT64_MAX)})
+    CHECK(error("/step", value).find("must be a whole number") != std::string::npos);
+  CHECK(error("/position", -1).find("position is -1; it must be at least 0") != std::string::npos);
+  CHECK(error("/schedule", INT64_MAX).find("that a run can reach") != std::string::npos);
+  CHECK(error("/schedule", -1) == "no error");  // there is none
+  CHECK(error("/generator/seed", 1e300).find("seed is 1e+300") != std::string::npos);
+  CHECK(error("/loader/seed", UINT64_MAX) == "no error");
+  CHECK(error("/config", {{"a", 1}}).find("\"s\": is corrupt: ") == 0);
+  CHECK(error("/optimizer/numbers", {{"a", std::string(500, '\x1b')}}).size() < 150);
+
+  const auto parse = [](const nlohmann::json& state) {
+    return message([&] {
+      const std::string text = state.dump();
+      (void)train::parse_checkpoint_state(io::as_bytes(text), "s");
+    });
+  };
+  CHECK(parse({{"version", 1.5}, {"crc32", 0}}).find("version is no whole number") !=
+        std::string::npos);
+  CHECK(parse({{"version", 1ull << 32 | 1}, {"crc32", 0}}).find("version is no whole number") !=
+        std::string::npos);
+  CHECK(parse({{"version", 1}, {"crc32", -1}}).find("crc32 is no whole number") !=
+        std::string::npos);
+  CHECK(parse({{"version", 2}}) == "\"s\": is of version 2; this Flash reads version 1");
+  CHECK(parse(7).find("\"s\": is corrupt: ") == 0);
 }
 
 TEST_CASE("a checkpoint is found by its folder, a file in it or its run, and else there is none") {

@@ -2,14 +2,14 @@
 #include "train/io/image.h"
 
 #include <climits>
-#include <cstdint>
 #include <cstring>
 #include <memory>
 
 #include "core/error.h"
 #include "core/io/atomic_file.h"
-#include "core/io/inflate.h"
 #include "core/io/npy.h"
+#include "train/io/png_check.h"
+#include "train/io/pnm.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -20,7 +20,6 @@
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #define STBI_ONLY_PNG
-#define STBI_ONLY_PNM
 #define STBI_NO_STDIO
 #define STBI_MAX_DIMENSIONS (1 << 16)
 #include <stb_image.h>
@@ -33,16 +32,42 @@
 namespace flash::io {
 namespace {
 
-bool is_png(ByteSpan file) {
-  constexpr unsigned char kMagic[] = {0x89, 'P', 'N', 'G', 0x0d, 0x0a, 0x1a, 0x0a};
-  return file.size() >= sizeof kMagic && std::memcmp(file.data(), kMagic, sizeof kMagic) == 0;
+/// Grey from colours as stb_image does (ITU-R BT.601's weights in 1/256); an alpha that is not
+/// there is opaque.
+HostArray with_channels(const HostArray& in, int want) {
+  const std::size_t have = static_cast<std::size_t>(in.shape[2]),
+                    to = static_cast<std::size_t>(want);
+  HostArray out{DType::kU8, {in.shape[0], in.shape[1], want}, Bytes(in.bytes.size() / have * to)};
+  const auto value = [](std::byte b) { return static_cast<unsigned>(b); };
+  for (std::size_t p = 0; p < in.bytes.size() / have; ++p) {
+    const std::byte* from = in.bytes.data() + p * have;
+    std::byte* pixel = out.bytes.data() + p * to;
+    const unsigned grey =
+        have == 1 ? value(from[0])
+                  : (value(from[0]) * 77 + value(from[1]) * 150 + value(from[2]) * 29) >> 8;
+    for (std::size_t c = 0; c < to; ++c) {
+      const bool alpha = to % 2 == 0 && c == to - 1;
+      pixel[c] = alpha ? std::byte{255} : to < 3 || have == 1 ? std::byte(grey) : from[c];
+    }
+  }
+  return out;
 }
 
-/// Whether `bytes` of decoded pixels can come out of this file at all. A PNG's pixels may have one
-/// bit where the decoded ones have eight times three (palette), hence the factor 32.
-bool plausible(ByteSpan file, std::uint64_t bytes) {
-  const std::uint64_t most = is_png(file) ? file.size() * kMaxDeflateRatio * 32 : file.size();
-  return bytes <= most && bytes <= INT_MAX;
+HostArray decode_png(ByteSpan original, std::string_view path, int channels) {
+  const Bytes file = checked_png(original, path);
+  if (file.size() > INT_MAX) fail(path, "is too large for an image");
+  const auto* data = reinterpret_cast<const stbi_uc*>(file.data());
+  const int size = static_cast<int>(file.size());
+  int width = 0, height = 0, own = 0;
+  const std::unique_ptr<stbi_uc, void (*)(void*)> decoded(
+      stbi_load_from_memory(data, size, &width, &height, &own, channels), stbi_image_free);
+  if (!decoded) {
+    fail(path, "is damaged: it cannot be decoded (" + printable(stbi_failure_reason()) + ")");
+  }
+  HostArray out{DType::kU8, {height, width, channels ? channels : own}, {}};
+  out.bytes.resize(static_cast<std::size_t>(out.shape.numel()));
+  std::memcpy(out.bytes.data(), decoded.get(), out.bytes.size());
+  return out;
 }
 
 }  // namespace
@@ -52,35 +77,17 @@ HostArray decode_image(ByteSpan file, std::string_view path, int channels) {
     throw ValueError("decode_image: " + std::to_string(channels) +
                      " channels asked for (want 1 to 4, or 0 for the file's own)");
   }
-  if (file.size() > INT_MAX) fail(path, "is too large for an image");
-  const auto* data = reinterpret_cast<const stbi_uc*>(file.data());
-  const int size = static_cast<int>(file.size());
-  int width = 0, height = 0, own = 0;
-  if (!stbi_info_from_memory(data, size, &width, &height, &own)) {
-    fail(path, "is not an image that Flash reads (PNG, or binary PGM or PPM)");
-  }
-  const std::uint64_t pixels =
-      static_cast<std::uint64_t>(width) * static_cast<std::uint64_t>(height);
-  if (!plausible(file, pixels * static_cast<std::uint64_t>(own)) || pixels * 4 > INT_MAX) {
-    fail(path, "is damaged: " + std::to_string(width) + " x " + std::to_string(height) +
-                   " pixels do not fit into its " + std::to_string(file.size()) + " bytes");
-  }
-  const std::unique_ptr<stbi_uc, void (*)(void*)> decoded(
-      stbi_load_from_memory(data, size, &width, &height, &own, channels), stbi_image_free);
-  if (!decoded) {
-    fail(path, std::string("is damaged: it cannot be decoded (") + stbi_failure_reason() + ")");
-  }
-  HostArray out{DType::kU8, {height, width, channels ? channels : own}, {}};
-  out.bytes.resize(static_cast<std::size_t>(out.shape.numel()));
-  std::memcpy(out.bytes.data(), decoded.get(), out.bytes.size());
-  return out;
+  if (is_png(file)) return decode_png(file, path, channels);
+  if (!is_pnm(file)) fail(path, "is not an image that Flash reads (PNG, or binary PGM or PPM)");
+  HostArray out = decode_pnm(file, path);
+  return channels == 0 || channels == out.shape[2] ? out : with_channels(out, channels);
 }
 
 HostArray read_image(const std::string& path, int channels) {
   return decode_image(read_file(path), path, channels);
 }
 
-void write_png(const std::string& path, const HostArray& image) {
+Bytes png_bytes(const HostArray& image) {
   check_host_array(image, "write_png");
   const Shape& s = image.shape;
   if (image.dtype != DType::kU8) {
@@ -101,8 +108,12 @@ void write_png(const std::string& path, const HostArray& image) {
   const int ok = stbi_write_png_to_func(append, &file, static_cast<int>(s[1]),
                                         static_cast<int>(s[0]), static_cast<int>(channels),
                                         image.bytes.data(), static_cast<int>(s[1] * channels));
-  if (!ok) fail(path, "cannot be written: the image could not be encoded");
-  write_file_atomic(path, file);
+  if (!ok) throw InternalError("write_png: the image could not be encoded");
+  return file;
+}
+
+void write_png(const std::string& path, const HostArray& image) {
+  write_file_atomic(path, png_bytes(image));
 }
 
 }  // namespace flash::io

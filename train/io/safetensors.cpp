@@ -6,12 +6,13 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "core/error.h"
+#include "core/function_ref.h"
 #include "core/io/atomic_file.h"
 #include "core/io/npy.h"
+#include "train/io/json.h"
 
 namespace flash::io {
 namespace {
@@ -58,24 +59,11 @@ const char* type_name(DType dtype) {
   throw InternalError("safetensors: a dtype without a name");
 }
 
-/// Parses the header. Its nesting is bounded and no key may come twice: what two readers could
-/// understand differently is refused.
 json parse_header(const Bytes& text, const std::string& path) {
-  std::vector<std::set<std::string>> keys;
-  auto check = [&](int depth, json::parse_event_t event, json& value) {
-    if (depth > 4) fail(path, "is damaged: its header is nested too deep");
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second) {
-      fail(path, "is damaged: \"" + value.get<std::string>() + "\" comes twice in its header");
-    }
-    return true;
-  };
   try {
-    const char* begin = reinterpret_cast<const char*>(text.data());
-    return json::parse(begin, begin + text.size(), check);
-  } catch (const json::exception& e) {
-    fail(path, std::string("is damaged: its header is not JSON (") + e.what() + ")");
+    return parse_json(text, 4);
+  } catch (const JsonError& e) {
+    fail(path, std::string("is damaged: its header ") + e.what());
   }
 }
 
@@ -126,7 +114,8 @@ SafetensorsFile::Entry parse_entry(const json& value, std::uint64_t data_at,
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
+SafetensorsFile::SafetensorsFile(InputFile file) : file_(std::move(file)) {
+  const std::string& path = file_.path();
   if (file_.size() < 8) fail(path, "is not a safetensors file: it is shorter than 8 bytes");
   const std::uint64_t length = load_le(file_.read_at(0, 8), 0, 8);
   if (length > kMaxHeader || length > file_.size() - 8) {
@@ -145,7 +134,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
         metadata_[key] = text.get<std::string>();
       }
     } else {
-      entries_[name] = parse_entry(value, data_at, data_size, path + ": " + name);
+      entries_[name] = parse_entry(value, data_at, data_size, path + ": " + printable(name));
     }
   }
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges;
@@ -164,13 +153,14 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
 HostArray SafetensorsFile::read(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) {
-    throw IndexError("\"" + file_.path() + "\": has no array \"" + name + "\"; it has " +
+    throw IndexError("\"" + file_.path() + "\": has no array \"" + printable(name) + "\"; it has " +
                      std::to_string(entries_.size()) + " others");
   }
   const Entry& entry = found->second;
   const FileType* type = find_type(entry.dtype);
   if (!type || type->dtype < 0) {
-    throw DTypeError("\"" + file_.path() + "\": " + name + " has elements of type " + entry.dtype +
+    throw DTypeError("\"" + file_.path() + "\": " + printable(name) + " has elements of type " +
+                     printable(entry.dtype, 20) +
                      ", which Flash has not; convert them before saving, as to F32 or I64");
   }
   HostArray out{static_cast<DType>(type->dtype), entry.shape,
@@ -181,16 +171,18 @@ HostArray SafetensorsFile::read(const std::string& name) const {
   return out;
 }
 
-HostArrays read_safetensors(const std::string& path, Metadata* metadata) {
-  const SafetensorsFile file(path);
+namespace {
+
+HostArrays read_all(const SafetensorsFile& file, Metadata* metadata) {
   HostArrays out;
   for (const auto& [name, entry] : file.entries()) out.emplace(name, file.read(name));
   if (metadata) *metadata = file.metadata();
   return out;
 }
 
-void write_safetensors(const std::string& path, const HostArrays& arrays,
-                       const Metadata& metadata) {
+/// Hands the file's pieces to `write`, in order: large arrays are not copied once more.
+void write_pieces(const std::string& path, const HostArrays& arrays, const Metadata& metadata,
+                  FunctionRef<void(ByteSpan)> write) {
   std::vector<const HostArrays::value_type*> order;
   for (const auto& item : arrays) {
     check_host_array(item.second, "write_safetensors");
@@ -223,11 +215,36 @@ void write_safetensors(const std::string& path, const HostArrays& arrays,
   text.append((8 - text.size() % 8) % 8, ' ');  // arrays begin at a multiple of 8
   Bytes length;
   store_le(length, text.size(), 8);
-  AtomicFile file(path);
-  file.write(length);
-  file.write(text);
-  for (const auto* item : order) file.write(item->second.bytes);
-  file.commit();
+  write(length);
+  write(as_bytes(text));
+  for (const auto* item : order) write(item->second.bytes);
+}
+
+}  // namespace
+
+HostArrays read_safetensors(const std::string& path, Metadata* metadata) {
+  return read_all(SafetensorsFile(path), metadata);
+}
+
+HostArrays parse_safetensors(ByteSpan file, std::string_view path, Metadata* metadata) {
+  return read_all(SafetensorsFile(InputFile::in_memory(file, path)), metadata);
+}
+
+void write_safetensors(const std::string& path, const HostArrays& arrays,
+                       const Metadata& metadata) {
+  std::optional<AtomicFile> file;  // opened after the arrays have been checked
+  write_pieces(path, arrays, metadata, [&](ByteSpan piece) {
+    if (!file) file.emplace(path);
+    file->write(piece);
+  });
+  file->commit();
+}
+
+Bytes safetensors_bytes(const HostArrays& arrays, const Metadata& metadata) {
+  Bytes out;
+  write_pieces("safetensors", arrays, metadata,
+               [&](ByteSpan piece) { out.insert(out.end(), piece.begin(), piece.end()); });
+  return out;
 }
 
 }  // namespace flash::io

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "../../core/export.h"
@@ -30,7 +31,8 @@ class FLASH_API SafetensorsFile {
     std::uint64_t begin = 0, end = 0;  ///< bytes within the file
   };
 
-  explicit SafetensorsFile(const std::string& path);
+  explicit SafetensorsFile(const std::string& path) : SafetensorsFile(InputFile(path)) {}
+  explicit SafetensorsFile(InputFile file);
 
   const std::map<std::string, Entry>& entries() const { return entries_; }
   const Metadata& metadata() const { return metadata_; }
@@ -49,9 +51,16 @@ class FLASH_API SafetensorsFile {
 /// Reads every array; throws as SafetensorsFile does, for any of them.
 FLASH_API HostArrays read_safetensors(const std::string& path, Metadata* metadata = nullptr);
 
+/// The same on memory; `path` is for messages.
+FLASH_API HostArrays parse_safetensors(ByteSpan file, std::string_view path,
+                                       Metadata* metadata = nullptr);
+
 /// Writes atomically. Equal arrays and metadata give equal files. Arrays lie by falling element
 /// size, then by name, so that each is aligned. Throws IoError, and ValueError for bad arrays.
 FLASH_API void write_safetensors(const std::string& path, const HostArrays& arrays,
                                  const Metadata& metadata = {});
+
+/// What write_safetensors writes.
+FLASH_API Bytes safetensors_bytes(const HostArrays& arrays, const Metadata& metadata = {});
 
 }  // namespace flash::io

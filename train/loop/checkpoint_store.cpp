@@ -11,10 +11,12 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 #include "core/error.h"
 #include "core/io/atomic_file.h"
 #include "core/io/inflate.h"
+#include "train/io/json.h"
 #include "train/io/safetensors.h"
 
 namespace flash::train {
@@ -43,15 +45,18 @@ nlohmann::json describe(const fs::path& path) {
   return {{"bytes", file.size()}, {"crc32", crc_of(file)}};
 }
 
-/// Parses state.json; nesting is bounded because writing it again is recursive.
-nlohmann::json parse_state(const io::Bytes& bytes, const std::string& path) {
-  const char* text = reinterpret_cast<const char*>(bytes.data());
-  const auto shallow = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    if (depth > 32)
-      io::fail(path, "is corrupt: nested too deeply; resume from an older checkpoint");
-    return true;
-  };
-  return nlohmann::json::parse(text, text + bytes.size(), shallow);
+[[noreturn]] void corrupt(const std::string& path, const std::string& what) {
+  io::fail(path, "is corrupt: " + what + "; resume from an older checkpoint");
+}
+
+/// A whole number: get<T>() alone also takes fractions, flags and what T cannot hold.
+template <class T>
+T whole(const nlohmann::json& json, const char* what, const std::string& path) {
+  const nlohmann::json& value = json.at(what);
+  if (!value.is_number_unsigned() ||
+      value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<T>::max()))
+    corrupt(path, std::string(what) + " is no whole number");
+  return value.get<T>();
 }
 
 /// The number in "checkpoint-000012"; negative for other names.
@@ -142,35 +147,48 @@ std::string write_checkpoint(const std::string& run, const CheckpointData& data,
   return target.string();
 }
 
-nlohmann::json read_checkpoint_state(const std::string& checkpoint) {
-  const std::string path = (fs::path(checkpoint) / kState).string();
-  const io::InputFile file(path);
-  if (file.size() > kMaxState)
-    io::fail(path, "is " + std::to_string(file.size()) + " bytes long; no state is");
-  const io::Bytes bytes = file.read_at(0, file.size());
-  nlohmann::json state;
+std::string state_path(const std::string& checkpoint) {
+  return (fs::path(checkpoint) / kState).string();
+}
+
+nlohmann::json parse_checkpoint_state(io::ByteSpan bytes, const std::string& path) {
+  if (bytes.size() > kMaxState)
+    io::fail(path, "is " + std::to_string(bytes.size()) + " bytes long; no state is");
   try {
-    state = parse_state(bytes, path);
-    const int version = state.at("version").get<int>();
+    nlohmann::json state = io::parse_json(bytes, 32);
+    const int version = whole<int>(state, "version", path);
     if (version != kCheckpointVersion)
       io::fail(path, "is of version " + std::to_string(version) + "; this Flash reads version " +
                          std::to_string(kCheckpointVersion));
-    const auto own = state.at("crc32").get<std::uint64_t>();
+    const auto own = whole<std::uint64_t>(state, "crc32", path);
     state.erase("crc32");
     if (io::crc32_of(io::as_bytes(state.dump())) != own)
-      io::fail(path,
-               "is corrupt: its CRC-32 is another one than it says; resume from an older "
-               "checkpoint");
-    for (const char* part : {kModel, kTraining}) {
-      const nlohmann::json want = state.at("files").at(part);
-      const std::string at = (fs::path(checkpoint) / part).string();
-      const nlohmann::json have = describe(at);
-      if (want != have)
-        io::fail(at, "is corrupt: bytes and CRC-32 are " + have.dump() + ", state.json says " +
-                         want.dump() + "; resume from an older checkpoint");
-    }
+      corrupt(path, "its CRC-32 is another one than it says");
+    return state;
+  } catch (const io::JsonError& e) {
+    corrupt(path, std::string("it ") + e.what());
   } catch (const nlohmann::json::exception& e) {
-    io::fail(path, std::string("is corrupt: ") + e.what() + "; resume from an older checkpoint");
+    corrupt(path, io::printable(e.what(), 300));
+  }
+}
+
+nlohmann::json read_checkpoint_state(const std::string& checkpoint) {
+  const std::string path = state_path(checkpoint);
+  const io::InputFile file(path);
+  const nlohmann::json state = parse_checkpoint_state(
+      file.read_at(0, std::min<std::uint64_t>(file.size(), kMaxState + 1)), path);
+  for (const char* part : {kModel, kTraining}) {
+    const std::string at = (fs::path(checkpoint) / part).string();
+    const nlohmann::json have = describe(at);
+    nlohmann::json want;
+    try {
+      want = state.at("files").at(part);
+    } catch (const nlohmann::json::exception& e) {
+      corrupt(path, io::printable(e.what(), 300));
+    }
+    if (want != have)
+      corrupt(at, "bytes and CRC-32 are " + have.dump() + ", state.json says " +
+                      io::printable(want.dump(), 300));
   }
   return state;
 }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/host_array.h"
+#include "core/io/file.h"
 
 namespace flash::train {
 
@@ -36,6 +37,13 @@ std::vector<std::string> list_checkpoints(const std::string& run);
 
 /// True if `path` is a checkpoint's folder (it has a state.json).
 bool is_checkpoint(const std::string& path);
+
+/// The state.json of a checkpoint.
+std::string state_path(const std::string& checkpoint);
+
+/// A state.json in memory, after its version and its own checksum were found right; `path` is for
+/// messages. Throws IoError.
+nlohmann::json parse_checkpoint_state(io::ByteSpan bytes, const std::string& path);
 
 /// state.json, after all checksums were found right. Throws IoError naming what is wrong.
 nlohmann::json read_checkpoint_state(const std::string& checkpoint);

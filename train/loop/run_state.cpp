@@ -2,14 +2,21 @@
 #include "train/loop/run_state.h"
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 #include "core/error.h"
+#include "core/io/file.h"
 
 namespace flash::train {
 namespace {
 
 using Json = nlohmann::json;
+
+/// What is wrong with a state; run_state_from names the file.
+struct Bad {
+  std::string what;
+};
 
 Json number(double value) {
   if (std::isnan(value)) return "nan";
@@ -23,14 +30,38 @@ double number_from(const Json& json) {
   if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
   if (text == "inf") return std::numeric_limits<double>::infinity();
   if (text == "-inf") return -std::numeric_limits<double>::infinity();
-  throw IoError("state.json: '" + text + "' is no number");
+  throw Bad{"'" + io::printable(text, 20) + "' is no number"};
+}
+
+std::string text_of(const Json& json) { return io::printable(json.dump(), 20); }
+
+/// Of epochs, steps and examples: none gets near it, and adding to one never overflows.
+constexpr std::int64_t kMostCount = std::int64_t{1} << 62;
+
+/// A whole number: get<T>() alone also takes fractions, flags and what T cannot hold.
+std::int64_t whole_from(const Json& json, const char* what) {
+  const Json& value = json.at(what);
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<std::uint64_t>() <= std::uint64_t{kMostCount}
+                        : value.is_number_integer() && value.get<std::int64_t>() <= kMostCount;
+  if (!fits)
+    throw Bad{std::string(what) + " is " + text_of(value) +
+              "; it must be a whole number, and one that a run can reach"};
+  return value.get<std::int64_t>();
+}
+
+std::uint64_t unsigned_from(const Json& json, const char* what) {
+  const Json& value = json.at(what);
+  if (!value.is_number_unsigned())
+    throw Bad{std::string(what) + " is " + text_of(value) +
+              "; it must be a whole number of at least 0"};
+  return value.get<std::uint64_t>();
 }
 
 std::int64_t count_from(const Json& json, const char* what) {
-  const auto value = json.at(what).get<std::int64_t>();
+  const std::int64_t value = whole_from(json, what);
   if (value < 0)
-    throw IoError(std::string("state.json: ") + what + " is " + std::to_string(value) +
-                  "; it must be at least 0");
+    throw Bad{std::string(what) + " is " + std::to_string(value) + "; it must be at least 0"};
   return value;
 }
 
@@ -87,7 +118,9 @@ Json to_json(const RunState& s) {
           {"config", s.config}};
 }
 
-RunState run_state_from(const Json& json) {
+namespace {
+
+RunState parse(const Json& json) {
   RunState s;
   s.place = {count_from(json, "epoch"), count_from(json, "position")};
   s.step = count_from(json, "step");
@@ -102,18 +135,32 @@ RunState run_state_from(const Json& json) {
   }
   s.loss_count = count_from(json.at("meters"), "loss");
   s.accuracy_count = count_from(json.at("meters"), "accuracy");
-  s.schedule_steps = json.at("schedule").get<std::int64_t>();
-  s.generator = {json.at("generator").at("seed").get<std::uint64_t>(),
-                 json.at("generator").at("offset").get<std::uint64_t>()};
+  s.schedule_steps = whole_from(json, "schedule");
+  s.generator = {unsigned_from(json.at("generator"), "seed"),
+                 unsigned_from(json.at("generator"), "offset")};
   const Json& loader = json.at("loader");
   s.loader = {count_from(loader, "examples"), count_from(loader, "batch_size"),
               loader.at("shuffle").get<bool>(), loader.at("drop_last").get<bool>(),
-              loader.at("seed").get<std::uint64_t>()};
+              unsigned_from(loader, "seed")};
   s.optimizer = json.at("optimizer").at("kind").get<std::string>();
   for (const auto& [key, value] : json.at("optimizer").at("numbers").items())
     s.optimizer_numbers[key] = number_from(value);
   s.config = json.at("config").get<std::map<std::string, std::string>>();
   return s;
+}
+
+}  // namespace
+
+RunState run_state_from(const Json& json, const std::string& path) {
+  std::string why;
+  try {
+    return parse(json);
+  } catch (const Json::exception& e) {
+    why = io::printable(e.what(), 300);
+  } catch (const Bad& bad) {
+    why = bad.what;
+  }
+  io::fail(path, "is corrupt: " + why + "; resume from an older checkpoint");
 }
 
 }  // namespace flash::train

@@ -35,8 +35,8 @@ struct RunState {
 };
 
 nlohmann::json to_json(const RunState& state);
-/// Throws nlohmann::json::exception when something is missing or of another type, IoError when a
-/// number is out of range.
-RunState run_state_from(const nlohmann::json& json);
+/// Throws IoError naming `path`, the file, when something is missing, of another type or out of
+/// range.
+RunState run_state_from(const nlohmann::json& json, const std::string& path);
 
 }  // namespace flash::train

@@ -314,12 +314,8 @@ std::optional<CheckpointInfo> find_checkpoint(const std::string& path) {
       throw IoError("resume: no checkpoint in '" + path + "' is whole. The newest: " + first_error);
     if (!first_error.empty()) logging::warn("resume: skipped a newer checkpoint: " + first_error);
   }
-  try {
-    const RunState run = run_state_from(state);
-    return CheckpointInfo{found, run.place.epoch + 1, run.step, run.config};
-  } catch (const nlohmann::json::exception& e) {
-    throw IoError("resume: '" + found + "/state.json' is corrupt: " + e.what());
-  }
+  const RunState run = run_state_from(state, state_path(found));
+  return CheckpointInfo{found, run.place.epoch + 1, run.step, run.config};
 }
 
 void Trainer::resume(const std::string& path) {
@@ -339,12 +335,7 @@ void Trainer::resume(const std::string& path) {
                      "; use the same settings to continue it");
   }
   const CheckpointData data = read_checkpoint(info->path);
-  RunState run;
-  try {
-    run = run_state_from(data.state);
-  } catch (const nlohmann::json::exception& e) {
-    throw IoError("resume: '" + info->path + "/state.json' is corrupt: " + e.what());
-  }
+  RunState run = run_state_from(data.state, state_path(info->path));
   if ((run.schedule_steps >= 0) != (t.schedule != nullptr))
     throw ValueError("resume: '" + info->path + "' was written " +
                      (t.schedule ? "without" : "with") +

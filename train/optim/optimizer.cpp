@@ -12,6 +12,9 @@
 namespace flash::optim {
 namespace {
 
+/// Up to here doubles, in which a state keeps its numbers, count whole steps.
+constexpr double kMostSteps = 0x1p53;
+
 DType compute_dtype(DType t) { return is_half(t) ? DType::kF32 : t; }
 
 Tensor in(const Tensor& t, DType dtype) { return t.dtype() == dtype ? t : cast(t, dtype); }
@@ -144,6 +147,9 @@ void Optimizer::check_state_dict(const OptimizerState& state) const {
     if (!std::isfinite(found->second) || found->second < 0)
       throw ValueError(op + "'" + key + "' is " + std::to_string(found->second) +
                        " in the state; it must be finite and at least 0");
+    if (key.ends_with(".step") && found->second > kMostSteps)
+      throw ValueError(op + "'" + key + "' is " + std::to_string(found->second) +
+                       " in the state; no run takes as many steps");
   }
   if (state.tensors.size() != own.tensors.size() || state.numbers.size() != own.numbers.size())
     throw ValueError(op + "the state is of " + std::to_string(state.tensors.size()) +
