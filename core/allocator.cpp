@@ -125,7 +125,8 @@ Block* Allocator::allocate(std::size_t bytes, const char* label) {
     std::lock_guard lock(mutex_);
     capacity = policy_->round(bytes);
     if (capacity < bytes) throw InternalError("AllocationPolicy::round made a request smaller");
-    admitted = policy_->admits(capacity, numbers_.live);
+    const std::size_t live = numbers_.live + promised_;
+    admitted = policy_->admits(capacity, live);
     if (Block* b = admitted ? take_cached(capacity) : nullptr) {
       b->bytes = bytes;
       b->label = label;
@@ -133,7 +134,8 @@ Block* Allocator::allocate(std::size_t bytes, const char* label) {
       push_live(b);
       return b;
     }
-    const std::size_t limit = policy_->limit(), wanted = numbers_.live + capacity;
+    if (admitted) promised_ += capacity;
+    const std::size_t limit = policy_->limit(), wanted = live + capacity;
     if (admitted && numbers_.cached > limit - std::min(wanted, limit))
       evicted = evict(limit - std::min(wanted, limit));
   }
@@ -145,8 +147,15 @@ Block* Allocator::allocate(std::size_t bytes, const char* label) {
                   " of cache given back");
     data = raw_->allocate(capacity);
   }
-  if (!data) throw OutOfMemory(out_of_memory_text(bytes, label, admitted));
+  if (!data) {
+    if (admitted) {
+      std::lock_guard lock(mutex_);
+      promised_ -= capacity;
+    }
+    throw OutOfMemory(out_of_memory_text(bytes, label, admitted));
+  }
   std::lock_guard lock(mutex_);
+  promised_ -= capacity;
   Block* b;
   if (spare_.empty()) {
     b = &descriptors_.emplace_back();

@@ -22,7 +22,8 @@
 
 namespace flash {
 
-/// Where a device's memory comes from. Called without locks held, from any thread.
+/// Where a device's memory comes from. Called without the allocator's lock, from any thread; it
+/// must not call Flash.
 class FLASH_API RawMemory {
  public:
   virtual ~RawMemory() = default;
@@ -151,6 +152,7 @@ class FLASH_API Allocator {
 
   mutable std::mutex mutex_;  // guards all that follows; never held while raw_ is called
   std::unique_ptr<AllocationPolicy> policy_;
+  std::size_t promised_ = 0;       // admitted, and not live yet
   std::vector<Block*> classes_;    // heads of the free lists, newest first
   List live_, cached_;             // newest first
   std::deque<Block> descriptors_;  // never shrinks; addresses stay

@@ -64,7 +64,7 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
   if (nodes.empty()) return;
   if (dead_cells_.load(std::memory_order_acquire))  // another thread's
     for (const Node& n : nodes)
-      if (n.owner && n.owner->refs() == 0) drop(*n.owner);
+      if (n.owner && n.owner->refs() == 0 && !n.owner->pinned) drop(*n.owner);
   // What the rest of the trace needs must exist as well.
   const std::vector<char> all = needed();
   std::vector<char> behind(count, 0);

@@ -11,19 +11,28 @@ namespace flash {
 namespace {
 
 struct Entries {
-  std::mutex mutex;
+  std::mutex forking;  // held around a fork, and while a lock is forgotten
+  std::vector<ForkLock> held;
+  std::mutex mutex;            // guards list; never held while another lock is waited for
   std::vector<ForkLock> list;  // in ForkOrder
 };
 Entries& entries();
 
 void before() {
-  entries().mutex.lock();
-  for (const ForkLock& l : entries().list) l.lock(l.object);
+  Entries& e = entries();
+  e.forking.lock();
+  {
+    std::lock_guard lock(e.mutex);
+    e.held = e.list;
+  }
+  for (const ForkLock& l : e.held) l.lock(l.object);
+  e.mutex.lock();  // for the child
 }
 void after() {
-  auto& list = entries().list;
-  std::for_each(list.rbegin(), list.rend(), [](const ForkLock& l) { l.unlock(l.object); });
-  entries().mutex.unlock();
+  Entries& e = entries();
+  e.mutex.unlock();
+  std::for_each(e.held.rbegin(), e.held.rend(), [](const ForkLock& l) { l.unlock(l.object); });
+  e.forking.unlock();
 }
 
 Entries& entries() {
@@ -37,16 +46,17 @@ Entries& entries() {
 }  // namespace
 
 void add_fork_lock(const ForkLock& lock) {
-  auto& [mutex, list] = entries();
-  std::lock_guard guard(mutex);
+  Entries& e = entries();
+  std::lock_guard guard(e.mutex);
   const auto behind = [](ForkOrder a, const ForkLock& b) { return a < b.order; };
-  list.insert(std::upper_bound(list.begin(), list.end(), lock.order, behind), lock);
+  e.list.insert(std::upper_bound(e.list.begin(), e.list.end(), lock.order, behind), lock);
 }
 
 void forget_at_fork(void* lock) {
-  auto& [mutex, list] = entries();
-  std::lock_guard guard(mutex);
-  std::erase_if(list, [&](const ForkLock& l) { return l.object == lock; });
+  Entries& e = entries();
+  std::lock_guard not_now(e.forking);
+  std::lock_guard guard(e.mutex);
+  std::erase_if(e.list, [&](const ForkLock& l) { return l.object == lock; });
 }
 
 }  // namespace flash

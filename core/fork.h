@@ -15,6 +15,7 @@ namespace flash {
 enum class ForkOrder : std::uint8_t {
   kGradients,  // of leaves: adding one records operations
   kTraces,     // all of them: evaluation happens under a trace's lock
+  kReports,    // of what was planned: reading them asks for the names of scopes
   kLast        // short, and nothing else is taken under them
 };
 
@@ -39,7 +40,7 @@ Object& hold_at_fork(ForkOrder order, Object& object, Lock Object::*lock) {
   hold_at_fork(order, object.*lock);
   return object;
 }
-/// The lock's end.
+/// The lock's end; not under one of these locks.
 void forget_at_fork(void* lock);
 
 }  // namespace flash

@@ -83,7 +83,8 @@ void advance(Cell& cell, Tensor fresh) {
     const NodeId id = from.pending;
     trace.drop(from);
     trace.assign(cell, id);
-  } else {  // a limit flushed it in between
+  } else {  // a limit or another thread flushed it in between
+    if (from.poison) std::rethrow_exception(from.poison);
     if (cell.trace.load(std::memory_order_relaxed) == &trace) trace.drop(cell);
     if (cell.pinned && cell.buffer)
       cell.buffer->device().copy(cell.buffer->data(), from.buffer->data(), from.buffer->bytes(),

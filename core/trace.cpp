@@ -48,6 +48,7 @@ NodeId Trace::append(Prim op, DType dtype, const Shape& shape, std::span<const N
 
 NodeId Trace::input_of(Cell& cell) {
   if (const NodeId known = cell.input.get(epoch_); known != kNoNode) return known;
+  if (cell.poison) std::rethrow_exception(cell.poison);
   if (!cell.buffer) throw InternalError("trace: a tensor without a value was used");
   const NodeId id = append(Prim::kInput, cell.dtype, cell.shape, {}, {});
   nodes[id].buffer = cell.buffer.get();

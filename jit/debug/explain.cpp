@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/counters.h"
+#include "core/fork.h"
 #include "core/log.h"
 #include "core/scope.h"
 #include "jit/cache/key_walk.h"
@@ -156,6 +157,9 @@ std::string PlansMade::explain() const {
          " operations) in " + operation(last, at) + ": " +
          difference(last.nodes[at], near->nodes[at]);
 }
+
+PlansMade::PlansMade() { hold_at_fork(ForkOrder::kReports, mutex_); }
+PlansMade::~PlansMade() { forget_at_fork(&mutex_); }
 
 void PlansMade::note(const EvaluationRequest& request) {
   const std::uint64_t flush = counters().flushes.load(std::memory_order_relaxed);

@@ -30,6 +30,10 @@ struct PlanSignature {
 /// Thread-safe.
 class PlansMade {
  public:
+  PlansMade();
+  ~PlansMade();
+  PlansMade(const PlansMade&) = delete;
+  PlansMade& operator=(const PlansMade&) = delete;
   /// Called for each trace that had no plan. Warns, once for each call site, when a site is planned
   /// more than 16 times within 64 flushes: its loop meets another trace each time.
   void note(const EvaluationRequest& request);

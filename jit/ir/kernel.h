@@ -105,7 +105,8 @@ enum class Op : std::uint8_t {
   kMin,    // floats: NaN if either is NaN (a's first), else a < b ? a : b
   kFma,    // floats: a * b + c, rounded once
   kSqrt,   // correctly rounded
-  kScale,  // floats: a * 2^b, rounded once; b integral, |b| <= 250 (f32) or 2000 (f64), or both NaN
+  kScale,  // floats: a * 2^b, rounded once; b integral, |b| <= 250 (f32) or 2000 (f64); a is 0 or
+           // of magnitude 2^-20 … 2^20; or both NaN
   kFloor,  // kFloor … kTrunc: floats, to an integral float; -0 and NaN kept
   kCeil,
   kRint,  // to nearest, ties to even

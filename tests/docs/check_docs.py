@@ -88,7 +88,7 @@ def main():
         if shutil.which("cmake"):
             consumer = source / "tests" / "consumers" / "cmake"
             programs = [c for c in compiler if not c.startswith("-")]  # ccache may come first
-            made = run(["cmake", "-S", str(consumer), "-B", str(scratch / "cmake"),
+            made = run(["cmake", "-G", "Ninja", "-S", str(consumer), "-B", str(scratch / "cmake"),
                         f"-DCMAKE_CXX_COMPILER={programs[-1]}", f"-DCMAKE_BUILD_RPATH={lib}",
                         f"-DCMAKE_CXX_FLAGS={' '.join(compiler[len(programs):])}"], env=env)
             if report("CMake finds flash.pc", made) and report("a CMake consumer builds", run(

@@ -307,8 +307,11 @@ void RandomKernel::operation(bool loop) {
       const Value n =
           b.binary(Op::kMin, b.binary(Op::kMax, b.unary(Op::kRint, x), b.constant(f, -most)),
                    b.constant(f, most));
-      return give(b.binary(Op::kScale, chance(50) ? x : any(f),
-                           b.select(b.compare(Op::kEq, x, x), n, b.constant(f, 1))));
+      const Value a = any(f), size = b.unary(Op::kAbs, a), one = b.constant(f, 1);
+      const Value fits = b.binary(Op::kPAnd, b.compare(Op::kLt, b.constant(f, 0x1p-20), size),
+                                  b.compare(Op::kLt, size, b.constant(f, 0x1p20)));
+      return give(
+          b.binary(Op::kScale, b.select(fits, a, one), b.select(b.compare(Op::kEq, x, x), n, one)));
     }
     default: {
       if (chance(50))
