@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -192,6 +193,32 @@ TEST_CASE("a limit counts the cache, which makes room first") {
   allocator.free(a);
   CHECK(raw->used == 0);
   allocator.free(allocator.allocate(4 * kMiB));
+}
+
+TEST_CASE("threads that ask at once stay in the limit together") {
+  struct Slow final : RawMemory {  // memory that is long on its way
+    void* allocate(std::size_t) override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      return std::aligned_alloc(64, 64);
+    }
+    void free(void* data, std::size_t) override { std::free(data); }
+  };
+  Allocator allocator(std::make_unique<Slow>(),
+                      std::make_unique<AllocationPolicy>(SIZE_MAX, 10 * kMiB));
+  std::vector<Block*> blocks(8, nullptr);
+  std::vector<std::thread> threads;
+  for (Block*& b : blocks)
+    threads.emplace_back([&] {
+      try {
+        b = allocator.allocate(4 * kMiB);
+      } catch (const OutOfMemory&) {
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  CHECK(allocator.stats().live_blocks == 2);
+  CHECK(allocator.stats().peak_reserved <= 10 * kMiB);
+  for (Block* b : blocks) allocator.free(b);
+  allocator.free(allocator.allocate(10 * kMiB));  // nothing stays promised
 }
 
 TEST_CASE("a policy of one's own decides rounding and keeping") {

@@ -2,18 +2,9 @@
 #include "core/io/inflate.h"
 #include "tests/files/format.h"
 #include "tests/files/harnesses.h"
+#include "tests/gzip.h"
 
 namespace flash::test {
-
-io::Bytes gzip(io::ByteSpan bytes) {
-  io::Bytes out;
-  for (const int b : {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) out.push_back(std::byte(b));
-  const io::Bytes packed = io::deflate_raw(bytes);
-  out.insert(out.end(), packed.begin(), packed.end());
-  io::store_le(out, io::crc32_of(bytes), 4);
-  io::store_le(out, bytes.size(), 4);
-  return out;
-}
 
 /// The first byte chooses a limit and whether the rest is gzip or a raw stream.
 bool read_gz(io::ByteSpan file) {

@@ -29,7 +29,5 @@ std::vector<io::Bytes> image_seeds();
 
 /// Bytes that are all different, as far as there are so many.
 HostArray some_array(DType dtype, const Shape& shape);
-/// A gzip member made of a raw stream: header, data, checksum and size (RFC 1952).
-io::Bytes gzip(io::ByteSpan bytes);
 
 }  // namespace flash::test

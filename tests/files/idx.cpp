@@ -4,6 +4,7 @@
 #include "core/io/inflate.h"
 #include "tests/files/format.h"
 #include "tests/files/harnesses.h"
+#include "tests/gzip.h"
 
 namespace flash::test {
 

@@ -12,27 +12,18 @@
 #include "core/error.h"
 #include "core/io/atomic_file.h"
 #include "core/io/inflate.h"
+#include "tests/gzip.h"
 #include "tests/train/scratch_folder.h"
 
 using namespace flash;
 using test::error_of;
+using test::gzip;
 namespace fs = std::filesystem;
 using namespace std::string_view_literals;
 
 namespace {
 
 HostArray parse(std::string_view text) { return data::parse_idx(io::as_bytes(text), "x"); }
-
-/// A gzip member made of a raw stream: header, data, checksum and size (RFC 1952).
-io::Bytes gzip(io::ByteSpan bytes) {
-  io::Bytes out;
-  for (const int b : {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}) out.push_back(std::byte(b));
-  const io::Bytes packed = io::deflate_raw(bytes);
-  out.insert(out.end(), packed.begin(), packed.end());
-  io::store_le(out, io::crc32_of(bytes), 4);
-  io::store_le(out, bytes.size(), 4);
-  return out;
-}
 
 }  // namespace
 
