@@ -25,6 +25,7 @@ constexpr Workload kWorkloads[] = {
     {"elementwise", "element-wise work and sums over 2^24 floats", elementwise},
     {"leaf", "matrix products, convolutions and pools", leaf},
     {"train", "AdamW training steps: MLP 784-512-512-10 and LeNet", train},
+    {"memory", "tensor bytes of a training step: 12 layers with GELU", memory},
     {"coldstart", "process start to the end of the first LeNet step", coldstart},
     {"machine", "plain loops against the limits of this machine", machine},
 };

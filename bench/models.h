@@ -1,4 +1,4 @@
-// bench/models.h -- the two networks of the training workloads, as the peer defines them
+// bench/models.h -- the networks of the training workloads, as the peer defines them
 #pragma once
 
 #include <flash/flash.h>
@@ -24,6 +24,16 @@ struct LeNet : nn::Module {
     const Tensor features = pool(relu(conv2(pool(relu(conv1(x))))));
     return fc2(relu(fc1(features.flatten(1))));
   }
+};
+
+/// Twelve layers of width 1024, a GELU behind each.
+struct GeluMlp : nn::Module {
+  nn::Sequential layers;
+  FLASH_MODULE(GeluMlp, layers)
+  GeluMlp() {
+    for (int i = 0; i < 12; ++i) layers.add(nn::Linear(1024, 1024)).add(nn::GELU());
+  }
+  Tensor forward(const Tensor& x) { return layers(x); }
 };
 
 /// A model, its optimizer and one synthetic batch; a call is one training step.

@@ -32,8 +32,15 @@ double Peer::milliseconds(const std::string& work, const nlohmann::json& params)
   return ask({{"work", work}, {"params", params}}).at("ms");
 }
 
+double Peer::megabytes(const char* mode, const std::string& work,
+                       const nlohmann::json& params) const {
+  return nlohmann::json::parse(output_of(with(command_, {mode, work, params.dump()}))).at("mb");
+}
 double Peer::peak_megabytes(const std::string& work, const nlohmann::json& params) const {
-  return nlohmann::json::parse(output_of(with(command_, {"--rss", work, params.dump()}))).at("mb");
+  return megabytes("--rss", work, params);
+}
+double Peer::tensor_megabytes(const std::string& work, const nlohmann::json& params) const {
+  return megabytes("--tensors", work, params);
 }
 
 double Peer::coldstart_milliseconds() const {

@@ -24,10 +24,14 @@ class Peer {
   /// Peak resident memory of a process of its own that does the work.
   double peak_megabytes(const std::string& work, const nlohmann::json& params) const;
 
+  /// The most bytes of tensors, in MB, during one call in its steady state.
+  double tensor_megabytes(const std::string& work, const nlohmann::json& params) const;
+
   /// Milliseconds from the start of a process to the end of its first LeNet training step.
   double coldstart_milliseconds() const;
 
  private:
+  double megabytes(const char* mode, const std::string& work, const nlohmann::json& params) const;
   nlohmann::json ask(const nlohmann::json& request);
   std::vector<std::string> command_;
   std::unique_ptr<Process> process_;

@@ -11,6 +11,7 @@ void leaf(Suite& suite);         ///< matrix products, convolutions, pools
 void elementwise(Suite& suite);  ///< bandwidth: chains, single ops, sums
 
 void train(Suite& suite);      ///< AdamW training steps
+void memory(Suite& suite);     ///< what a training step keeps
 void coldstart(Suite& suite);  ///< a process up to its first training step
 
 /// What child processes do: one training step, then a line; a few, then what compiling took.

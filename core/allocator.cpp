@@ -17,6 +17,7 @@ namespace flash {
 namespace {
 
 constexpr std::size_t kFine = 4096;  // below: steps of 64 bytes; above: eighths of a power of two
+constexpr std::size_t kLarge = std::size_t{16} << 20;  // above: thirty-seconds
 
 std::string_view label_text(const char* label) { return label ? label : "(unlabelled)"; }
 
@@ -37,7 +38,7 @@ void push_front(Block* list, Block* block) {
 std::size_t size_class_bytes(std::size_t bytes) {
   if (bytes <= kFine) return std::max<std::size_t>((bytes + 63) & ~std::size_t{63}, 64);
   if (bytes > std::size_t{1} << 62) return bytes;
-  const std::size_t step = std::bit_floor(bytes - 1) / 8;
+  const std::size_t step = std::bit_floor(bytes - 1) / (bytes <= kLarge ? 8 : 32);
   return (bytes + step - 1) & ~(step - 1);
 }
 
@@ -86,7 +87,7 @@ int Allocator::class_of(std::size_t capacity) {
 }
 
 Block* Allocator::take_cached(std::size_t capacity) {
-  int tries = 8;  // by the default policy all blocks of a class are equal and the first one fits
+  int tries = 8;  // by the default policy blocks of a class are equal, or at least near
   for (Block* b = classes_[static_cast<std::size_t>(class_of(capacity))]; b && tries; --tries) {
     if (b->capacity >= capacity) {
       remove_cached(b);

@@ -40,7 +40,7 @@ class FLASH_API AllocationPolicy {
  public:
   virtual ~AllocationPolicy() = default;
   /// Size of the block that serves a request; at least `bytes`. Called at every request.
-  /// Default: size_class_bytes, which wastes an eighth at most.
+  /// Default: size_class_bytes, which wastes an eighth at most, a thirty-second of large blocks.
   virtual std::size_t round(std::size_t bytes) const;
   /// Whether a freed block of `bytes` goes into the cache. Default: when it fits under the cap.
   virtual bool keep(std::size_t bytes) const { return bytes <= cap(); }
@@ -66,7 +66,7 @@ class FLASH_API AllocationPolicy {
 };
 
 /// Least size class that holds `bytes`: multiples of 64 bytes up to 4 KiB, then eight classes for
-/// each power of two. 0 gives 64. Sizes above 2^62 are returned as they are.
+/// each power of two up to 16 MiB, then 32. 0 gives 64. Sizes above 2^62 are returned as they are.
 FLASH_API std::size_t size_class_bytes(std::size_t bytes);
 
 /// Descriptor of one block; owned by its allocator.

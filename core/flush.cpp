@@ -133,6 +133,7 @@ void Trace::keep_from(std::size_t cut, const std::vector<char>& needed,
     const Shape shape(std::span<const std::int64_t>(old_words.data() + n.shape, n.rank));
     now[i] = append(n.op, n.dtype, shape, {in, n.n_in}, {old_words.data() + n.attr, n.n_attr});
     nodes.back().scope = n.scope;
+    nodes.back().pass = n.pass;
     return now[i];
   };
   const auto import = [&](std::size_t i, Buffer* buffer) {

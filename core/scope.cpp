@@ -1,4 +1,4 @@
-// core/scope.cpp -- interned labels and this thread's current one
+// core/scope.cpp -- interned labels, and this thread's current marks
 #include "core/scope.h"
 
 #include <deque>
@@ -21,7 +21,7 @@ Labels& labels() {
   static Labels& all = hold_at_fork(ForkOrder::kLast, *new Labels, &Labels::mutex);
   return all;
 }
-constinit thread_local std::uint16_t t_scope FLASH_HOT_TLS = 0;
+constinit thread_local NodeMarks t_marks FLASH_HOT_TLS = {};
 
 std::uint16_t intern(std::string_view label) {
   Labels& l = labels();
@@ -36,9 +36,11 @@ std::uint16_t intern(std::string_view label) {
 
 }  // namespace
 
-Scope::Scope(std::string_view label) : before_(t_scope) { t_scope = intern(label); }
-Scope::~Scope() { t_scope = before_; }
-std::uint16_t current_scope() { return t_scope; }
+Scope::Scope(std::string_view label) : before_(t_marks.scope) { t_marks.scope = intern(label); }
+Scope::~Scope() { t_marks.scope = before_; }
+PassScope::PassScope(Pass pass) : before_(t_marks.pass) { t_marks.pass = pass; }
+PassScope::~PassScope() { t_marks.pass = before_; }
+NodeMarks current_marks() { return t_marks; }
 std::string_view scope_name(std::uint16_t id) {
   Labels& l = labels();
   std::lock_guard lock(l.mutex);

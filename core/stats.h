@@ -31,6 +31,8 @@ FLASH_API void reset_stats();
 
 /// Statistics of a device's caching allocator.
 FLASH_API MemoryStats memory_stats(Device device = {});
+/// Starts the peaks of memory_stats() anew, from what is live now.
+FLASH_API void reset_peak_memory_stats(Device device = {});
 /// Replaces how a device's memory is rounded, kept and limited; null: as the environment says.
 /// Returns the former policy.
 FLASH_API std::unique_ptr<AllocationPolicy> set_allocation_policy(

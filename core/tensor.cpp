@@ -304,7 +304,7 @@ Tensor from_host(const void* data, const Shape& shape, DType dtype, Device devic
   Tensor t = Tensor::adopt(TensorImpl::make(device, dtype, shape));
   DeviceRuntime& r = runtime(device);
   const auto bytes = static_cast<std::size_t>(bytes_of(shape, dtype, "from_host"));
-  const std::string_view scope = scope_name(current_scope());
+  const std::string_view scope = scope_name(current_marks().scope);
   t.impl()->cell->buffer = Buffer::allocate(r, bytes, scope.empty() ? "host data" : scope.data());
   if (bytes) r.from_host(t.impl()->cell->buffer->data(), data, bytes, {});
   return t;

@@ -30,12 +30,14 @@ Trace::Trace(Device device)
 NodeId Trace::append(Prim op, DType dtype, const Shape& shape, std::span<const NodeId> in,
                      std::span<const std::int64_t> attrs) {
   const auto at = static_cast<std::uint32_t>(words.size());
+  const NodeMarks marks = current_marks();
   nodes.push_back({.op = op,
                    .dtype = dtype,
                    .rank = static_cast<std::uint8_t>(shape.rank()),
                    .n_in = static_cast<std::uint8_t>(in.size()),
                    .n_attr = static_cast<std::uint8_t>(attrs.size()),
-                   .scope = current_scope(),
+                   .pass = marks.pass,
+                   .scope = marks.scope,
                    .in = static_cast<std::uint32_t>(inputs.size()),
                    .attr = at + static_cast<std::uint32_t>(shape.rank()),
                    .shape = at,

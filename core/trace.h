@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "owner_lock.h"
+#include "scope.h"
 #include "storage.h"
 
 namespace flash {
@@ -24,6 +25,7 @@ struct Node {
   std::uint8_t rank = 0;
   std::uint8_t n_in = 0;
   std::uint8_t n_attr = 0;
+  Pass pass{};
   std::uint16_t scope = 0;  ///< label of the user's or of the composite region (see core/scope.h)
   std::uint32_t in = 0;     ///< first of n_in entries of Trace::inputs
   std::uint32_t attr = 0;   ///< first of n_attr entries of Trace::words

@@ -7,9 +7,11 @@
 
 A work is set up and warmed up at its first request. `--threads N` as Flash's. Other modes, one
 process each: `--rss NAME PARAMS` runs a work a few times and prints {"mb": peak resident memory};
+`--tensors NAME PARAMS` prints {"mb": most bytes of tensors during one call in its steady state};
 `--coldstart` prints one line at the end of the first LeNet training step.
 """
 import argparse
+import gc
 import json
 import sys
 import time
@@ -133,6 +135,13 @@ class LeNet(nn.Module):
         return self.fc2(F.relu(self.fc1(x.flatten(1))))
 
 
+class GeluMlp(nn.Sequential):
+    """Twelve layers of width 1024, a GELU behind each."""
+
+    def __init__(self):
+        super().__init__(*[m for _ in range(12) for m in (nn.Linear(1024, 1024), nn.GELU())])
+
+
 def train(model_type, *input_shape):
     def setup(params):
         torch.manual_seed(params.get("seed", 1))
@@ -174,6 +183,7 @@ WORKS = {
     "max_pool": max_pool,
     "mlp": train(Mlp, 784),
     "lenet": train(LeNet, 1, 28, 28),
+    "gelu_mlp": train(GeluMlp, 1024),
 }
 
 
@@ -206,6 +216,30 @@ def peak_megabytes():
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
 
 
+def tensor_megabytes(call):
+    """What lives in between, and what the profiler saw allocated and freed during a call.
+
+    It does not see the end of what was there before it: gradients are not counted until the first
+    of its two calls has made new ones.
+    """
+    for _ in range(2):
+        call()
+    grads = {p.grad.data_ptr() for p in gc.get_objects()
+             if isinstance(p, nn.Parameter) and p.grad is not None}
+    storages = {t.data_ptr(): t.untyped_storage().nbytes() for t in gc.get_objects()
+                if isinstance(t, torch.Tensor) and t.data_ptr() not in grads}
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU],
+                                profile_memory=True) as profile:
+        call()
+        call()
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    live = peak = sum(storages.values())
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak / 1e6
+
+
 def answer(line):
     print(json.dumps(line), flush=True)
 
@@ -214,6 +248,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--rss", nargs=2, metavar=("WORK", "PARAMS"))
+    parser.add_argument("--tensors", nargs=2, metavar=("WORK", "PARAMS"))
     parser.add_argument("--coldstart", action="store_true")
     args = parser.parse_args()
     if args.threads:
@@ -228,6 +263,10 @@ def main():
         for _ in range(20):
             call()
         answer({"mb": peak_megabytes()})
+        return
+
+    if args.tensors:
+        answer({"mb": tensor_megabytes(WORKS[args.tensors[0]](json.loads(args.tensors[1])))})
         return
 
     rounds = Rounds()

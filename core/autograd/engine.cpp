@@ -9,6 +9,7 @@
 #include "core/autograd/meta.h"
 #include "core/fork.h"
 #include "core/ops/elementwise.h"
+#include "core/scope.h"
 
 namespace flash::autograd {
 namespace {
@@ -193,6 +194,8 @@ class Walk {
                           " has no saved values any more); pass retain_graph to the first "
                           "backward() or grad() to walk it twice");
     BackwardCall call(node, grads, wanted, results);
+    // Behind a result that is made again the gradient is computed from the operand as well.
+    PassScope pass(node.rule().again ? Pass::kAgain : Pass::kBackward);
     node.rule().vjp(call);
     if (!retain_) node.free_saved();
   }
@@ -254,6 +257,7 @@ class Walk {
 void run_backward(std::span<BackwardRoot> roots, std::span<BackwardTarget> targets,
                   bool retain_graph, bool create_graph) {
   GradMode mode(create_graph);
+  PassScope pass(Pass::kBackward);
   Walk(targets, retain_graph || create_graph, create_graph).run(roots);
 }
 

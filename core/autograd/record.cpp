@@ -68,12 +68,17 @@ void record(Prim op, std::span<const Tensor* const> inputs, Attrs attrs, Tensor&
   Ref<TapeNode> node = TapeNode::make(r.rule, static_cast<int>(inputs.size()), saved, words);
   put_attrs(*node, attrs);
   int word = static_cast<int>(attrs.size());
+  // Other kernels compute a cheap operand where they need it.
+  const bool is_leaf = info(op).kind == PrimKind::kLeaf;
   SavedTensor* s = node->saved().data();
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Tensor& in = *inputs[i];
     if (wanted & (1u << i)) word += connect(*node, static_cast<int>(i), in, &shape, word);
     if (i < r.needed_by.size() && (r.needed_by[i] & wanted)) {
-      s->set(in);
+      if (is_leaf)
+        s->set_or_make_again(in);
+      else
+        s->set(in);
       s->slot = static_cast<std::uint8_t>(i);
       ++s;
     }

@@ -7,7 +7,7 @@ namespace {
 constexpr std::uint8_t kA = 1, kB = 2, kC = 4;  // the first, second and third input's gradient
 
 // Columns: vjp | which gradients need input 0, 1, 2 | which need the output. The other columns of a
-// Rule (jvp, vmap, autocast) are filled in where they are written.
+// Rule (jvp, vmap, autocast, again) are filled in where they are written.
 // clang-format off
 constexpr std::array<PrimRule, static_cast<std::size_t>(Prim::kCount)> kRules{{
     {Prim::kInput,          {"input"}},
@@ -72,7 +72,7 @@ constexpr std::array<PrimRule, static_cast<std::size_t>(Prim::kCount)> kRules{{
     {Prim::kAvgPool2dDx,    {"avg_pool2d_dx", vjp::avg_pool2d_dx}},
     {Prim::kGatherRows,     {"gather_rows", vjp::gather_rows}, {0, kA}},
     {Prim::kScatterAddRows, {"scatter_add_rows", vjp::scatter_add_rows}, {0, kA}},
-    {Prim::kSilu,           {"silu", vjp::silu}, {kA}},
+    {Prim::kSilu,           {.name = "silu", .vjp = vjp::silu, .again = vjp::silu_again}, {kA}},
 }};
 // clang-format on
 

@@ -32,6 +32,7 @@ void zero(BackwardCall&c), pass(BackwardCall&c), cast(BackwardCall&c), neg(Backw
     cos(BackwardCall&c), add(BackwardCall&c), sub(BackwardCall&c), mul(BackwardCall&c),
     div(BackwardCall&c), rem(BackwardCall&c), fmod(BackwardCall&c), pow(BackwardCall&c),
     maximum(BackwardCall&c), minimum(BackwardCall&c), where(BackwardCall&c), fma(BackwardCall&c);
+Tensor silu_again(const Tensor& x, std::span<const std::int64_t>);
 // rules_reduce.cpp
 void sum(BackwardCall&c), prod(BackwardCall&c), extreme(BackwardCall&c);
 // rules_leaf.cpp

@@ -56,7 +56,6 @@ void as_strided_vjp(BackwardCall& c) {
   c.give(0, strided_put(c.grad(), ViewMap::from_words(c.words())));
 }
 
-const Rule kReshape{.name = "reshape", .vjp = reshape_vjp};
 const Rule kPermute{.name = "permute", .vjp = permute_vjp};
 const Rule kExpandView{.name = "expand", .vjp = expand_vjp};
 const Rule kSlice{.name = "slice", .vjp = slice_vjp};
@@ -77,7 +76,7 @@ struct Recipe {
 Recipe recipe_of(const Tensor& base, const Tensor& view, const ViewOp& op) {
   switch (op.kind) {
     case ViewOp::kReshape:
-      return {.rule = &kReshape};
+      return {.rule = &kReshapeRule};
     case ViewOp::kExpand:
       return {.rule = &kExpandView};
     case ViewOp::kPermute: {
@@ -103,6 +102,8 @@ Recipe recipe_of(const Tensor& base, const Tensor& view, const ViewOp& op) {
 }
 
 }  // namespace
+
+const Rule kReshapeRule{.name = "reshape", .vjp = reshape_vjp};
 
 void record_view(const Tensor& base, Tensor& view, const ViewOp& op) {
   if (op.kind == ViewOp::kDetach || !is_floating(view.dtype())) return;

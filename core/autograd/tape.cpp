@@ -1,11 +1,13 @@
 // core/autograd/tape.cpp -- memory of tape nodes and what they save
 #include "core/autograd/tape.h"
 
-#include <cstring>
+#include <mutex>
 #include <new>
 
 #include "core/autograd/meta.h"
+#include "core/fork.h"
 #include "core/pool.h"
+#include "core/scope.h"
 #include "core/thread_traces.h"
 
 namespace flash {
@@ -17,8 +19,44 @@ void AutogradMeta::operator delete(void* p) { detail::Pool<AutogradMeta>::give(p
 
 // -- saved tensors
 
-void SavedTensor::keep(const Tensor& t) {
-  impl = autograd::alias(*t.impl());
+namespace {
+
+/// Guards what a node saved against a backward pass that frees it while another thread asks whether
+/// its result can be made again.
+std::mutex& again_mutex() {
+  static std::mutex& mutex = hold_at_fork(ForkOrder::kLast, *new std::mutex);
+  return mutex;
+}
+
+/// Layers that take rows see [batch, length, width] as [batch * length, width].
+autograd::TapeNode* before_reshapes(autograd::TapeNode* node) {
+  while (node && &node->rule() == &autograd::kReshapeRule) node = node->edges()[0].node.get();
+  return node;
+}
+
+/// Of the value `t` that `maker` computed element by element: the operand, shown as `t` is.
+/// Undefined if the operand cannot tell what `t` is, for example because that was changed in place.
+Tensor operand_for(const Tensor& t, autograd::TapeNode& maker) {
+  const Cell& cell = *t.impl()->cell;
+  if (cell.version != 0 || cell.pinned || t.numel() != cell.shape.numel()) return {};
+  Tensor x;
+  {
+    std::lock_guard lock(again_mutex());
+    if (maker.freed()) return {};
+    const SavedTensor& s = maker.saved()[0];
+    if (s.kind != SavedTensor::Kind::kTensor || s.version != s.impl->cell->version) return {};
+    x = Tensor::adopt(autograd::alias(*s.impl));
+  }
+  if (x.shape() == t.shape() && x.strides() == t.strides()) return x;
+  if (!x.is_contiguous() || !t.is_contiguous()) return {};
+  autograd::GradMode off(false);
+  return x.view(t.shape());
+}
+
+}  // namespace
+
+void SavedTensor::keep(const TensorImpl& t) {
+  impl = autograd::alias(t);
   impl->soft = true;
   impl->cell->soft.fetch_add(1, std::memory_order_relaxed);
   version = impl->cell->version;
@@ -44,15 +82,27 @@ void SavedTensor::set(const Tensor& t) {
       }
     }
   }
-  keep(t);
+  keep(*t.impl());
   kind = Kind::kTensor;
+  node = Ref(h.node);
+  output = h.output;
+}
+
+void SavedTensor::set_or_make_again(const Tensor& t) {
+  const autograd::History h = autograd::history_of(t);
+  autograd::TapeNode* maker = before_reshapes(h.node);
+  const Tensor x = maker && maker->rule().again ? operand_for(t, *maker) : Tensor();
+  if (!x.defined()) return set(t);
+  reset();
+  keep(*x.impl());
+  kind = Kind::kAgain;
   node = Ref(h.node);
   output = h.output;
 }
 
 void SavedTensor::set_output(const Tensor& t, std::uint32_t i) {
   reset();
-  keep(t);
+  keep(*t.impl());
   kind = Kind::kOutput;
   output = i;
 }
@@ -64,7 +114,7 @@ void SavedTensor::make_output(std::uint32_t i) {
 }
 
 void SavedTensor::reset() {
-  if (kind == Kind::kTensor || kind == Kind::kOutput) impl->release();
+  if (kind != Kind::kNone && kind != Kind::kScalar) impl->release();
   kind = Kind::kNone;
   impl = nullptr;
   node.reset();
@@ -89,6 +139,12 @@ Tensor SavedTensor::unpack(const char* op, autograd::TapeNode* self) const {
         "); clone() it before the change, or compute the "
         "change out of place");
   Tensor t = Tensor::adopt(autograd::alias(*impl));
+  if (kind == Kind::kAgain) {
+    autograd::TapeNode& maker = *before_reshapes(node.get());
+    autograd::GradMode off(false);
+    PassScope pass(Pass::kAgain);
+    t = maker.rule().again(t, maker.words());
+  }
   if (autograd::tape_thread.enabled) {
     if (kind == Kind::kOutput)
       autograd::set_history(*t.impl(), Ref(self), output);
@@ -214,6 +270,10 @@ NodeExtra::Kept& TapeNode::need_kept(std::uint32_t output) {
 }
 
 void TapeNode::free_saved() {
+  if (rule_->again) {
+    std::lock_guard lock(again_mutex());
+    freed_ = true;
+  }
   for (SavedTensor& s : saved()) {
     if (s.kind == SavedTensor::Kind::kNone) continue;
     s.reset();

@@ -31,6 +31,7 @@ struct SavedTensor {
     kNone,    // nothing
     kTensor,  // an input or an intermediate value
     kOutput,  // an output of the node itself: no reference to it, that would be a cycle
+    kAgain,   // what `node` makes of the tensor that is kept
     kScalar   // a 0-d constant: its bits alone
   };
 
@@ -41,6 +42,9 @@ struct SavedTensor {
   ~SavedTensor() { reset(); }
 
   void set(const Tensor& t);
+  /// As set(), but an activation that the tape can make again, element by element, from what its
+  /// operation saved is not kept: two layers then share one array instead of holding two.
+  void set_or_make_again(const Tensor& t);
   /// Keeps output number `i` of the node that this belongs to.
   void set_output(const Tensor& t, std::uint32_t i);
   /// Says that what is kept is such an output.
@@ -52,10 +56,10 @@ struct SavedTensor {
   Tensor unpack(const char* op, autograd::TapeNode* self) const;
 
   union {
-    TensorImpl* impl = nullptr;  ///< kTensor, kOutput; owned
+    TensorImpl* impl = nullptr;  ///< kTensor, kOutput, kAgain; owned
     std::int64_t bits;           ///< kScalar
   };
-  Ref<autograd::TapeNode> node;  ///< history of a kTensor
+  Ref<autograd::TapeNode> node;  ///< history of a kTensor; kAgain: of the result, too
   std::uint32_t output = 0;
   std::uint32_t version = 0;
   Kind kind = Kind::kNone;
@@ -64,7 +68,7 @@ struct SavedTensor {
   Device device;
 
  private:
-  void keep(const Tensor& t);
+  void keep(const TensorImpl& t);
 };
 static_assert(sizeof(SavedTensor) == 32);
 
@@ -84,9 +88,12 @@ struct Rule {
   Tensor (*jvp)(JvpCall&) = nullptr;
   Tensor (*vmap)(VmapCall&) = nullptr;
   Autocast autocast = Autocast::kNone;
+  /// Of a cheap element-wise operation that saves its operand, and it alone: the result, again.
+  Tensor (*again)(const Tensor& operand, std::span<const std::int64_t> words) = nullptr;
 };
 
 extern const Rule kLeafRule;
+extern const Rule kReshapeRule;
 
 /// Where the gradient of one input goes, and what the input looked like.
 struct Edge {

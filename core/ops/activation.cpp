@@ -19,17 +19,16 @@ namespace {
 using autograd::BackwardCall;
 using autograd::Rule;
 
-/// Computes `forward(x)` without the tape, then puts it there as one operation that saves x.
-template <class F>
-Tensor unary(const Rule& rule, const Tensor& x, F&& forward) {
+/// The rule's own formula, computed without the tape and put there as one operation that saves x.
+Tensor unary(const Rule& rule, const Tensor& x, std::span<const std::int64_t> words = {}) {
   Scope scope(rule.name);
   const bool on = autograd::tracks_any({&x});
   Tensor y;
   {
     autograd::GradMode off(false);
-    y = forward(x);
+    y = rule.again(x, words);
   }
-  if (on) autograd::record_composite(rule, {&x}, y, {&x});
+  if (on) autograd::record_composite(rule, {&x}, y, {&x}, words);
   return y;
 }
 
@@ -43,14 +42,21 @@ void gelu_vjp(BackwardCall& c) {
   const Tensor density = exp(x * x * -0.5) * scale;
   c.give(0, as_dtype(g * (normal_cdf(x) + x * density), c.input_dtype(0)));
 }
-const Rule kGelu{.name = "gelu", .vjp = gelu_vjp};
+Tensor gelu_of(const Tensor& x, std::span<const std::int64_t>) {
+  const Tensor w = widen(x);
+  return as_dtype(w * normal_cdf(w), x.dtype());
+}
+const Rule kGelu{.name = "gelu", .vjp = gelu_vjp, .again = gelu_of};
 
 // Words: the bits of the slope.
 void leaky_relu_vjp(BackwardCall& c) {
   const double slope = std::bit_cast<double>(c.word(0));
   c.give(0, where(gt(c.saved(0), 0), c.grad(), c.grad() * slope));
 }
-const Rule kLeakyRelu{.name = "leaky_relu", .vjp = leaky_relu_vjp};
+Tensor leaky_relu_of(const Tensor& x, std::span<const std::int64_t> words) {
+  return where(gt(x, 0), x, x * std::bit_cast<double>(words[0]));
+}
+const Rule kLeakyRelu{.name = "leaky_relu", .vjp = leaky_relu_vjp, .again = leaky_relu_of};
 
 /// Which elements dropout keeps: drawn again in the backward pass from the same place of the
 /// stream.
@@ -85,10 +91,7 @@ Tensor relu(const Tensor& x) {
 
 Tensor gelu(const Tensor& x) {
   check_float(x, "gelu");
-  return unary(kGelu, x, [](const Tensor& t) {
-    const Tensor w = widen(t);
-    return as_dtype(w * normal_cdf(w), t.dtype());
-  });
+  return unary(kGelu, x);
 }
 
 Tensor silu(const Tensor& x) {
@@ -98,15 +101,8 @@ Tensor silu(const Tensor& x) {
 
 Tensor leaky_relu(const Tensor& x, double slope) {
   check_float(x, "leaky_relu");
-  const bool on = autograd::tracks_any({&x});
-  Tensor y;
-  {
-    autograd::GradMode off(false);
-    y = where(gt(x, 0), x, x * slope);
-  }
   const std::int64_t words[] = {std::bit_cast<std::int64_t>(slope)};
-  if (on) autograd::record_composite(kLeakyRelu, {&x}, y, {&x}, words);
-  return y;
+  return unary(kLeakyRelu, x, words);
 }
 
 Tensor dropout(const Tensor& x, double p, bool training) {

@@ -10,7 +10,7 @@ namespace flash {
 namespace {
 
 std::string op_name(Prim op) {
-  const std::string_view scope = scope_name(current_scope());
+  const std::string_view scope = scope_name(current_marks().scope);
   return scope.empty() ? std::string(info(op).name)
                        : std::string(info(op).name) + " (in " + std::string(scope) + ")";
 }

@@ -32,7 +32,8 @@ inline std::uint64_t stride_class(std::span<const std::int64_t> shape,
 
 /// Fields of a node's head word.
 struct KeyHead {
-  static constexpr int kDType = 8, kRank = 16, kInputs = 24, kOnes = 32, kLive = 40, kDying = 42;
+  static constexpr int kDType = 8, kRank = 16, kInputs = 24, kOnes = 32, kLive = 40, kDying = 42,
+                       kPass = 43;
 };
 
 /// For each node calls sink.node(head), then sink.input(distance) and sink.attribute(word) for what
@@ -47,7 +48,8 @@ void walk_key(const EvaluationRequest& r, Sink& sink) {
     std::uint64_t head = static_cast<std::uint64_t>(n.op) |
                          static_cast<std::uint64_t>(n.dtype) << KeyHead::kDType |
                          static_cast<std::uint64_t>(n.rank) << KeyHead::kRank |
-                         static_cast<std::uint64_t>(n.n_in) << KeyHead::kInputs;
+                         static_cast<std::uint64_t>(n.n_in) << KeyHead::kInputs |
+                         static_cast<std::uint64_t>(n.pass) << KeyHead::kPass;
     std::uint64_t ones = 0;
     for (std::size_t d = 0; d < shape.size(); ++d)
       ones |= static_cast<std::uint64_t>(shape[d] == 1) << d;

@@ -131,6 +131,7 @@ std::string difference(const PlanSignature::Entry& now, const PlanSignature::Ent
     return field(now, KeyHead::kDying, 1)
                ? "nobody needs its buffer afterwards, before somebody did"
                : "its buffer is needed afterwards, before it was not";
+  if (differs(KeyHead::kPass, 2)) return "was recorded in another pass (forward, backward)";
   if (now.inputs != then.inputs) return "reads other operations' results";
   if (field(now, 0, 8) == static_cast<std::uint64_t>(Prim::kView)) return "walks memory otherwise";
   return "has other fixed attributes (axes, kind of view, dtype)";

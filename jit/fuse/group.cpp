@@ -29,6 +29,7 @@ class Grouper {
     for (NodeId n = 0; n < g_.count; ++n)
       if (g_.reachable[n]) place(n);
     join_siblings();
+    join_again();
     decide_stored();
     schedule();
     return std::move(out_);
@@ -108,6 +109,8 @@ class Grouper {
   void join(NodeId n, int id) {
     Group& group = out_.all[static_cast<std::size_t>(id)];
     group.members.push_back(n);
+    group.forward |= g_.node(n).pass == Pass::kForward;
+    group.again |= g_.node(n).pass == Pass::kAgain;
     for (NodeId u : g_.in(n)) {
       const NodeId base = g_.node(u).op == Prim::kView ? g_.in(u)[0] : u;
       if (out_.of[base] != id && g_.node(base).op != Prim::kScalar &&
@@ -189,8 +192,15 @@ class Grouper {
     return shown == owned;  // a view that hides an axis (select) does not walk the same index
   }
 
+  /// What is made again in the backward pass is not computed with the forward pass.
+  bool passes_fit(NodeId n, const Group& group) const {
+    const Pass pass = g_.node(n).pass;
+    return !(pass == Pass::kAgain && group.forward) && !(pass == Pass::kForward && group.again);
+  }
+
   bool fits(NodeId n, int id) {
     const Group& group = out_.all[static_cast<std::size_t>(id)];
+    if (!passes_fit(n, group)) return false;
     if (group.kind == GroupKind::kUpdate || group.reads.size() >= kMaxReads) return false;
     if (group.kind == GroupKind::kLeaf &&
         !takes_epilogue_(g_.node(group.anchor).op, g_.node(group.anchor).dtype))
@@ -244,6 +254,7 @@ class Grouper {
     if (x.kind != GroupKind::kFused && y.kind != GroupKind::kFused) return false;
     if (x.kind == GroupKind::kUpdate || y.kind == GroupKind::kUpdate) return false;
     if (leaf && (x.reduced || y.reduced)) return false;
+    if ((x.forward && y.again) || (x.again && y.forward)) return false;
     if (x.domain != y.domain || (x.reduced && y.reduced && x.reduced != y.reduced)) return false;
     if (x.reads.size() + y.reads.size() > kMaxReads) return false;
     return !needs(a, b) && !needs(b, a);
@@ -259,6 +270,8 @@ class Grouper {
                std::back_inserter(members));
     x.members = std::move(members);
     x.reduced |= y.reduced;
+    x.forward |= y.forward;
+    x.again |= y.again;
     for (NodeId u : y.reads)
       if (std::find(x.reads.begin(), x.reads.end(), u) == x.reads.end()) x.reads.push_back(u);
     join_bits(x.before, y.before);
@@ -278,7 +291,7 @@ class Grouper {
     const int h = out_.of[base];
     if (g_.fuse && h >= 0) {
       const Group& group = out_.all[static_cast<std::size_t>(h)];
-      const bool open = group.kind == GroupKind::kFused &&
+      const bool open = group.kind == GroupKind::kFused && passes_fit(n, group) &&
                         (group.reduced == 0 || group.reduced == axes) && phase_[base] < kMaxPhases;
       if (open && g_.symbols(u) == group.domain && group.reads.size() < kMaxReads &&
           same_index(h, axes_of(u, (std::int64_t{1} << group.domain.size()) - 1), u)) {
@@ -321,6 +334,29 @@ class Grouper {
         }
       }
       if (!joined && open.size() < kMaxOpen) open.push_back(id);
+    }
+  }
+
+  /// An activation that is made again for a leaf kernel is one more result of the kernel that
+  /// computes its gradient: both read its operand.
+  void join_again() {
+    const auto reads_of = [](const Group& a, const Group& b) {
+      return std::any_of(a.reads.begin(), a.reads.end(), [&](NodeId u) {
+        return std::find(b.reads.begin(), b.reads.end(), u) != b.reads.end();
+      });
+    };
+    for (std::size_t k = 0; k < out_.all.size(); ++k) {
+      const int id = static_cast<int>(k);
+      if (!out_.all[k].again || out_.all[k].kind != GroupKind::kFused || out_.all[k].reduced)
+        continue;
+      for (std::size_t o = 0; o < out_.all.size(); ++o) {
+        const Group& other = out_.all[o];
+        const int into = static_cast<int>(o);
+        if (o == k || !other.again || other.domain != out_.all[k].domain) continue;
+        if (!reads_of(other, out_.all[k]) || !mergeable(into, id)) continue;
+        merge(into, id);
+        break;
+      }
     }
   }
 
@@ -383,18 +419,20 @@ class Grouper {
     }
   }
 
-  /// Topological order, earliest recorded first; groups that nothing else needs go last, so that
-  /// equal kernels among them (an optimizer's updates) stand together.
+  /// Topological order, earliest recorded first; maps that nothing else needs go last, so that
+  /// equal kernels among them (an optimizer's updates) stand together. Leaf kernels and reductions
+  /// don't wait: what they read, larger than their results, would wait in memory with them.
   void schedule() {
     const auto n = out_.all.size();
     std::vector<std::vector<int>> users(n);
     std::vector<int> missing(n, 0);
-    std::vector<char> alive(n, 0), sink(n, 1);
+    std::vector<char> alive(n, 0), sink(n, 0);
     for (std::size_t k = 0; k < n; ++k) {
       const Group& group = out_.all[k];
       bool writes = group.anchor != kNoNode;
       for (NodeId m : group.members) writes = writes || out_.stored[m];
       alive[k] = writes;
+      sink[k] = group.kind == GroupKind::kFused && !group.reduced;
     }
     for (std::size_t k = 0; k < n; ++k) {
       if (!alive[k]) continue;

@@ -23,8 +23,9 @@ struct Group {
   std::vector<std::uint8_t> axis_dim;  ///< for each axis, the dimension of `shape_of` with its size
   NodeId shape_of = kNoNode;           ///< a node (a full-level one) that has all axes
   std::uint32_t reduced = 0;           ///< mask of axes
-  std::vector<NodeId> reads;           ///< values from outside, to bound the number of operands
-  std::vector<std::uint64_t> before;   ///< bit set of groups this one needs, directly or not
+  bool forward = false, again = false;  ///< passes that members were recorded in; never both
+  std::vector<NodeId> reads;            ///< values from outside, to bound the number of operands
+  std::vector<std::uint64_t> before;    ///< bit set of groups this one needs, directly or not
 };
 
 struct Groups {

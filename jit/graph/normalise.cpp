@@ -179,6 +179,8 @@ class Normaliser {
   bool equal(NodeId a, NodeId b) {
     if (a == b) return true;
     const Node &x = g_.node(a), &y = g_.node(b);
+    // What is made again is there so that the first need not wait in memory.
+    if ((x.pass == Pass::kAgain) != (y.pass == Pass::kAgain)) return false;
     if (x.op != y.op || x.dtype != y.dtype || x.n_in != y.n_in || operands(a) != operands(b))
       return false;
     const auto p = fixed(a), q = fixed(b);

@@ -108,6 +108,7 @@ class Planner {
     }
     for (std::size_t i = 0; i < g_.carrier.size(); ++i)
       live_index_[g_.carrier[i]] = static_cast<int>(i);
+    overwrites_.resize(plan_->steps.size());
     for (int s = 0; s < n; ++s) place_step(s);
   }
   void use(NodeId node, int step) { last_use_[node] = std::max(last_use_[node], step); }
@@ -155,13 +156,17 @@ class Planner {
       const bool under = !raw_placed &&
                          size_of(g_.node(o.node).dtype) == size_of(g_.node(step.leaf).dtype) &&
                          g_.node(o.node).rank == g_.node(step.leaf).rank;
-      const int id = new_slot(o.node, s);
       if (under) {
-        share(step.leaf, id);
+        share(step.leaf, new_slot(o.node, s));
         raw_placed = true;
-      } else {
-        plan_->slots[static_cast<std::size_t>(id)].donor = find_donor(step, o, s);
+        continue;
       }
+      const NodeId in_place = find_in_place(step, o, s);
+      if (in_place != kNoNode) overwrites_[static_cast<std::size_t>(s)].push_back(in_place);
+      if (in_place != kNoNode && plan_->slot_of[in_place] >= 0)
+        share(o.node, plan_->slot_of[in_place]);
+      else
+        plan_->slots[static_cast<std::size_t>(new_slot(o.node, s))].donor = in_place;
     }
     if (!raw_placed) new_slot(step.leaf, s);
   }
@@ -187,18 +192,26 @@ class Planner {
     }
   }
 
-  /// A dying input that this step reads last, at the same index as it stores `out`.
-  NodeId find_donor(const Step& step, const MemoryOperand& out, int s) {
+  /// A dying input, or for a temporary another temporary, that this step reads last, and at the
+  /// same index as it stores `out`: `out` takes its memory.
+  NodeId find_in_place(const Step& step, const MemoryOperand& out, int s) {
     if (out.view != kNoNode) return kNoNode;
     for (const MemoryOperand& o : step.kernel->spec.operands) {
-      if (o.store || g_.node(o.node).op != Prim::kInput || !g_.dying[o.node]) continue;
-      if (last_use_[o.node] != s || donated_.contains(o.node)) continue;
+      if (o.store || last_use_[o.node] != s) continue;
+      if (g_.node(o.node).op == Prim::kInput) {
+        if (!g_.dying[o.node] || donated_.contains(o.node)) continue;
+      } else {
+        const int id = plan_->slot_of[o.node];
+        if (id < 0 || live_index(out.node) >= 0) continue;  // none yet: this step's own raw output
+        const Slot& slot = plan_->slots[static_cast<std::size_t>(id)];
+        if (slot.live >= 0 || slot.first == s || slot.last != s) continue;
+      }
       bool fits = true;
       for (const MemoryOperand& r : step.kernel->spec.operands)
         if (!r.store && r.node == o.node) fits = fits && same_index(r, out) && r.loop <= out.loop;
       for (const LeafOperand& l : step.operands) fits = fits && l.node != o.node;
       if (!fits) continue;
-      donated_[o.node] = s;
+      if (g_.node(o.node).op == Prim::kInput) donated_[o.node] = s;
       return o.node;
     }
     return kNoNode;
@@ -226,26 +239,14 @@ class Planner {
     }
   }
   bool independent(std::size_t i, int batch) const {
-    const auto donors = [&](const Step& s) {
-      std::vector<NodeId> d;
-      for (const MemoryOperand& o : s.kernel->spec.operands)
-        if (o.store)
-          if (const NodeId n = plan_->slots[static_cast<std::size_t>(plan_->slot_of[o.node])].donor;
-              n != kNoNode)
-            d.push_back(n);
-      return d;
-    };
-    const auto reads = [&](const Step& s, NodeId n) {
-      for (const MemoryOperand& o : s.kernel->spec.operands)
-        if (!o.store && o.node == n) return true;
+    const auto reads_of = [&](std::size_t a, std::size_t b) {
+      for (const MemoryOperand& o : plan_->steps[a].kernel->spec.operands)
+        for (const NodeId n : overwrites_[b])
+          if (!o.store && o.node == n) return true;
       return false;
     };
-    for (std::size_t j = i; j-- > 0 && plan_->steps[j].batch == batch;) {
-      for (NodeId d : donors(plan_->steps[i]))
-        if (reads(plan_->steps[j], d)) return false;
-      for (NodeId d : donors(plan_->steps[j]))
-        if (reads(plan_->steps[i], d)) return false;
-    }
+    for (std::size_t j = i; j-- > 0 && plan_->steps[j].batch == batch;)
+      if (reads_of(i, j) || reads_of(j, i)) return false;
     return true;
   }
 
@@ -256,6 +257,7 @@ class Planner {
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   std::vector<char> sink_;
   std::vector<int> last_use_;
+  std::vector<std::vector<NodeId>> overwrites_;  ///< by step: values whose memory its results take
   std::unordered_map<NodeId, int> live_index_;
   std::unordered_map<NodeId, int> donated_;
 };
