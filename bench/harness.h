@@ -18,10 +18,12 @@
 #include <string>
 #include <vector>
 
-#include "bench/limits.h"
 #include "bench/peer.h"
+#include "kernels/cpu/limits.h"
 
 namespace flash::bench {
+
+using cpu::Limits;
 
 /// What is known about a row besides how to measure it.
 struct Options {

@@ -104,6 +104,12 @@ struct DeviceCounters {
   std::atomic<std::uint64_t> bytes_moved{0};
 };
 
+/// What a device can do at best, measured by plain loops on all its threads.
+struct MachineLimits {
+  double gb_per_s = 0;     ///< memory: the best of copy and triad, streaming or not; 0: not known
+  double gflop_per_s = 0;  ///< fused multiply-adds of f32, two each
+};
+
 class FLASH_API DeviceRuntime {
  public:
   virtual ~DeviceRuntime() = default;
@@ -127,6 +133,8 @@ class FLASH_API DeviceRuntime {
 
   /// Threads that work on one launch: what the binder cuts tiles for.
   virtual int parallelism() const = 0;
+  /// Measured at the first call; zeros where it cannot say.
+  virtual MachineLimits limits() { return {}; }
 
   DeviceCounters counters;
 };

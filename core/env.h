@@ -15,14 +15,16 @@ enum class Env : std::uint8_t {
   kLog,
   kDebug,
   kEvaluator,
+  kValidate,
   kIsa,
+  kJitSymbols,
   kNumThreads,
   kTraceLimit,
   kPendingBytes,
   kCacheBytes,
   kMemoryLimit,
 };
-inline constexpr int kNumEnv = 9;
+inline constexpr int kNumEnv = 11;
 
 namespace env {
 

@@ -61,6 +61,8 @@ void reset_stats() {
 
 MemoryStats memory_stats(Device device) { return runtime(device).allocator().stats(); }
 
+MachineLimits machine_limits(Device device) { return runtime(device).limits(); }
+
 void reset_peak_memory_stats(Device device) { runtime(device).allocator().reset_peak(); }
 
 std::unique_ptr<AllocationPolicy> set_allocation_policy(std::unique_ptr<AllocationPolicy> policy,

@@ -38,6 +38,10 @@ FLASH_API void reset_peak_memory_stats(Device device = {});
 FLASH_API std::unique_ptr<AllocationPolicy> set_allocation_policy(
     std::unique_ptr<AllocationPolicy> policy, Device device = {});
 
+/// What the device can do at best, measured at the first call, which takes about half a second and
+/// 192 MiB for that time.
+FLASH_API MachineLimits machine_limits(Device device = {});
+
 /// One launch, as kernel_history() reports it while recording is on.
 struct KernelRecord {
   std::string name;         ///< after its operations
@@ -50,6 +54,12 @@ struct KernelRecord {
     return microseconds > 0 ? static_cast<double>(bytes) / microseconds * 1e-3 : 0;
   }
   double gflop_per_s() const { return microseconds > 0 ? flops / microseconds * 1e-3 : 0; }
+  /// The part of the nearer limit that was reached; above 1 for what stays in the caches.
+  double share(const MachineLimits& limits) const {
+    const double memory = limits.gb_per_s > 0 ? gb_per_s() / limits.gb_per_s : 0;
+    const double arithmetic = limits.gflop_per_s > 0 ? gflop_per_s() / limits.gflop_per_s : 0;
+    return memory > arithmetic ? memory : arithmetic;
+  }
 };
 /// Records every launch until stopped; returns what was recorded since the last call and forgets
 /// it.

@@ -1,5 +1,6 @@
 // jit/plan/planner.cpp -- groups become steps; values become slots, donated or temporary memory
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 #include "jit/plan/plan.h"
@@ -118,15 +119,38 @@ class Planner {
     return it == live_index_.end() ? -1 : it->second;
   }
 
-  int new_slot(NodeId n, int step) {
+  int new_slot(NodeId n, int step, NodeId donor = kNoNode) {
+    const bool live = live_index(n) >= 0, apart = donor != kNoNode;
+    std::vector<int>& alike = temporaries_[{g_.symbols(n), size_of(g_.node(n).dtype)}];
+    if (live && !apart)
+      if (const int id = past_temporary(alike, step); id >= 0) {
+        for (NodeId m : slot_at(id).nodes) overwrites_[static_cast<std::size_t>(step)].push_back(m);
+        share(n, id);
+        return id;
+      }
     Slot slot;
     slot.nodes.push_back(n);
     slot.first = step;
     slot.last = std::max(step, last_use_[n]);
     slot.live = live_index(n);
+    slot.donor = donor;
     plan_->slots.push_back(slot);
-    return plan_->slot_of[n] = static_cast<int>(plan_->slots.size() - 1);
+    const int id = static_cast<int>(plan_->slots.size() - 1);
+    if (!live && !apart) alike.push_back(id);
+    return plan_->slot_of[n] = id;
   }
+  /// A live result's memory is there from the start: a temporary of its size, over before the
+  /// result is written, lies in it. -1: there is none.
+  int past_temporary(std::vector<int>& alike, int step) {
+    for (std::size_t i = alike.size(); i-- > 0;) {
+      const int id = alike[i];
+      if (slot_at(id).live >= 0 || slot_at(id).last >= step) continue;
+      alike.erase(alike.begin() + static_cast<std::ptrdiff_t>(i));
+      return id;
+    }
+    return -1;
+  }
+  Slot& slot_at(int id) { return plan_->slots[static_cast<std::size_t>(id)]; }
   void share(NodeId n, int id) {
     Slot& slot = plan_->slots[static_cast<std::size_t>(id)];
     slot.nodes.push_back(n);
@@ -166,7 +190,7 @@ class Planner {
       if (in_place != kNoNode && plan_->slot_of[in_place] >= 0)
         share(o.node, plan_->slot_of[in_place]);
       else
-        plan_->slots[static_cast<std::size_t>(new_slot(o.node, s))].donor = in_place;
+        new_slot(o.node, s, in_place);
     }
     if (!raw_placed) new_slot(step.leaf, s);
   }
@@ -184,11 +208,12 @@ class Planner {
       step.update_base = kNoNode;
       return;
     }
-    const int mine = new_slot(step.update, s);
     if (id < 0 && last && g_.dying[base] && !donated_.contains(base)) {
-      plan_->slots[static_cast<std::size_t>(mine)].donor = base;
+      new_slot(step.update, s, base);
       donated_[base] = s;
       step.update_base = kNoNode;
+    } else {
+      new_slot(step.update, s);
     }
   }
 
@@ -202,7 +227,7 @@ class Planner {
         if (!g_.dying[o.node] || donated_.contains(o.node)) continue;
       } else {
         const int id = plan_->slot_of[o.node];
-        if (id < 0 || live_index(out.node) >= 0) continue;  // none yet: this step's own raw output
+        if (id < 0) continue;  // none yet: this step's own raw output
         const Slot& slot = plan_->slots[static_cast<std::size_t>(id)];
         if (slot.live >= 0 || slot.first == s || slot.last != s) continue;
       }
@@ -256,6 +281,8 @@ class Planner {
   Groups groups_;
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   std::vector<char> sink_;
+  /// Slots of temporaries that have not become a result's, by what they have the size of.
+  std::map<std::pair<std::vector<Symbol>, std::size_t>, std::vector<int>> temporaries_;
   std::vector<int> last_use_;
   std::vector<std::vector<NodeId>> overwrites_;  ///< by step: values whose memory its results take
   std::unordered_map<NodeId, int> live_index_;

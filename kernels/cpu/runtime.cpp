@@ -11,6 +11,7 @@
 #include "core/fp_environment.h"
 #include "kernels/cpu/host_memory.h"
 #include "kernels/cpu/leaf.h"
+#include "kernels/cpu/limits.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/leaf.h"
 
@@ -140,5 +141,14 @@ void CpuRuntime::from_host(void* dst, const void* src, std::size_t bytes, Stream
 }
 
 int CpuRuntime::parallelism() const { return num_threads(); }
+
+MachineLimits CpuRuntime::limits() {
+  static const MachineLimits measured = [] {
+    Limits limits(num_threads());
+    for (int round = 0; round < 3; ++round) limits.measure_round();
+    return MachineLimits{limits.best_bandwidth().median() * 1e-9, limits.flops().median() * 1e-9};
+  }();
+  return measured;
+}
 
 }  // namespace flash::cpu

@@ -51,6 +51,7 @@ class CpuRuntime final : public DeviceRuntime {
   void synchronize(Stream) override {}
   void prepare_thread() override { prepare_workspace(); }
   int parallelism() const override;
+  MachineLimits limits() override;
 
  private:
   Allocator allocator_;

@@ -42,6 +42,18 @@ TEST_CASE("help is there for every verb and names every flag") {
   CHECK(contains(devices.out, "cpu"));
 }
 
+TEST_CASE("a training run keeps what FLASH_VALIDATE checks, and gives the same weights") {
+  Folder f("validate");
+  const std::string run = "train digits --examples 96 --epochs 1 --batch-size 32 --out ";
+  REQUIRE(flash(run + (f / "plain")).status == 0);
+  setenv("FLASH_VALIDATE", "1", 1);
+  const Result checked = flash(run + (f / "checked"));
+  unsetenv("FLASH_VALIDATE");
+  CHECK(checked.status == 0);
+  CHECK(checked.error == "");
+  CHECK(f.read("plain/model.safetensors") == f.read("checked/model.safetensors"));
+}
+
 TEST_CASE("each bad input gets one line that says what is wrong, and no file is left behind") {
   Folder f("bad");
   f.write("text.png", "this is no picture");

@@ -37,10 +37,27 @@ def run(command, **more):
 
 
 def blocks(page):
-    """(line, text) of each ```cpp block."""
+    """(line, language, text) of each block of C++ or of a terminal."""
     text = page.read_text()
-    for match in re.finditer(r"^```cpp\n(.*?)^```", text, re.M | re.S):
-        yield text.count("\n", 0, match.start()) + 1, match[1]
+    for match in re.finditer(r"^```(cpp|console)\n(.*?)^```", text, re.M | re.S):
+        yield text.count("\n", 0, match.start()) + 1, match[1], match[2]
+
+
+def commands(text):
+    """(command, lines that its output must have, in this order) of a terminal's block."""
+    for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
+        command, *expected = part.rstrip("\n").replace("\\\n", " ").split("\n")
+        yield command, expected
+
+
+def prints(output, expected):
+    """The first line that is missing, or None."""
+    lines = iter(output.splitlines())
+    for wanted in expected:
+        pattern = ".*".join(re.escape(piece) for piece in wanted.split("…"))
+        if not any(re.search(pattern, line) for line in lines):
+            return wanted
+    return None
 
 
 def whole_program(text):
@@ -99,11 +116,22 @@ def main():
 
         pages = [*sorted(source.glob("*.md")), *sorted((source / "docs").rglob("*.md"))]
         for page in pages:
-            for line, text in blocks(page):
+            for line, language, text in blocks(page):
                 name = f"{page.relative_to(source)}:{line}"
+                if language == "console":  # with the program above it
+                    for command, expected in commands(text):
+                        if " gdb " in command and not shutil.which("gdb"):
+                            print(f"# skipped: there is no gdb for {command}")
+                            continue
+                        made = run(["sh", "-c", command], cwd=scratch, timeout=300)
+                        output = made.stdout + made.stderr
+                        missing = prints(output, expected)
+                        say(f"{name} $ {command[:60]}", missing is None,
+                            f"no line {missing!r} in:\n{output}")
+                    continue
                 program = scratch / "snippet.cpp"
                 program.write_text(whole_program(text))
-                binary = scratch / "snippet"
+                binary = scratch / "program"
                 if report(f"{name} compiles", run(
                         [*compiler, *strict, "-o", str(binary), str(program), *flags,
                          f"-Wl,-rpath,{lib}"])):

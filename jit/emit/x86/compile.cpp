@@ -1,5 +1,6 @@
 // jit/emit/x86/compile.cpp -- from a kernel to executable memory
 #include "core/error.h"
+#include "jit/emit/symbols.h"
 #include "jit/emit/x86/emitter.h"
 
 namespace flash::emit {
@@ -17,11 +18,19 @@ std::shared_ptr<JitRuntime> runtime() {
 
 class X86Code final : public Code {
  public:
-  X86Code(std::shared_ptr<JitRuntime> rt, Function f, std::size_t size, std::string listing)
-      : runtime_(std::move(rt)), function_(f), size_(size), listing_(std::move(listing)) {}
+  X86Code(std::shared_ptr<JitRuntime> rt, Function f, std::size_t size, std::string listing,
+          std::string_view name)
+      : runtime_(std::move(rt)),
+        function_(f),
+        size_(size),
+        listing_(std::move(listing)),
+        symbol_(make_symbol(name, reinterpret_cast<const void*>(f), size)) {}
   X86Code(const X86Code&) = delete;
   X86Code& operator=(const X86Code&) = delete;
-  ~X86Code() override { runtime_->release(function_); }
+  ~X86Code() override {
+    symbol_.reset();  // while the code is still there
+    runtime_->release(function_);
+  }
 
   void run(const ir::Word* args, std::int64_t begin, std::int64_t end) const override {
     function_(args, begin, end);
@@ -35,6 +44,7 @@ class X86Code final : public Code {
   Function function_;
   std::size_t size_;
   std::string listing_;
+  std::unique_ptr<Symbol> symbol_;
 };
 
 // Keeps the first error; Asmjit's functions cannot be thrown through.
@@ -81,7 +91,8 @@ std::unique_ptr<Code> compile_x86(const ir::Kernel& k, Isa isa, bool keep_listin
   Function f = nullptr;
   check(rt->add(&f, &holder));
   return std::make_unique<X86Code>(
-      rt, f, holder.codeSize(), keep_listing ? std::string(logger.data(), logger.dataSize()) : "");
+      rt, f, holder.codeSize(), keep_listing ? std::string(logger.data(), logger.dataSize()) : "",
+      k.name);
 }
 
 }  // namespace flash::emit

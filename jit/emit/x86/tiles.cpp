@@ -1,4 +1,5 @@
 // jit/emit/x86/tiles.cpp -- the outside of a kernel: tiles, grid points, cursors, loop nests
+#include "jit/emit/symbols.h"
 #include "jit/emit/x86/emitter.h"
 
 namespace flash::emit::x64 {
@@ -14,6 +15,7 @@ void Emitter::function() {
   f->frame().setAvxEnabled();
   f->frame().setAvxCleanup();
   if (simd_->bytes == 64) f->frame().setAvx512Enabled();
+  if (wants_symbols()) f->frame().setPreservedFP();
   args_ = cc_.newIntPtr("args");
   tile_ = cc_.newInt64("tile");
   tile_end_ = cc_.newInt64("tile_end");

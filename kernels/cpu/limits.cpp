@@ -1,5 +1,6 @@
-// bench/limits.cpp -- copy, triad and FMA loops on all threads, in the widest vectors there are
-#include "bench/limits.h"
+// kernels/cpu/limits.cpp -- copy, triad and FMA loops on all threads, in the widest vectors there
+// are
+#include "kernels/cpu/limits.h"
 
 #include <sys/mman.h>
 
@@ -16,7 +17,7 @@
 #define FLASH_TARGET(features) __attribute__((target(features)))
 #endif
 
-namespace flash::bench {
+namespace flash::cpu {
 namespace {
 
 constexpr std::size_t kFloats = std::size_t{1} << 24;
@@ -199,4 +200,4 @@ const Limits::Limit& Limits::best_bandwidth() const {
                            [](const Limit& a, const Limit& b) { return a.median() < b.median(); });
 }
 
-}  // namespace flash::bench
+}  // namespace flash::cpu

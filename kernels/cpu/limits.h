@@ -1,16 +1,20 @@
-// bench/limits.h -- what this machine can do at best: memory bandwidth and FMA throughput
+// kernels/cpu/limits.h -- what this machine can do at best: memory bandwidth and FMA throughput
 //
-// Measured in the rounds of the run that it is compared with. Bandwidth counts algorithmic bytes
-// (a copy of n floats moves 8 n), over arrays of 2^24 floats whose pages were touched before.
+// For machine_limits(), and for benchmarks, which measure it in the rounds of the run that it is
+// compared with. Plain loops, nothing of Flash's own: a limit must not depend on what it judges.
+// Bandwidth counts algorithmic bytes (a copy of n floats moves 8 n), over arrays of 2^24 floats
+// whose pages were touched before.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-namespace flash::bench {
+#include "core/export.h"
 
-class Limits {
+namespace flash::cpu {
+
+class FLASH_API Limits {
  public:
   explicit Limits(int threads);
   ~Limits();
@@ -35,4 +39,4 @@ class Limits {
   Limit flops_;
 };
 
-}  // namespace flash::bench
+}  // namespace flash::cpu
