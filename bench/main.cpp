@@ -26,6 +26,7 @@ constexpr Workload kWorkloads[] = {
     {"leaf", "matrix products, convolutions and pools", leaf},
     {"train", "AdamW training steps: MLP 784-512-512-10 and LeNet", train},
     {"memory", "tensor bytes of a training step: 12 layers with GELU", memory},
+    {"scale", "a million operations, 10,000 steps, 1,000 lengths: time and memory", scale},
     {"coldstart", "process start to the end of the first LeNet step", coldstart},
     {"machine", "plain loops against the limits of this machine", machine},
 };
@@ -171,6 +172,10 @@ int main(int argc, char** argv) {
       return flash::bench::first_step(), 0;
     if (argc == 2 && std::string_view(argv[1]) == "--compile-times")
       return flash::bench::compile_times(), 0;
+    if (argc == 2 && std::string_view(argv[1]) == "--ten-thousand-steps")
+      return flash::bench::ten_thousand_steps(), 0;
+    if (argc == 2 && std::string_view(argv[1]) == "--thousand-lengths")
+      return flash::bench::thousand_lengths(), 0;
     return flash::bench::run(flash::bench::parse(argc, argv));
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';

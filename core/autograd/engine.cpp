@@ -60,8 +60,9 @@ class NodeMap {
 
 struct Work {
   TapeNode* node;
-  std::uint32_t waits = 0;  ///< edges that lead here and have not been walked
-  std::uint32_t grads;      ///< its outputs' gradients: first place in Walk::grads_
+  std::uint32_t waits = 0;   ///< edges that lead here and have not been walked
+  std::uint32_t grads;       ///< its outputs' gradients: first place in Walk::grads_
+  std::uint32_t inputs = 0;  ///< the numbers of its inputs: first place in Walk::inputs_
   bool target = false;
   bool needed = false;  ///< its rule must run
 };
@@ -86,6 +87,12 @@ class Walk {
   }
 
  private:
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+
+  std::span<const std::uint32_t> inputs(std::uint32_t w) const {
+    return {inputs_.data() + work_[w].inputs, work_[w].node->edges().size()};
+  }
+
   static void add(Tensor& sum, const Tensor& g) {
     if (g.defined()) sum = sum.defined() ? sum + g : g;
   }
@@ -121,6 +128,8 @@ class Walk {
       visited.resize(work_.size(), 0);
       if (visited[w]) return;
       visited[w] = 1;
+      work_[w].inputs = static_cast<std::uint32_t>(inputs_.size());
+      inputs_.resize(inputs_.size() + work_[w].node->edges().size(), kNone);
       stack.push_back({w, 0});
     };
     for (const BackwardRoot& r : roots) {
@@ -130,20 +139,19 @@ class Walk {
         const std::uint32_t w = f.work;
         const std::span<Edge> edges = work_[w].node->edges();
         if (f.edge < edges.size()) {
-          TapeNode* to = edges[f.edge++].node.get();
+          const std::uint32_t edge = f.edge++;
+          TapeNode* to = edges[edge].node.get();
           if (!to) continue;
           const std::uint32_t child = number(to, fresh);
+          inputs_[work_[w].inputs + edge] = child;
           ++work_[child].waits;
           visit(child);
           continue;
         }
         stack.pop_back();
         bool needed = targets_.empty();
-        for (const Edge& e : edges) {
-          if (needed || !e.node) continue;
-          const Work& child = work_[map_[e.node.get()]];
-          needed = child.needed || child.target;
-        }
+        for (const std::uint32_t input : inputs(w))
+          needed = needed || (input != kNone && (work_[input].needed || work_[input].target));
         work_[w].needed = needed;
       }
     }
@@ -169,18 +177,16 @@ class Walk {
       return;
     }
     const std::span<Edge> edges = node.edges();
+    const std::span<const std::uint32_t> in = inputs(w);
     wanted_.assign(edges.size(), 0);
-    for (std::size_t i = 0; i < edges.size(); ++i) {
-      if (!edges[i].node) continue;
-      const Work& child = work_[map_[edges[i].node.get()]];
-      wanted_[i] = child.target || child.needed;
-    }
+    for (std::size_t i = 0; i < edges.size(); ++i)
+      wanted_[i] = in[i] != kNone && (work_[in[i]].target || work_[in[i]].needed);
     results_.resize(edges.size());
     if (any && work_[w].needed) differentiate(node, grads, wanted_, results_);
     grads.clear();
     for (std::size_t i = 0; i < edges.size(); ++i) {
-      if (!edges[i].node) continue;
-      const std::uint32_t c = map_[edges[i].node.get()];
+      const std::uint32_t c = in[i];
+      if (c == kNone) continue;
       if (wanted_[i]) add(grads_[work_[c].grads + edges[i].output], results_[i]);
       if (--work_[c].waits == 0 && !started_[c]) start(c);
     }
@@ -244,7 +250,8 @@ class Walk {
   bool retain_, create_;
   NodeMap map_;
   std::vector<Work> work_;
-  std::vector<Tensor> grads_;  ///< of all nodes' outputs, until they are processed
+  std::vector<std::uint32_t> inputs_;  ///< of all nodes' edges: who is there; kNone: nobody
+  std::vector<Tensor> grads_;          ///< of all nodes' outputs, until they are processed
   std::vector<char> started_;
   // Of the node that is processed; kept for their memory.
   std::vector<Tensor> node_grads_, results_;

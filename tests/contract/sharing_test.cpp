@@ -6,41 +6,15 @@
 
 #include <atomic>
 #include <deque>
-#include <functional>
 #include <thread>
 #include <vector>
 
 #include <flash/flash.h>
 
-#include "contract/fuzz_machine.h"
-#include "contract/small_net.h"
+#include "contract/on_threads.h"
 #include "core/thread_traces.h"
 
 using namespace flash;
-
-namespace {
-
-/// Runs f(0) … f(n - 1), each on a thread of its own that starts when all are there; what one of
-/// them throws fails the test.
-void on_threads(int n, const std::function<void(int)>& f) {
-  std::atomic<int> waiting{n};
-  std::vector<std::string> errors(static_cast<std::size_t>(n));
-  std::vector<std::thread> threads;
-  for (int i = 0; i < n; ++i)
-    threads.emplace_back([&, i] {
-      waiting.fetch_sub(1);
-      while (waiting.load() > 0) std::this_thread::yield();
-      try {
-        f(i);
-      } catch (const std::exception& e) {
-        errors[static_cast<std::size_t>(i)] = e.what();
-      }
-    });
-  for (std::thread& t : threads) t.join();
-  for (const std::string& e : errors) CHECK(e == "");
-}
-
-}  // namespace
 
 TEST_CASE("what one thread records another may read, extend and write to") {
   std::vector<Tensor> made(200);
@@ -136,43 +110,6 @@ TEST_CASE("what died on its own thread is not computed by another thread's readi
   kept = Tensor();
   CHECK(memory_stats().live_blocks == blocks);
 }
-
-namespace {
-
-/// Two small models with the data of each; what training them leaves, as bits.
-struct Training {
-  explicit Training(std::uint64_t seed) : random(seed) {
-    manual_seed(seed);
-    model = std::make_unique<SmallNet>();
-    for (int i = 0; i < 12; ++i) {
-      x.push_back(randn({8 + i % 3, 1, 8, 8}, f32, &random));
-      y.push_back(randint(0, 5, {8 + i % 3}, &random));
-    }
-    eval_all();
-  }
-  void run() {
-    optim::AdamW opt(model->parameters(), {.lr = 1e-2});
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const Tensor loss = cross_entropy((*model)(x[i]), y[i]);
-      if (i % 4 == 0) losses.push_back(loss.item());
-      opt.zero_grad();
-      loss.backward();
-      opt.step();
-    }
-  }
-  std::vector<std::vector<std::uint8_t>> bits() const {
-    std::vector<std::vector<std::uint8_t>> all;
-    for (const Tensor& p : model->parameters()) all.push_back(fuzz::bytes_of(p.detach()));
-    return all;
-  }
-
-  Generator random;
-  std::unique_ptr<SmallNet> model;
-  std::vector<Tensor> x, y;
-  std::vector<double> losses;
-};
-
-}  // namespace
 
 TEST_CASE("models that train at the same time give the bits of training alone") {
   std::deque<Training> alone, together;  // they stay where they are
