@@ -27,6 +27,7 @@ constexpr Workload kWorkloads[] = {
     {"train", "AdamW training steps: MLP 784-512-512-10 and LeNet", train},
     {"memory", "tensor bytes of a training step: 12 layers with GELU", memory},
     {"coldstart", "process start to the end of the first LeNet step", coldstart},
+    {"header", "what including flash.h costs a compilation", header},
     {"machine", "plain loops against the limits of this machine", machine},
 };
 

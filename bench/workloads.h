@@ -13,6 +13,7 @@ void elementwise(Suite& suite);  ///< bandwidth: chains, single ops, sums
 void train(Suite& suite);      ///< AdamW training steps
 void memory(Suite& suite);     ///< what a training step keeps
 void coldstart(Suite& suite);  ///< a process up to its first training step
+void header(Suite& suite);     ///< compiling a file that includes flash.h
 
 /// What child processes do: one training step, then a line; a few, then what compiling took.
 void first_step();
