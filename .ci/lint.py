@@ -24,7 +24,8 @@ TIES_ALL = {"train/flash.cpp"}
 # Not in public headers: they must load fast, also in an interpreter, and bring no dependency.
 PRIVATE_INCLUDE = re.compile(
     r"^(\w*mmintrin\.h|x86intrin\.h|arm_neon\.h|cpuid\.h|asmjit/|spdlog/|fmt/|nlohmann/|CLI/"
-    r"|cblas|openblas|zlib\.h|stb_|dlfcn\.h|doctest/|regex$|iostream$)")
+    r"|cblas|openblas|zlib\.h|stb_|dlfcn\.h|doctest/|regex$|iostream$|functional$|random$|chrono$"
+    r"|filesystem$|thread$)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 problems = []

@@ -28,6 +28,7 @@ constexpr Workload kWorkloads[] = {
     {"memory", "tensor bytes of a training step: 12 layers with GELU", memory},
     {"scale", "a million operations, 10,000 steps, 1,000 lengths: time and memory", scale},
     {"coldstart", "process start to the end of the first LeNet step", coldstart},
+    {"header", "what including flash.h costs a compilation", header},
     {"machine", "plain loops against the limits of this machine", machine},
 };
 

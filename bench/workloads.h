@@ -14,6 +14,7 @@ void scale(Suite& suite);        ///< long traces and long runs: time in proport
 void train(Suite& suite);      ///< AdamW training steps
 void memory(Suite& suite);     ///< what a training step keeps
 void coldstart(Suite& suite);  ///< a process up to its first training step
+void header(Suite& suite);     ///< compiling a file that includes flash.h
 
 /// What child processes do: one training step, then a line; a few, then what compiling took; long
 /// runs, then what they hold.

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/allocator.h"
 #include "core/counters.h"
 #include "core/evaluator.h"
 #include "core/fork.h"

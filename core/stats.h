@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "allocator.h"
+#include "allocation.h"
 #include "device.h"
 #include "export.h"
 

@@ -27,7 +27,7 @@ Ref<Buffer> Buffer::allocate(DeviceRuntime& device, std::size_t bytes, const cha
 }
 
 Ref<Buffer> Buffer::wrap(DeviceRuntime& device, void* data, std::size_t bytes,
-                         std::function<void()> release) {
+                         Callback<void()> release) {
   Buffer* b = new Buffer;
   b->external_ = true;
   b->data_ = data;

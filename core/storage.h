@@ -4,11 +4,11 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "callback.h"
 #include "device.h"
 #include "ref.h"
 
@@ -47,7 +47,7 @@ class Buffer {
                               const char* label = nullptr);
   /// Wraps memory of the user's; `release` (may be empty) runs when the last tensor lets go.
   static Ref<Buffer> wrap(DeviceRuntime& device, void* data, std::size_t bytes,
-                          std::function<void()> release);
+                          Callback<void()> release);
 
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
@@ -73,7 +73,7 @@ class Buffer {
   std::size_t bytes_ = 0;
   DeviceRuntime* device_ = nullptr;
   Block* block_ = nullptr;  ///< the allocator's; null for wrapped memory
-  std::function<void()> release_;
+  Callback<void()> release_;
 };
 
 /// The storage that a tensor and its views share: the latest version of a value, which is a node of

@@ -310,12 +310,12 @@ Tensor from_host(const void* data, const Shape& shape, DType dtype, Device devic
   return t;
 }
 
-Tensor from_blob(void* data, const Shape& shape, DType dtype, std::function<void()> release) {
+Tensor from_blob(void* data, const Shape& shape, DType dtype, Callback<void()> release) {
   return from_blob(data, shape, contiguous_strides(shape), dtype, std::move(release));
 }
 
 Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType dtype,
-                 std::function<void()> release) {
+                 Callback<void()> release) {
   check_shape(shape, "from_blob");
   if (shape.rank() != strides.rank())
     throw ShapeError("from_blob: shape " + shape.str() + " and strides " + strides.str() +

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <iosfwd>
 #include <limits>
 #include <optional>
@@ -20,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "callback.h"
 #include "device.h"
 #include "dtype.h"
 #include "error.h"
@@ -238,7 +238,7 @@ class FLASH_API Tensor {
   FLASH_METHOD(detach, ())  ///< shares storage, outside of the tape
   void retain_grad();       ///< keep grad() of a non-leaf
   /// Called with the gradient when it is complete; may return another. Returns an id for removal.
-  std::int64_t register_hook(std::function<Tensor(const Tensor&)> hook);
+  std::int64_t register_hook(Callback<Tensor(const Tensor&)> hook);
   void remove_hook(std::int64_t id);
 
   // -- inside Flash
@@ -347,9 +347,9 @@ FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype, De
 /// (`eval()`), at the latest when the last tensor over it is gone. `release` runs when nothing uses
 /// the memory any more.
 FLASH_API Tensor from_blob(void* data, const Shape& shape, DType dtype,
-                           std::function<void()> release = {});
+                           Callback<void()> release = {});
 FLASH_API Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType dtype,
-                           std::function<void()> release = {});
+                           Callback<void()> release = {});
 
 template <class T>
 Tensor from_vector(const std::vector<T>& values, const Shape& shape) {

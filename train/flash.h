@@ -22,7 +22,6 @@
 #include "../core/ops/shape_ops.h"
 #include "../core/random.h"
 #include "../core/scope.h"
-#include "../core/serial.h"
 #include "../core/shape.h"
 #include "../core/stats.h"
 #include "../core/tensor.h"

@@ -1,10 +1,12 @@
 // core/autograd/autograd.h -- the tape's public side: gradients, switching it off, custom functions
 #pragma once
 
-#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "../callback.h"
+#include "../function_ref.h"
 #include "../tensor.h"
 
 namespace flash {
@@ -69,8 +71,7 @@ class FLASH_API FunctionContext {
 /// Written with public operations it can be differentiated again.
 FLASH_API std::vector<Tensor> custom_function(
     const std::string& name, const std::vector<Tensor>& inputs,
-    const std::function<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)>& forward,
-    const std::function<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)>&
-        backward);
+    FunctionRef<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)> forward,
+    Callback<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)> backward);
 
 }  // namespace flash

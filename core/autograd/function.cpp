@@ -112,9 +112,8 @@ const Rule kCustom{.name = "custom_function", .vjp = custom_vjp};
 
 std::vector<Tensor> custom_function(
     const std::string& name, const std::vector<Tensor>& inputs,
-    const std::function<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)>& forward,
-    const std::function<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)>&
-        backward) {
+    FunctionRef<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)> forward,
+    Callback<std::vector<Tensor>(FunctionContext&, const std::vector<Tensor>&)> backward) {
   using namespace autograd;
   const auto context = std::make_shared<FunctionContext>();
   bool on = false;
@@ -136,7 +135,7 @@ std::vector<Tensor> custom_function(
     word += connect(*node, static_cast<int>(i), inputs[i], nullptr, word);
   NodeExtra& extra = node->need_extra();
   extra.name = name;
-  extra.custom = [context, backward](const std::vector<Tensor>& grads) {
+  extra.custom = [context, backward = std::move(backward)](const std::vector<Tensor>& grads) {
     return backward(*context, grads);
   };
   auto& saved = FunctionAccess::saved(*context);

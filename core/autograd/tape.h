@@ -8,11 +8,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/callback.h"
 #include "core/hot_tls.h"
 #include "core/ops/bind.h"
 #include "core/storage.h"
@@ -110,7 +110,7 @@ struct Edge {
 struct Hook {
   std::int64_t id = 0;
   std::uint32_t output = 0;
-  std::function<Tensor(const Tensor&)> call;
+  Callback<Tensor(const Tensor&)> call;
 };
 
 /// What only few nodes have.
@@ -128,8 +128,8 @@ struct NodeExtra {
   std::vector<Kept> kept;  ///< grad() of a leaf, and of outputs with retain_grad
   std::string name;        ///< custom functions
   std::vector<OutputMeta> outputs;
-  std::function<std::vector<Tensor>(const std::vector<Tensor>&)> custom;
-  std::function<void()> free_saved;
+  Callback<std::vector<Tensor>(const std::vector<Tensor>&)> custom;
+  Callback<void()> free_saved;
 };
 
 class TapeNode {

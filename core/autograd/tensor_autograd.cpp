@@ -97,7 +97,7 @@ void Tensor::retain_grad() {
   if (!h.node->is_leaf()) h.node->need_kept(h.output);
 }
 
-std::int64_t Tensor::register_hook(std::function<Tensor(const Tensor&)> hook) {
+std::int64_t Tensor::register_hook(Callback<Tensor(const Tensor&)> hook) {
   const History h = need_history(*this, "register_hook");
   if (!hook) throw ValueError("register_hook: the function is empty");
   static std::atomic<std::int64_t> next{1};

@@ -101,4 +101,8 @@ Bytes read_file(const std::string& path) {
   return file.read_at(0, file.size());
 }
 
+void store_le(Bytes& out, std::uint64_t value, int count) {
+  for (int i = 0; i < count; ++i) out.push_back(static_cast<std::byte>(value >> (8 * i) & 0xff));
+}
+
 }  // namespace flash::io

@@ -61,9 +61,7 @@ inline std::uint64_t load_le(ByteSpan bytes, std::size_t at, int count) {
   }
   return value;
 }
-inline void store_le(Bytes& out, std::uint64_t value, int count) {
-  for (int i = 0; i < count; ++i) out.push_back(static_cast<std::byte>(value >> (8 * i) & 0xff));
-}
+FLASH_API void store_le(Bytes& out, std::uint64_t value, int count);
 
 inline ByteSpan as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};

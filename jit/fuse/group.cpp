@@ -2,6 +2,7 @@
 #include "jit/fuse/group.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "core/tensor_impl.h"
 

@@ -8,6 +8,7 @@
 #include <flash/flash.h>
 
 #include "contract/op_table.h"
+#include "core/allocator.h"
 
 using namespace flash;
 

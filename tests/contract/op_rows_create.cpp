@@ -1,5 +1,6 @@
 // tests/contract/op_rows_create.cpp -- rows of the operation table: tensors out of nothing
 #include <cmath>
+#include <functional>
 #include <numbers>
 
 #include "contract/op_table.h"

@@ -4,6 +4,7 @@
 // be off (see Moments in op_table.h).
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "contract/op_table.h"
 

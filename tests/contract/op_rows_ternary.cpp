@@ -1,5 +1,6 @@
 // tests/contract/op_rows_ternary.cpp -- rows of the operation table: where, fma, clamp, lerp
 #include <cmath>
+#include <functional>
 
 #include "contract/op_table.h"
 

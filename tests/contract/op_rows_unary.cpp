@@ -1,5 +1,6 @@
 // tests/contract/op_rows_unary.cpp -- rows of the operation table: functions of one element
 #include <cmath>
+#include <functional>
 #include <numbers>
 
 #include "contract/op_table.h"

@@ -1,5 +1,7 @@
 // tests/contract/op_rows_view.cpp -- rows of the operation table: views, copies, writes through
 // views
+#include <functional>
+
 #include "contract/op_table.h"
 
 namespace contract {

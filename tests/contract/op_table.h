@@ -4,6 +4,7 @@
 // (op_table.cpp) makes each call on every dtype and layout under every evaluator.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <span>
 #include <string>

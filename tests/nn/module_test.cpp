@@ -1,6 +1,7 @@
 // tests/nn/module_test.cpp -- modules: names, state, switches, conversion, printing
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <sstream>
 
 #include "core/autograd/autograd.h"

@@ -114,6 +114,8 @@ SafetensorsFile::Entry parse_entry(const json& value, std::uint64_t data_at,
 
 }  // namespace
 
+SafetensorsFile::SafetensorsFile(const std::string& path) : SafetensorsFile(InputFile(path)) {}
+
 SafetensorsFile::SafetensorsFile(InputFile file) : file_(std::move(file)) {
   const std::string& path = file_.path();
   if (file_.size() < 8) fail(path, "is not a safetensors file: it is shorter than 8 bytes");
@@ -149,6 +151,8 @@ SafetensorsFile::SafetensorsFile(InputFile file) : file_(std::move(file)) {
     fail(path, "is damaged: " + std::to_string(file_.size() - at) + " bytes belong to no array");
   }
 }
+
+bool SafetensorsFile::contains(const std::string& name) const { return entries_.count(name) != 0; }
 
 HostArray SafetensorsFile::read(const std::string& name) const {
   const auto found = entries_.find(name);

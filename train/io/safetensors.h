@@ -31,12 +31,12 @@ class FLASH_API SafetensorsFile {
     std::uint64_t begin = 0, end = 0;  ///< bytes within the file
   };
 
-  explicit SafetensorsFile(const std::string& path) : SafetensorsFile(InputFile(path)) {}
+  explicit SafetensorsFile(const std::string& path);
   explicit SafetensorsFile(InputFile file);
 
   const std::map<std::string, Entry>& entries() const { return entries_; }
   const Metadata& metadata() const { return metadata_; }
-  bool contains(const std::string& name) const { return entries_.count(name) != 0; }
+  bool contains(const std::string& name) const;
 
   /// Reads one array. Throws IndexError when there is none of that name, and DTypeError when its
   /// type is one that Flash has not.

@@ -9,13 +9,13 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "../../core/callback.h"
 #include "../../core/export.h"
 #include "../../nn/module.h"
 #include "../data/dataloader.h"
@@ -54,9 +54,9 @@ struct StepInfo {
 
 /// Called in between; any may be left out. on_step returns false to stop as Ctrl-C does.
 struct Callbacks {
-  std::function<bool(const StepInfo&)> on_step = {};
-  std::function<void(const EpochResult&)> on_epoch = {};
-  std::function<void(const std::string& path)> on_checkpoint = {};
+  Callback<bool(const StepInfo&)> on_step = {};
+  Callback<void(const EpochResult&)> on_epoch = {};
+  Callback<void(const std::string& path)> on_checkpoint = {};
 };
 
 struct TrainerOptions {
@@ -85,8 +85,8 @@ FLASH_API std::optional<CheckpointInfo> find_checkpoint(const std::string& path)
 
 class FLASH_API Trainer {
  public:
-  using Forward = std::function<Tensor(const Tensor& x)>;
-  using Loss = std::function<Tensor(const Tensor& output, const Tensor& y)>;
+  using Forward = Callback<Tensor(const Tensor& x)>;
+  using Loss = Callback<Tensor(const Tensor& output, const Tensor& y)>;
 
   /// Model: a Module with `Tensor forward(const Tensor&)`. Model and optimizer must outlive the
   /// trainer. The loss is cross-entropy unless set_loss() was called.

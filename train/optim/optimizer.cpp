@@ -64,6 +64,10 @@ Optimizer::Optimizer(const char* kind, std::vector<ParamGroup> groups, double lr
   end_step();
 }
 
+Optimizer::~Optimizer() = default;
+
+std::map<std::string, double> Optimizer::numbers() const { return {}; }
+
 void Optimizer::zero_grad() {
   for (ParamGroup& group : groups_)
     for (Tensor& p : group.params) p.zero_grad();

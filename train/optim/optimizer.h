@@ -39,7 +39,7 @@ struct OptimizerState {
 /// Base of the optimizers. Not thread-safe; one thread steps.
 class FLASH_API Optimizer {
  public:
-  virtual ~Optimizer() = default;
+  virtual ~Optimizer();
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
@@ -92,7 +92,7 @@ class FLASH_API Optimizer {
                         const ParamGroup& group) = 0;
   static void set(Slot& slot, const Tensor& value) { slot.value.copy_(value); }
   /// Numbers beside learning rates that a schedule may change.
-  virtual std::map<std::string, double> numbers() const { return {}; }
+  virtual std::map<std::string, double> numbers() const;
   virtual void set_numbers(const std::map<std::string, double>&) {}
 
  private:

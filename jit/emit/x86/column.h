@@ -6,6 +6,8 @@
 // when there are many levels.
 #pragma once
 
+#include <functional>
+
 #include "jit/emit/x86/emitter.h"
 
 namespace flash::emit::x64 {
