@@ -103,7 +103,7 @@ double peak_of_eager() {
     use_evaluator(eager ? "eager" : "fuse");
     NoGrad guard;
     const std::size_t start = memory_stats().live;
-    runtime(Device()).allocator().reset_peak();
+    reset_peak_memory_stats();
     Tensor y = x;
     for (int i = 0; i < 500; ++i) {
       y = i % 10 == 0 ? matmul(y, w) : i % 10 == 5 ? softmax(y, -1) : i % 2 ? tanh(y) : y + x;

@@ -66,32 +66,42 @@ class Runner {
     for (const Slot& slot : plan_.slots) {
       std::int64_t bytes = 0;
       for (NodeId n : slot.nodes) bytes = std::max(bytes, t_.bytes(node(n)));
-      s_.sizes.push_back(slot.live >= 0 || slot.donor != kNoNode ? 0 : bytes);
+      s_.sizes.push_back(slot.donor != kNoNode ? 0 : bytes);
     }
-    const std::shared_ptr<const Plan::Layout> layout = arena_layout();
+    const std::shared_ptr<const Plan::Layout> layout = memory_layout();
     char* arena = nullptr;
     if (layout->bytes) {
       s_.held.push_back(
           Buffer::allocate(device_, static_cast<std::size_t>(layout->bytes), "arena"));
       arena = static_cast<char*>(s_.held.back()->data());
     }
-    for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
-      const Slot& slot = plan_.slots[i];
-      char* at = arena ? arena + layout->offsets[i] : nullptr;
+    const auto place = [&](const Slot& slot, char* at) {
+      for (NodeId n : slot.nodes) s_.address[n] = at;
+    };
+    for (const Slot& slot : plan_.slots) {
       if (slot.donor != kNoNode) {
-        at = s_.address[slot.donor];
-        if (slot.live >= 0)
-          r_.live[static_cast<std::size_t>(slot.live)].result =
-              Ref<Buffer>(node(slot.donor).buffer);
+        if (slot.live >= 0) result_of(slot) = Ref<Buffer>(node(slot.donor).buffer);
+        place(slot, s_.address[slot.donor]);
       } else if (slot.live >= 0) {
         const NodeId n = r_.live[static_cast<std::size_t>(slot.live)].node;
         Ref<Buffer> b =
             Buffer::allocate(device_, static_cast<std::size_t>(t_.bytes(node(n))), label(n));
-        at = static_cast<char*>(b->data());
-        r_.live[static_cast<std::size_t>(slot.live)].result = std::move(b);
+        place(slot, static_cast<char*>(b->data()));
+        result_of(slot) = std::move(b);
       }
-      for (NodeId n : slot.nodes) s_.address[n] = at;
     }
+    for (std::size_t i = 0; i < plan_.slots.size(); ++i) {
+      const Slot& slot = plan_.slots[i];
+      if (slot.donor != kNoNode || slot.live >= 0) continue;
+      if (const int host = layout->hosts[i]; host >= 0)
+        place(slot,
+              static_cast<char*>(result_of(plan_.slots[static_cast<std::size_t>(host)])->data()));
+      else
+        place(slot, arena ? arena + layout->offsets[i] : nullptr);
+    }
+  }
+  Ref<Buffer>& result_of(const Slot& slot) {
+    return r_.live[static_cast<std::size_t>(slot.live)].result;
   }
 
   const char* label(NodeId n) const {
@@ -99,8 +109,9 @@ class Runner {
     return s.empty() ? info(node(n).op).name.data() : s.data();
   }
 
-  /// First fit in order of size: temporaries that are alive at once don't overlap.
-  std::shared_ptr<const Plan::Layout> arena_layout() {
+  /// In order of size: into the memory of a result that is written later, where nobody else lies
+  /// at the time, or else the first place in the arena that is free as long.
+  std::shared_ptr<const Plan::Layout> memory_layout() {
     {
       std::lock_guard lock(plan_.mutex);
       if (plan_.layout && plan_.layout->sizes == s_.sizes) return plan_.layout;
@@ -108,17 +119,32 @@ class Runner {
     auto layout = std::make_shared<Plan::Layout>();
     layout->sizes = s_.sizes;
     layout->offsets.assign(s_.sizes.size(), 0);
+    layout->hosts.assign(s_.sizes.size(), -1);
     std::vector<std::size_t> order;
-    for (std::size_t i = 0; i < s_.sizes.size(); ++i)
-      if (s_.sizes[i] > 0) order.push_back(i);
-    std::stable_sort(order.begin(), order.end(),
-                     [&](auto a, auto b) { return s_.sizes[a] > s_.sizes[b]; });
+    std::vector<Host> hosts;
+    for (std::size_t i = 0; i < s_.sizes.size(); ++i) {
+      const Slot& slot = plan_.slots[i];
+      if (slot.live < 0 && s_.sizes[i] > 0) order.push_back(i);
+      // Results of one launch have no order among each other.
+      if (slot.live >= 0 && slot.donor == kNoNode && s_.sizes[i] > 0)
+        hosts.push_back({static_cast<int>(i), first_of_batch(slot.first), s_.sizes[i], {}});
+    }
+    // The latest first: the one that a result is made of cannot lie in its memory.
+    std::stable_sort(order.begin(), order.end(), [&](auto a, auto b) {
+      if (s_.sizes[a] != s_.sizes[b]) return s_.sizes[a] > s_.sizes[b];
+      return plan_.slots[a].last > plan_.slots[b].last;
+    });
     std::vector<std::size_t> placed;
     for (std::size_t i : order) {
+      const Slot& slot = plan_.slots[i];
+      if (Host* host = free_host(hosts, slot, s_.sizes[i])) {
+        layout->hosts[i] = host->slot;
+        host->guests.emplace_back(slot.first, slot.last);
+        continue;
+      }
       std::vector<std::pair<std::int64_t, std::int64_t>> busy;
       for (std::size_t j : placed)
-        if (plan_.slots[i].first <= plan_.slots[j].last &&
-            plan_.slots[j].first <= plan_.slots[i].last)
+        if (slot.first <= plan_.slots[j].last && plan_.slots[j].first <= slot.last)
           busy.emplace_back(layout->offsets[j], layout->offsets[j] + s_.sizes[j]);
       std::sort(busy.begin(), busy.end());
       std::int64_t at = 0;
@@ -133,6 +159,32 @@ class Runner {
     std::lock_guard lock(plan_.mutex);
     plan_.layout = layout;
     return layout;
+  }
+
+  /// A result's memory, which is there before it is written.
+  struct Host {
+    int slot;
+    int until;  ///< the step that writes it
+    std::int64_t bytes;
+    std::vector<std::pair<int, int>> guests;  ///< steps
+  };
+  static Host* free_host(std::vector<Host>& hosts, const Slot& slot, std::int64_t bytes) {
+    constexpr std::size_t kMostTries = 64;
+    for (std::size_t h = hosts.size(), tries = 0; h-- > 0 && tries < kMostTries; ++tries) {
+      Host& host = hosts[h];
+      if (slot.last >= host.until || bytes > host.bytes) continue;
+      if (std::none_of(host.guests.begin(), host.guests.end(), [&](const auto& g) {
+            return slot.first <= g.second && g.first <= slot.last;
+          }))
+        return &host;
+    }
+    return nullptr;
+  }
+  int first_of_batch(int step) const {
+    while (step > 0 && plan_.steps[static_cast<std::size_t>(step) - 1].batch ==
+                           plan_.steps[static_cast<std::size_t>(step)].batch)
+      --step;
+    return step;
   }
 
   // -- ArgBlocks --------------------------------------------------------------

@@ -53,10 +53,12 @@ struct Plan {
   std::vector<Slot> slots;
   std::vector<int> slot_of;  ///< node → slot, -1: not stored
 
-  // The arena's layout for the sizes seen last; another size makes a new one.
+  // Where temporaries lie for the sizes seen last; another size makes a new layout.
   struct Layout {
-    std::vector<std::int64_t> sizes, offsets;
-    std::int64_t bytes = 0;
+    std::vector<std::int64_t> sizes;    ///< by slot; 0 in a donor's memory
+    std::vector<std::int64_t> offsets;  ///< of temporaries in the arena
+    std::vector<int> hosts;             ///< the result's slot that a temporary lies in; -1: none
+    std::int64_t bytes = 0;             ///< of the arena
   };
   std::mutex mutex;  // guards layout
   std::shared_ptr<const Layout> layout;

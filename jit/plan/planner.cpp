@@ -1,6 +1,5 @@
 // jit/plan/planner.cpp -- groups become steps; values become slots, donated or temporary memory
 #include <algorithm>
-#include <map>
 #include <unordered_map>
 
 #include "jit/plan/plan.h"
@@ -120,14 +119,6 @@ class Planner {
   }
 
   int new_slot(NodeId n, int step, NodeId donor = kNoNode) {
-    const bool live = live_index(n) >= 0, apart = donor != kNoNode;
-    std::vector<int>& alike = temporaries_[{g_.symbols(n), size_of(g_.node(n).dtype)}];
-    if (live && !apart)
-      if (const int id = past_temporary(alike, step); id >= 0) {
-        for (NodeId m : slot_at(id).nodes) overwrites_[static_cast<std::size_t>(step)].push_back(m);
-        share(n, id);
-        return id;
-      }
     Slot slot;
     slot.nodes.push_back(n);
     slot.first = step;
@@ -135,22 +126,8 @@ class Planner {
     slot.live = live_index(n);
     slot.donor = donor;
     plan_->slots.push_back(slot);
-    const int id = static_cast<int>(plan_->slots.size() - 1);
-    if (!live && !apart) alike.push_back(id);
-    return plan_->slot_of[n] = id;
+    return plan_->slot_of[n] = static_cast<int>(plan_->slots.size() - 1);
   }
-  /// A live result's memory is there from the start: a temporary of its size, over before the
-  /// result is written, lies in it. -1: there is none.
-  int past_temporary(std::vector<int>& alike, int step) {
-    for (std::size_t i = alike.size(); i-- > 0;) {
-      const int id = alike[i];
-      if (slot_at(id).live >= 0 || slot_at(id).last >= step) continue;
-      alike.erase(alike.begin() + static_cast<std::ptrdiff_t>(i));
-      return id;
-    }
-    return -1;
-  }
-  Slot& slot_at(int id) { return plan_->slots[static_cast<std::size_t>(id)]; }
   void share(NodeId n, int id) {
     Slot& slot = plan_->slots[static_cast<std::size_t>(id)];
     slot.nodes.push_back(n);
@@ -281,8 +258,6 @@ class Planner {
   Groups groups_;
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   std::vector<char> sink_;
-  /// Slots of temporaries that have not become a result's, by what they have the size of.
-  std::map<std::pair<std::vector<Symbol>, std::size_t>, std::vector<int>> temporaries_;
   std::vector<int> last_use_;
   std::vector<std::vector<NodeId>> overwrites_;  ///< by step: values whose memory its results take
   std::unordered_map<NodeId, int> live_index_;

@@ -110,9 +110,7 @@ TEST_CASE("training over 1,000 lengths of a sequence plans and compiles for the 
   use_evaluator("fuse");
 }
 
-// The result's memory is there before the first launch, and nothing else uses it until it is
-// written.
-TEST_CASE("inference of 500 operations peaks at what eager execution does, and the result") {
+TEST_CASE("inference of 500 operations peaks within 1.2 times of what eager execution does") {
   const Tensor x = rand({256, 512}), w = randn({512, 512}) * 0.04;
   x.eval();
   w.eval();
@@ -146,14 +144,13 @@ TEST_CASE("inference of 500 operations peaks at what eager execution does, and t
     chain();
     eval_all();
     const std::size_t start = memory_stats().live;
-    runtime(Device()).allocator().reset_peak();
+    reset_peak_memory_stats();
     chain();
     return memory_stats().peak - start;
   };
   const std::size_t eager = peak(true), fused = peak(false);
-  const std::size_t result = 256 * 512 * sizeof(float);
-  CHECK(eager >= 2 * result);
-  CHECK(fused <= eager + result);
+  CHECK(eager >= 2 * 256 * 512 * sizeof(float));
+  CHECK(fused * 10 <= eager * 12);
   MESSAGE("peak " << fused << " bytes fused, " << eager << " eager");
   use_evaluator("fuse");
 }

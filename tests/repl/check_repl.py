@@ -40,7 +40,7 @@ def pattern(answer):
 
 
 def check(repl):
-    start = [str(source / "repl" / "start.sh"), str(build), repl]
+    start = [str(source / "apps" / "repl" / "start.sh"), str(build), repl]
     talk = list(exchanges(repl))
     lines = []
     for typed, _ in talk:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# repl/start.sh -- clang-repl or cling with Flash loaded: headers, library, `using namespace flash`
+# apps/repl/start.sh -- clang-repl or cling with Flash loaded: headers, library, using flash
 #
 # usage: start.sh BUILD_DIR [clang-repl|cling]; without a name, the first that is there
 # Exits with 77 when there is none, and says how to get it.

@@ -1,4 +1,4 @@
-// repl/cling.cpp -- a prompt for the cling that PyPI's package cppyy-cling brings as a library
+// apps/repl/cling.cpp -- a prompt for the cling that PyPI's package cppyy-cling brings as a library
 //
 // A line is handed over once its brackets are closed, so that a struct may take several. What is
 // compiled without a semicolon at its end is printed. `.q` or the end of the input ends it.

@@ -1,4 +1,5 @@
-// repl/prelude.h -- what a session begins with: Flash, its names, and how its values are printed
+// apps/repl/prelude.h -- what a session begins with: Flash, its names, and how its values are
+// printed
 #pragma once
 
 #include <flash/flash.h>

@@ -1,4 +1,5 @@
-// repl/clang_repl_guard.cpp -- lets a clang-repl session outlive an exception that nobody caught
+// apps/repl/clang_repl_guard.cpp -- lets a clang-repl session outlive an exception that nobody
+// caught
 //
 // clang-repl is built without exceptions and ends when a line throws. Preloaded, this stands
 // between its prompt and clang::Interpreter::ParseAndExecute, prints what was thrown and returns to

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# repl/setup_cling.sh -- cling in a virtual environment of its own, and a prompt for it
+# apps/repl/setup_cling.sh -- cling in a virtual environment of its own, and a prompt for it
 #
 # usage: setup_cling.sh BUILD_DIR; from PyPI: cppyy-cling, a download of 48 MB and 160 MB installed
 set -euo pipefail
