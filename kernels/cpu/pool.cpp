@@ -126,8 +126,9 @@ template <class S, class F>
 void for_planes(const LeafCall& call, F plane) {
   const Operand &x = call.inputs[0], &out = call.output;
   const Index images = out.shape[0], channels = out.shape[1], oh = out.shape[2], ow = out.shape[3];
-  constexpr Index kElements = 8192;  // of a tile
-  const Index run = std::clamp<Index>(kElements / std::max<Index>(oh * ow, 1), 1, channels);
+  constexpr Index kElements = 8192;                 // of a tile
+  const Index most = std::max<Index>(channels, 1);  // without channels there are no tiles
+  const Index run = std::clamp<Index>(kElements / std::max<Index>(oh * ow, 1), 1, most);
   const Index runs = (channels + run - 1) / run;
   parallel_for(images * runs, 1, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
