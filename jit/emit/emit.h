@@ -25,8 +25,21 @@ class Code {
 
 /// Instruction sets of the x86 emitter, best last.
 enum class Isa : std::uint8_t { kNone, kAvx2, kAvx512 };
-Isa detect_isa();  ///< what the CPU and OS support, lowered by FLASH_ISA
+/// What the CPU and OS support, lowered by FLASH_ISA and by this thread's IsaLimit.
+Isa detect_isa();
 std::string_view name(Isa isa);
+
+/// While one lives, this thread compiles for no better instruction set: for tests that compare.
+class IsaLimit {
+ public:
+  explicit IsaLimit(Isa most);
+  ~IsaLimit();
+  IsaLimit(const IsaLimit&) = delete;
+  IsaLimit& operator=(const IsaLimit&) = delete;
+
+ private:
+  Isa before_;
+};
 
 /// x86-64 through Asmjit. Throws InternalError if the IR does not verify.
 std::unique_ptr<Code> compile_x86(const ir::Kernel& k, Isa isa, bool keep_listing = false);

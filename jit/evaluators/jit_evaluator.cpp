@@ -13,9 +13,6 @@
 namespace flash::jit {
 namespace {
 
-constexpr std::size_t kMostPlans = 1024;
-constexpr std::size_t kMostKernels = 8192;
-
 using Clock = std::chrono::steady_clock;
 std::uint64_t ns_since(Clock::time_point t) {
   return static_cast<std::uint64_t>(
@@ -25,8 +22,8 @@ std::uint64_t ns_since(Clock::time_point t) {
 /// Fused kernel → code, for one device and kind of code.
 class KernelCache final : public KernelSource {
  public:
-  KernelCache(DeviceRuntime& device, CodeKind kind)
-      : device_(device), kind_(kind), cache_(kMostKernels) {}
+  KernelCache(DeviceRuntime& device, CodeKind kind, std::size_t most)
+      : device_(device), kind_(kind), cache_(most) {}
 
   std::shared_ptr<LoadedKernel> get(const ir::Kernel& kernel) override {
     const ir::Key key = ir::key_of(kernel);
@@ -56,10 +53,9 @@ class KernelCache final : public KernelSource {
 
 class JitEvaluator final : public Evaluator {
  public:
-  JitEvaluator(std::string_view name, bool fuse, CodeKind kind)
-      : name_(name), fuse_(fuse), kind_(kind) {}
+  explicit JitEvaluator(const EvaluatorOptions& options) : o_(options) {}
 
-  std::string_view name() const override { return name_; }
+  std::string_view name() const override { return o_.name; }
 
   void evaluate(const EvaluationRequest& request, bool& ran) override {
     const bool printed = debug_level() >= 1;
@@ -77,7 +73,7 @@ class JitEvaluator final : public Evaluator {
     } else {
       const auto planning = Clock::now();
       const std::uint64_t compiled = counters().compile_ns.load(std::memory_order_relaxed);
-      plan = make_plan(request, fuse_, d.device, d.kernels);
+      plan = make_plan(request, o_.fuse, d.device, d.kernels);
       const std::uint64_t spent = counters().compile_ns.load(std::memory_order_relaxed) - compiled;
       const std::uint64_t all = ns_since(planning);
       counters().plan_ns.fetch_add(all > spent ? all - spent : 0, std::memory_order_relaxed);
@@ -95,7 +91,7 @@ class JitEvaluator final : public Evaluator {
   void prepare_thread() override { prepare_run(); }
 
   std::vector<std::int32_t> kernels_of(const EvaluationRequest& request) override {
-    Graph g(request, fuse_);
+    Graph g(request, o_.fuse);
     DeviceRuntime& device = of(request.trace.device()).device;
     const Groups groups =
         make_groups(g, [&](Prim op, DType t) { return device.takes_epilogue(op, t); });
@@ -111,7 +107,8 @@ class JitEvaluator final : public Evaluator {
 
  private:
   struct PerDevice {
-    PerDevice(DeviceRuntime& r, CodeKind kind) : device(r), kernels(r, kind), plans(kMostPlans) {}
+    PerDevice(DeviceRuntime& r, const EvaluatorOptions& o)
+        : device(r), kernels(r, o.code, o.kernels), plans(o.plans) {}
     DeviceRuntime& device;
     KernelCache kernels;
     Lru<PlanKey, std::shared_ptr<Plan>, KeyHash> plans;
@@ -121,14 +118,12 @@ class JitEvaluator final : public Evaluator {
     const auto i = static_cast<std::size_t>(device.type);
     if (PerDevice* d = ready_[i].load(std::memory_order_acquire)) return *d;
     std::lock_guard lock(mutex_);
-    if (!devices_[i]) devices_[i] = std::make_unique<PerDevice>(runtime(device), kind_);
+    if (!devices_[i]) devices_[i] = std::make_unique<PerDevice>(runtime(device), o_);
     ready_[i].store(devices_[i].get(), std::memory_order_release);
     return *devices_[i];
   }
 
-  const std::string_view name_;
-  const bool fuse_;
-  const CodeKind kind_;
+  const EvaluatorOptions o_;
   PlansMade plans_made_;
   std::mutex mutex_;  // guards devices_ while one is added
   std::unique_ptr<PerDevice> devices_[2];
@@ -137,14 +132,15 @@ class JitEvaluator final : public Evaluator {
 
 }  // namespace
 
-std::unique_ptr<Evaluator> make_fusing_evaluator() {
-  return std::make_unique<JitEvaluator>("fuse", true, CodeKind::kBest);
+std::unique_ptr<Evaluator> make_evaluator(const EvaluatorOptions& options) {
+  return std::make_unique<JitEvaluator>(options);
 }
+std::unique_ptr<Evaluator> make_fusing_evaluator() { return make_evaluator({}); }
 std::unique_ptr<Evaluator> make_eager_evaluator() {
-  return std::make_unique<JitEvaluator>("eager", false, CodeKind::kBest);
+  return make_evaluator({.name = "eager", .fuse = false});
 }
 std::unique_ptr<Evaluator> make_interpreting_evaluator() {
-  return std::make_unique<JitEvaluator>("interpret", false, CodeKind::kPortable);
+  return make_evaluator({.name = "interpret", .fuse = false, .code = CodeKind::kPortable});
 }
 
 }  // namespace flash::jit

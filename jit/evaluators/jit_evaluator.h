@@ -2,11 +2,23 @@
 // interpreting
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <string_view>
 
 #include "core/evaluator.h"
 
 namespace flash::jit {
+
+/// How a trace is planned, compiled and remembered.
+struct EvaluatorOptions {
+  std::string_view name = "fuse";
+  bool fuse = true;  ///< false: one operation a kernel
+  CodeKind code = CodeKind::kBest;
+  std::size_t plans = 1024;    ///< kept at most
+  std::size_t kernels = 8192;  ///< kept at most
+};
+std::unique_ptr<Evaluator> make_evaluator(const EvaluatorOptions& options);
 
 /// "fuse": fused kernels, the device's best code.
 std::unique_ptr<Evaluator> make_fusing_evaluator();

@@ -87,7 +87,8 @@ std::int64_t CpuKernel::work(const std::int64_t* args) const {
   return work;
 }
 
-CpuRuntime::CpuRuntime() : allocator_(std::make_unique<HostMemory>()) {}
+CpuRuntime::CpuRuntime(std::unique_ptr<RawMemory> memory)
+    : allocator_(memory ? std::move(memory) : std::make_unique<HostMemory>()) {}
 
 std::shared_ptr<LoadedKernel> CpuRuntime::load(const ir::Kernel& kernel,
                                                [[maybe_unused]] CodeKind kind) {

@@ -37,7 +37,8 @@ class CpuKernel final : public LoadedKernel {
 /// launch; launches of several threads share one pool.
 class CpuRuntime final : public DeviceRuntime {
  public:
-  CpuRuntime();
+  /// `memory`: where tensors lie; null: HostMemory.
+  explicit CpuRuntime(std::unique_ptr<RawMemory> memory = nullptr);
 
   Device id() const override { return {DeviceType::kCpu}; }
   Allocator& allocator() override { return allocator_; }

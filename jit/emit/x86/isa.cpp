@@ -3,11 +3,22 @@
 #include <asmjit/x86.h>
 #endif
 
+#include <algorithm>
+#include <utility>
+
 #include "core/env.h"
 #include "core/error.h"
 #include "jit/emit/emit.h"
 
 namespace flash::emit {
+namespace {
+
+thread_local Isa most_now = Isa::kAvx512;
+
+}  // namespace
+
+IsaLimit::IsaLimit(Isa most) : before_(std::exchange(most_now, most)) {}
+IsaLimit::~IsaLimit() { most_now = before_; }
 
 std::string_view name(Isa isa) {
   switch (isa) {
@@ -33,7 +44,7 @@ Isa detect_isa() {
       best = Isa::kAvx512;
   }
   if (best == Isa::kAvx512 && env::get_choice(Env::kIsa) == "avx2") best = Isa::kAvx2;
-  return best;
+  return std::min(best, most_now);
 }
 
 #else
