@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/evaluator.h"
+#include "core/mutants.h"
 #include "core/tensor_impl.h"
 #include "core/trace.h"
 
@@ -81,7 +82,8 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
   for (std::size_t i = 0; i < count; ++i) {
     const Node& n = nodes[i];
     if (n.op == Prim::kInput) {
-      dying[i] = !behind[i] && !n.buffer->external() && n.buffer->refs() == 1;
+      dying[i] = !behind[i] && !n.buffer->external() &&
+                 (n.buffer->refs() == 1 || mutant(Mutant::kStorageAlias));
     } else if (n.owner || (behind[i] && has_value(n))) {
       live.push_back({static_cast<NodeId>(i), n.owner && n.owner->soft_live(), {}});
     }

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/evaluator.h"
+#include "core/mutants.h"
 
 namespace flash::jit {
 
@@ -55,7 +56,8 @@ void walk_key(const EvaluationRequest& r, Sink& sink) {
       ones |= static_cast<std::uint64_t>(shape[d] == 1) << d;
     head |= ones << KeyHead::kOnes;
     if (next_live < r.live.size() && r.live[next_live].node == i) {
-      head |= (r.live[next_live].soft ? std::uint64_t{2} : std::uint64_t{1}) << KeyHead::kLive;
+      if (!mutant(Mutant::kLivenessMask))
+        head |= (r.live[next_live].soft ? std::uint64_t{2} : std::uint64_t{1}) << KeyHead::kLive;
       ++next_live;
     }
     if (r.dying[i]) head |= std::uint64_t{1} << KeyHead::kDying;

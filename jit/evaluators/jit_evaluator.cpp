@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/counters.h"
+#include "core/mutants.h"
 #include "jit/cache/key.h"
 #include "jit/cache/lru.h"
 #include "jit/debug/debug.h"
@@ -30,7 +31,7 @@ class KernelCache final : public KernelSource {
     std::shared_ptr<LoadedKernel> code;
     if (cache_.find(key, code)) {
       counters().kernel_hits.fetch_add(1, std::memory_order_relaxed);
-      return code;
+      return held(code);
     }
     if (debug_level() >= 3) print_kernel(kernel);
     const auto start = Clock::now();
@@ -42,10 +43,16 @@ class KernelCache final : public KernelSource {
     counters().kernels_compiled.fetch_add(1, std::memory_order_relaxed);
     if (debug_level() >= 4) print_code(*code);
     cache_.insert(key, code);
-    return code;
+    return held(code);
   }
 
  private:
+  /// A plan shares the code that it runs: the cache may forget it.
+  static std::shared_ptr<LoadedKernel> held(const std::shared_ptr<LoadedKernel>& code) {
+    if (mutant(Mutant::kEvictedInUse)) return {std::shared_ptr<LoadedKernel>(), code.get()};
+    return code;
+  }
+
   DeviceRuntime& device_;
   const CodeKind kind_;
   Lru<ir::Key, std::shared_ptr<LoadedKernel>, KeyHash> cache_;

@@ -2,6 +2,7 @@
 #include "jit/fuse/lower.h"
 
 #include "core/error.h"
+#include "core/mutants.h"
 #include "jit/ir/math.h"
 
 namespace flash::jit {
@@ -273,7 +274,7 @@ Value round_to(Builder& b, Value v, DType d) {
     case DType::kF16:
       return b.unary(Op::kRoundF16, v);
     case DType::kBF16:
-      return b.unary(Op::kRoundBF16, v);
+      return mutant(Mutant::kBfloatRounding) ? v : b.unary(Op::kRoundBF16, v);
     case DType::kI8:
       return b.unary(Op::kWrapI8, v);
     case DType::kU8:
@@ -297,6 +298,7 @@ Value lower_uniform(Builder& b, Value index, Value seed, Value first, DType dtyp
   const auto low = [&](Value v) { return b.cast(v, Type::kI32); };
   const auto high = [&](Value v) { return b.cast(b.binary(Op::kShrL, v, b.i64(32)), Type::kI32); };
   const int per_block = dtype == DType::kF64 ? 2 : 4;  // elements of a block of four words
+  if (mutant(Mutant::kPhiloxOffset)) first = b.i64(0);
   const Value block = b.add(first, b.binary(Op::kShrL, index, b.i64(per_block == 4 ? 2 : 1)));
   const Value at = low(b.binary(Op::kAnd, index, b.i64(per_block - 1)));
   const auto word = [&](Value w) {

@@ -1,6 +1,7 @@
 // jit/graph/graph.cpp -- reachability, and which dimensions are equal because an operation says so
 #include "jit/graph/graph.h"
 
+#include "core/mutants.h"
 #include "core/tensor_impl.h"
 #include "jit/graph/normalise.h"
 
@@ -83,6 +84,11 @@ void Graph::infer_symbols() {
       if (sizes[static_cast<std::size_t>(d)] == 1) continue;
       parent_.push_back(static_cast<Symbol>(parent_.size()));
       symbols_[node.shape + static_cast<std::size_t>(d)] = static_cast<Symbol>(parent_.size() - 1);
+      if (mutant(Mutant::kEqualByChance))
+        for (NodeId m = 0; m < n; ++m)
+          for (int e = 0; reachable[m] && e < this->node(m).rank; ++e)
+            if (shape(m)[static_cast<std::size_t>(e)] == sizes[static_cast<std::size_t>(d)])
+              unify(n, d, m, e);
     }
     const auto ins = in(n);
     const auto align = [&](NodeId u) {  // broadcasting: trailing dimensions are equal or 1

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "core/error.h"
+#include "core/mutants.h"
 #include "core/scope.h"
 #include "jit/debug/launch.h"
 #include "jit/plan/plan.h"
@@ -134,6 +135,9 @@ class Runner {
       if (s_.sizes[a] != s_.sizes[b]) return s_.sizes[a] > s_.sizes[b];
       return plan_.slots[a].last > plan_.slots[b].last;
     });
+    const auto last = [](const Slot& slot) {
+      return mutant(Mutant::kArenaOverlap) ? std::max(slot.first, slot.last - 1) : slot.last;
+    };
     std::vector<std::size_t> placed;
     for (std::size_t i : order) {
       const Slot& slot = plan_.slots[i];
@@ -144,7 +148,7 @@ class Runner {
       }
       std::vector<std::pair<std::int64_t, std::int64_t>> busy;
       for (std::size_t j : placed)
-        if (slot.first <= plan_.slots[j].last && plan_.slots[j].first <= slot.last)
+        if (slot.first <= last(plan_.slots[j]) && plan_.slots[j].first <= last(slot))
           busy.emplace_back(layout->offsets[j], layout->offsets[j] + s_.sizes[j]);
       std::sort(busy.begin(), busy.end());
       std::int64_t at = 0;
@@ -224,6 +228,8 @@ class Runner {
       w.offset = a[2];
       w.strides = Shape(a.subspan(3));
       w.shape = t_.shape(node(view)).data();
+      if (const auto r = w.strides.rank(); mutant(Mutant::kSwappedStrides) && r > 1)
+        std::swap(w.strides[r - 1], w.strides[r - 2]);
     }
     return w;
   }
@@ -266,7 +272,7 @@ class Runner {
   Word scalar(const BindSpec& spec, const ScalarWord& s, const std::int64_t* parts) const {
     switch (s.kind) {
       case ScalarWord::kAttr:
-        return t_.attrs(node(s.node))[static_cast<std::size_t>(s.index)];
+        return first_given(&s, t_.attrs(node(s.node))[static_cast<std::size_t>(s.index)]);
       case ScalarWord::kSize:
         return parts[s.index];
       case ScalarWord::kInner: {

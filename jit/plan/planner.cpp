@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "core/mutants.h"
 #include "jit/plan/plan.h"
 
 namespace flash::jit {
@@ -199,7 +200,7 @@ class Planner {
   NodeId find_in_place(const Step& step, const MemoryOperand& out, int s) {
     if (out.view != kNoNode) return kNoNode;
     for (const MemoryOperand& o : step.kernel->spec.operands) {
-      if (o.store || last_use_[o.node] != s) continue;
+      if (o.store || (last_use_[o.node] != s && !mutant(Mutant::kWrongDonation))) continue;
       if (g_.node(o.node).op == Prim::kInput) {
         if (!g_.dying[o.node] || donated_.contains(o.node)) continue;
       } else {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/mutants.h"
 #include "jit/ir/kernel.h"
 #include "kernels/cpu/runtime.h"
 #include "kernels/cpu/workspace.h"
@@ -62,6 +63,7 @@ void run_epilogue(const Epilogue& epilogue, std::span<const std::int64_t> begin,
   word(ir::kArgChunk) = extent[axis(axes - 1)];
   word(ir::kArgChunks) = 1;
   kernel.run(args, 0, tiles);
+  if (mutant(Mutant::kEpilogueTwice)) kernel.run(args, 0, tiles);
 }
 
 }  // namespace flash::cpu

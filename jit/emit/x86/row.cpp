@@ -3,6 +3,7 @@
 // A reduction block has 256 bytes of virtual lanes. While the body is short they are registers and
 // the loop is unrolled so that every copy has its own; else they are memory, and each vector picks
 // its place by the index. What is left of a block always goes the second way, masked.
+#include "core/mutants.h"
 #include "jit/emit/x86/emitter.h"
 
 namespace flash::emit::x64 {
@@ -105,7 +106,8 @@ class RowEmitter final : public Emitter {
     Label next = cc_.newLabel();
     x86::Gp stop = cc_.newInt64();
     cc_.bind(next);
-    cc_.lea(stop, x86::ptr(index, static_cast<int>(ir::kRowBlock)));
+    const int length = static_cast<int>(ir::kRowBlock);
+    cc_.lea(stop, x86::ptr(index, mutant(Mutant::kReductionBlock) ? length / 2 : length));
     cc_.cmp(stop, end);
     cc_.cmovg(stop, end);
     block(s, running, index, stop);

@@ -1,5 +1,6 @@
 // jit/emit/x86/vectors.cpp -- the loop along the vector axis: whole vectors, then what is left,
 // masked
+#include "core/mutants.h"
 #include "jit/emit/x86/emitter.h"
 
 namespace flash::emit::x64 {
@@ -69,7 +70,7 @@ void Emitter::prefetch(std::size_t section, const Context& c) {
 
 void Emitter::masked_vector(std::size_t section, Context c, const x86::Gp& count) {
   Val tail = simd_->first_lanes(count);
-  c.tail = &tail;
+  if (!mutant(Mutant::kTailMask)) c.tail = &tail;
   c.unrolled = false;
   body(section, c);
 }
