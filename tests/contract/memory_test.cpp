@@ -7,8 +7,8 @@
 
 #include <flash/flash.h>
 
-#include "contract/fuzz_machine.h"
 #include "contract/small_net.h"
+#include "fuzz/prelude.h"
 
 using namespace flash;
 

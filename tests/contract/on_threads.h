@@ -13,7 +13,7 @@
 
 #include <flash/flash.h>
 
-#include "contract/fuzz_machine.h"
+#include "fuzz/prelude.h"
 #include "contract/small_net.h"
 
 /// Runs f(0) … f(n - 1), each on a thread of its own that starts when all are there; what one of

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "contract/fuzz_program.h"
+#include "fuzz/prelude.h"
 
 namespace contract {
 

@@ -1,4 +1,4 @@
-// tests/contract/fuzz_machine.h -- runs the instructions of random programs on variables
+// tests/fuzz/machine.h -- runs the instructions of random programs on variables
 #pragma once
 
 #include <algorithm>
@@ -6,11 +6,9 @@
 #include <memory>
 #include <sstream>
 
-#include "contract/fuzz_program.h"
+#include "fuzz/program.h"
 
 namespace fuzz {
-
-using namespace flash;
 
 inline std::int64_t pick(std::int64_t raw, std::int64_t n) {
   return n <= 0 ? 0
@@ -22,8 +20,6 @@ const T& choose(const T (&table)[N], std::int64_t raw) {
   return table[pick(raw, static_cast<std::int64_t>(N))];
 }
 
-std::vector<std::uint8_t> bytes_of(const Tensor& t);
-
 /// Thrown by the machine itself: the instruction does not apply to its operands.
 struct Skip {};
 
@@ -34,12 +30,17 @@ inline double size(const Shape& s) {
   return n;
 }
 
-inline std::string quoted(double x) {
-  std::ostringstream s;
-  s.precision(17);
-  s << x;
-  return s.str();
-}
+// -- C++ text of what is given
+std::string cpp(const Shape& s);
+std::string cpp(DType d);
+std::string cpp(double x);
+std::string cpp(Scalar x);
+inline std::string cpp(bool x) { return x ? "true" : "false"; }
+inline std::string cpp(int x) { return std::to_string(x); }
+inline std::string cpp(std::int64_t x) { return std::to_string(x); }
+inline std::string cpp(std::uint64_t x) { return std::to_string(x) + "u"; }
+inline const std::string& cpp(const std::string& text) { return text; }
+inline std::string cpp(const char* text) { return text; }
 
 class Machine {
  public:
@@ -48,16 +49,17 @@ class Machine {
     vars.resize(p.code.size());
   }
 
-  /// Runs instruction `i`; returns what it threw. The line it would be in C++ is left in `line`.
+  /// Runs instruction `i`; returns what it threw. What it is in C++ is left in `line`.
   std::string step(int i) {
     line.clear();
+    broken.clear();
     at_ = i;
     if (static_cast<std::size_t>(i) >= vars.size()) vars.resize(static_cast<std::size_t>(i) + 1);
     try {
       Tensor t = execute(p_.code[static_cast<std::size_t>(i)]);
       if (t.defined() && size(t.shape()) <= static_cast<double>(p_.most) * 2)
         vars[static_cast<std::size_t>(i)] = t;
-      return "";
+      return broken.empty() ? "" : std::string(kBroken) + broken;
     } catch (const InternalError&) {
       throw;
     } catch (const Skip&) {
@@ -68,10 +70,11 @@ class Machine {
   }
 
   std::vector<Tensor> vars;
-  std::string line;
+  std::string line;    ///< an expression, or a statement where there is no value
+  std::string broken;  ///< what the instruction found wrong by itself
   struct Blob {
     int instr;
-    std::shared_ptr<std::vector<std::uint8_t>> bytes;
+    std::shared_ptr<std::uint8_t> bytes;
     DType dtype;
     Shape shape;
   };
@@ -81,14 +84,19 @@ class Machine {
     const void* data;
   };
   std::vector<Pin> pins;
+  /// Uniform numbers as they were drawn, to be held to the definition of the stream.
+  struct Draw {
+    int instr;
+    Tensor drawn;
+    Generator::State from;
+  };
+  std::vector<Draw> draws;
 
  private:
   std::string v(int i) const { return "v" + std::to_string(i); }
   template <class... A>
   void say(const A&... a) {
-    std::ostringstream s;
-    (s << ... << a);
-    line = s.str();
+    line = (std::string() + ... + cpp(a));
   }
 
   const Tensor& in(const Instr& c, int k) const {
@@ -105,8 +113,9 @@ class Machine {
 
   Shape leaf_shape(const Instr& c) const {
     Shape s;
-    const auto rank = pick(c.n[0], 6);
-    for (std::int64_t d = 0; d < rank; ++d) {
+    constexpr int kRanks[] = {0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 6};
+    const int rank = choose(kRanks, c.n[0]);
+    for (int d = 0; d < rank; ++d) {
       const std::int64_t length = p_.sizes[o_.variant][pick(c.n[1 + d], 5)];
       s.push_back(length);
       if (size(s) > static_cast<double>(p_.most)) s[s.rank() - 1] = 1;
@@ -127,22 +136,32 @@ class Machine {
     }
   }
 
-  void data(const Instr& c, const Shape& shape, std::vector<std::uint8_t>& bytes) const;
-
   Tensor leaf(Tensor t, const Instr& c) {
     if (p_.grads && is_floating(t.dtype()) && pick(c.n[6], 2) == 0) {
       t.set_requires_grad();
-      line += "  // requires a gradient";
+      line = "with_grad(" + line + ")";
     }
     return t;
   }
 
-  /// The first elements of `t` in another shape: operands for what wants exact shapes.
-  Tensor take(const Tensor& t, const Shape& shape) {
-    if (t.numel() < shape.numel()) throw Skip{};
-    return t.reshape({-1}).slice(0, 0, shape.numel()).view(shape);
+  /// An operand of exact shape out of any tensor, in some layout; `text` becomes its C++.
+  Tensor fit(const Tensor& t, const Shape& shape, std::int64_t how, std::string& text) const {
+    constexpr int kHow[] = {0, 0, 0, 0, 1, 2, 3, 4, 5};
+    const int layout = choose(kHow, how);
+    text = layout ? "laid(" + text + ", " + cpp(shape) + ", " + cpp(layout) + ")"
+                  : "first(" + text + ", " + cpp(shape) + ")";
+    return laid(t, shape, layout);
   }
-  Tensor floating(const Tensor& t) { return is_floating(t.dtype()) ? t : t.to(DType::kF32); }
+  Tensor floats(const Tensor& t, std::string& text) const {
+    if (is_floating(t.dtype())) return t;
+    text += ".to(DType::kF32)";
+    return t.to(DType::kF32);
+  }
+  Tensor as(const Tensor& t, DType d, std::string& text) const {
+    if (t.dtype() == d) return t;
+    text += ".to(" + cpp(d) + ")";
+    return t.to(d);
+  }
 
   int dim(const Tensor& t, std::int64_t raw) const {
     if (t.dim() == 0) throw Skip{};
@@ -160,12 +179,18 @@ class Machine {
   void bounded(double elements) const {
     if (elements > static_cast<double>(p_.most) * 2) throw Skip{};
   }
+  /// Shapes that meet in one operation: not too large together. What does not broadcast is the
+  /// operation's to refuse.
+  void bounded(std::initializer_list<Shape> shapes) const;
 
   Tensor execute(const Instr& c);
   Tensor execute_view(const Instr& c);
   Tensor execute_leaf(const Instr& c);
+  Tensor execute_reduction(const Instr& c);
   Tensor execute_contraction(const Instr& c);
+  Tensor execute_join(const Instr& c);
   Tensor execute_inplace(const Instr& c);
+  Tensor execute_gradient(const Instr& c);
   Tensor execute_effect(const Instr& c);
 
   const Program& p_;

@@ -1,47 +1,11 @@
-// tests/contract/fuzz_outcome.cpp -- what a random program leaves behind, and how two runs compare
+// tests/fuzz/outcome.cpp -- what a random program leaves behind, and how two runs compare
 #include <cmath>
 #include <cstring>
 
-#include "contract/fuzz_machine.h"
+#include "fuzz/machine.h"
 
 namespace fuzz {
 
-std::vector<std::uint8_t> bytes_of(const Tensor& t) {
-  const auto copy = [&]<class T>(T) {
-    std::vector<std::uint8_t> b(static_cast<std::size_t>(t.numel()) * sizeof(T));
-    const std::vector<T> v = t.to_vector<T>();
-    if (!b.empty()) std::memcpy(b.data(), v.data(), b.size());
-    return b;
-  };
-  switch (t.dtype()) {
-    case DType::kBool: {
-      std::vector<std::uint8_t> b;
-      for (const bool x : t.to_vector<bool>()) b.push_back(x);
-      return b;
-    }
-    case DType::kU8:
-      return copy(std::uint8_t{});
-    case DType::kI8:
-      return copy(std::int8_t{});
-    case DType::kI16:
-      return copy(std::int16_t{});
-    case DType::kI32:
-      return copy(std::int32_t{});
-    case DType::kI64:
-      return copy(std::int64_t{});
-    case DType::kF16:
-      return copy(Half{});
-    case DType::kBF16:
-      return copy(BFloat16{});
-    case DType::kF32:
-      return copy(float{});
-    case DType::kF64:
-      return copy(double{});
-  }
-  return {};
-}
-
-/// Bits of an element as text, and whether it is a NaN.
 namespace {
 
 /// Bits of an element as text, and whether it is a NaN.
@@ -91,7 +55,20 @@ Outcome value_of(int instr, const char* what, const Tensor& t) {
   return {instr, what, t.dtype(), t.shape(), bytes_of(t)};
 }
 
+/// Whether these f32 numbers are those that core/random.h defines.
+bool is_stream(const std::vector<std::uint8_t>& bytes, const Generator::State& from) {
+  for (std::size_t i = 0; i < bytes.size() / sizeof(float); ++i) {
+    const float want = uniform_from_word(philox_element(from.seed, from.offset, i));
+    if (std::memcmp(bytes.data() + i * sizeof want, &want, sizeof want) != 0) return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+bool dropped(const Program& p, int i) {
+  return Random(p.seed * 8191 + static_cast<std::uint64_t>(i)).one_in(2);
+}
 
 std::vector<Outcome> run(const Program& p, const RunOptions& o) {
   eval_all();
@@ -100,6 +77,8 @@ std::vector<Outcome> run(const Program& p, const RunOptions& o) {
   for (int i = 0; i < static_cast<int>(p.code.size()); ++i)
     if (const std::string error = m.step(i); !error.empty())
       out.push_back({i, error, DType::kF32, {}, {}});
+  for (int i = 0; o.drop && i < static_cast<int>(p.code.size()); ++i)
+    if (dropped(p, i)) m.vars[static_cast<std::size_t>(i)] = Tensor();
   for (int i = 0; i < static_cast<int>(p.code.size()); ++i) {
     const Tensor& t = m.vars[static_cast<std::size_t>(i)];
     if (!t.defined()) continue;
@@ -108,42 +87,28 @@ std::vector<Outcome> run(const Program& p, const RunOptions& o) {
       out.push_back(value_of(i, "grad", t.grad()));
   }
   eval_all();
+  for (const Machine::Draw& d : m.draws)
+    if (!is_stream(bytes_of(d.drawn), d.from))
+      out.push_back({d.instr, std::string(kBroken) + "rand() is not the stream", {}, {}, {}});
   for (const Machine::Blob& b : m.blobs)
     if (m.vars[static_cast<std::size_t>(b.instr)].defined())
-      out.push_back({b.instr, "blob", b.dtype, b.shape, *b.bytes});
+      out.push_back({b.instr,
+                     "blob",
+                     b.dtype,
+                     b.shape,
+                     {b.bytes.get(), b.bytes.get() + b.shape.numel() * size_of(b.dtype)}});
   for (const Machine::Pin& pin : m.pins) {
     const Tensor& t = m.vars[static_cast<std::size_t>(pin.instr)];
     if (!t.defined()) continue;
     const std::vector<std::uint8_t> b = bytes_of(t);
     if (!b.empty() && std::memcmp(b.data(), pin.data, b.size()) != 0)
       out.push_back({pin.instr,
-                     "a write did not land in the memory that raw_data() gave out",
+                     std::string(kBroken) + "a write did not land in what raw_data() gave out",
                      t.dtype(),
                      {},
                      {}});
   }
   return out;
-}
-
-std::string to_text(const Program& p, int variant) {
-  std::string text =
-      "// seed " + std::to_string(p.seed) + ", variant " + std::to_string(variant) + "\n";
-  Machine m(p, {.variant = variant, .flush_points = false});
-  for (int i = 0; i < static_cast<int>(p.code.size()); ++i) {
-    if (p.code[static_cast<std::size_t>(i)].op == Op::kNop) continue;
-    const std::string error = m.step(i);
-    if (error == "skipped") continue;
-    const Tensor& t = m.vars[static_cast<std::size_t>(i)];
-    text += (t.defined() ? "auto v" + std::to_string(i) + " = " : "") + m.line + ";";
-    if (t.defined())
-      text += "  // " + std::string(name(t.dtype())) + " " + t.shape().str() +
-              (t.is_contiguous() ? "" : " strides " + t.strides().str());
-    if (!error.empty()) text += "  // throws: " + error;
-    text += "\n";
-  }
-  m.vars.clear();
-  eval_all();
-  return text;
 }
 
 std::string difference(const std::vector<Outcome>& a, const std::vector<Outcome>& b) {
@@ -174,6 +139,4 @@ std::string difference(const std::vector<Outcome>& a, const std::vector<Outcome>
   return "";
 }
 
-// -- generation
-// ---------------------------------------------------------------------------------------
 }  // namespace fuzz

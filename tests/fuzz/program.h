@@ -1,4 +1,4 @@
-// tests/contract/fuzz_program.h -- random programs over the public operations, as data
+// tests/fuzz/program.h -- random programs over the public operations, as data
 //
 // A program is a list of instructions made from a seed. What an instruction's numbers mean is
 // decided by its operands when it runs (a dimension is taken modulo the rank, and so on), so that
@@ -6,30 +6,13 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
-#include <flash/flash.h>
+#include "fuzz/prelude.h"
 
 namespace fuzz {
-
-/// splitmix64: small, seekable enough, and the same everywhere.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    std::uint64_t z = (state_ += 0x9E3779B97F4A7C15u);
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-  }
-  std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>(next() >> 1) % n; }
-  bool one_in(std::int64_t n) { return below(n) == 0; }
-  double real() { return static_cast<double>(next() >> 11) * 0x1p-53; }
-
- private:
-  std::uint64_t state_;
-};
 
 enum class Op : std::uint8_t {
   kNop,  // removed by the shrinker
@@ -60,6 +43,7 @@ enum class Op : std::uint8_t {
   kSlice,
   kFlip,
   kUnfold,
+  kStrided,
   kSqueeze,
   kUnsqueeze,
   kExpand,
@@ -73,6 +57,7 @@ enum class Op : std::uint8_t {
   kLogSoftmax,
   kLogSumExp,
   kLayerNorm,
+  kBatchNorm,
   kCrossEntropy,
   kNll,
   kMse,
@@ -86,27 +71,31 @@ enum class Op : std::uint8_t {
   // joining
   kCat,
   kStack,
+  kChunk,
   kPad,
   kOneHot,
   // in place
+  kWritten,
   kFill,
   kCopyInto,
   kSelfCopy,
   kInplace,
   kInplaceScalar,
+  // gradients
+  kGrad,
+  kBackward,
   // no value
   kDrop,
   kEval,
   kRead,
   kPin,
-  kBackward,
   kCount
 };
 
 struct Instr {
   Op op = Op::kNop;
   int in[3] = {-1, -1, -1};  ///< variables: the number of the instruction that made each
-  flash::DType dtype = flash::DType::kF32;
+  DType dtype = DType::kF32;
   std::int64_t n[7] = {};
   double x = 0;
 };
@@ -123,16 +112,21 @@ struct Program {
 struct RunOptions {
   int variant = 0;           ///< 1: other sizes, other scalars, other data
   bool flush_points = true;  ///< false: eval(), reads and pins in the middle are skipped
+  bool drop = false;         ///< half of the values are let go before the rest is computed
+  int shift = -1;            ///< leaves are the user's memory, this many elements off alignment
 };
 
 /// A value that lived at the end, or why an instruction threw.
 struct Outcome {
   int instr = 0;
   std::string what;  ///< "value", "grad", "blob" or an error's message
-  flash::DType dtype = flash::DType::kF32;
-  flash::Shape shape;
+  DType dtype = DType::kF32;
+  Shape shape;
   std::vector<std::uint8_t> bytes;
 };
+
+/// What is wrong by itself, whatever another run gives, begins with this.
+inline constexpr std::string_view kBroken = "broken: ";
 
 Program generate(std::uint64_t seed);
 
@@ -140,10 +134,16 @@ Program generate(std::uint64_t seed);
 /// InternalError and whatever a flush raises pass through.
 std::vector<Outcome> run(const Program& p, const RunOptions& o);
 
-/// The program as C++-like lines, with the shapes of the values.
-std::string to_text(const Program& p, int variant);
+/// Whether a run with RunOptions::drop lets go of the value of instruction `i`.
+bool dropped(const Program& p, int i);
 
 /// Empty if equal bit for bit (all NaNs alike), else the first difference.
 std::string difference(const std::vector<Outcome>& a, const std::vector<Outcome>& b);
+
+/// The programs as one complete C++ program (print.cpp). It prints the lines of expected_lines()
+/// and, where the fused run differs from the interpreted one, how.
+std::string to_cpp(std::span<const Program> programs, const std::string& comment);
+/// What the printed program says its values are: both variants, interpreted.
+std::string expected_lines(std::span<const Program> programs);
 
 }  // namespace fuzz
