@@ -13,7 +13,7 @@ namespace flash::jit {
 /// How a trace is planned, compiled and remembered.
 struct EvaluatorOptions {
   std::string_view name = "fuse";  ///< a literal: it is not copied
-  bool fuse = true;  ///< false: one operation a kernel
+  bool fuse = true;                ///< false: one operation a kernel
   CodeKind code = CodeKind::kBest;
   std::size_t plans = 1024;    ///< kept at most
   std::size_t kernels = 8192;  ///< kept at most

@@ -71,13 +71,17 @@ std::vector<Outcome> without_dropped(const Program& p, std::vector<Outcome> outc
   return outcomes;
 }
 
+Coverage* reached = nullptr;
+
 std::string compare(const Program& p) {
   Random r(p.seed ^ 0xC0FFEE);
   const Way& chosen = kWays[r.below(std::size(kWays))];
   const auto chosen_variant = r.below(2);
   // The sizes and numbers of variant 1 are replayed through the plans of variant 0.
   for (const int variant : {0, 1}) {
+    const std::uint64_t planned = stats().plan_misses;
     const auto fused = run_in(kFused, p, variant);
+    if (variant == 1 && stats().plan_misses == planned) ++reached->replayed;
     for (const Way* way : {&kInterpreted, &chosen}) {
       if (way == &chosen && variant != chosen_variant) continue;
       const auto other = run_in(*way, p, variant);
@@ -93,6 +97,7 @@ std::string compare(const Program& p) {
 }  // namespace
 
 void prepare(Coverage& coverage) {
+  reached = &coverage;
   use_evaluator("fuse");  // devices and evaluators are installed before ours are added
   install_evaluator(make_counting(jit::make_evaluator({.name = "counted"}), coverage));
   install_evaluator(jit::make_evaluator({.name = "few", .plans = 2, .kernels = 3}));

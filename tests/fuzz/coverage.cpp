@@ -89,6 +89,7 @@ void Coverage::add(const Coverage& o) {
     for (std::size_t d = 0; d < kDTypes; ++d)
       for (std::size_t l = 0; l < kLayouts; ++l) count[p][d][l] += o.count[p][d][l];
   nodes += o.nodes;
+  replayed += o.replayed;
 }
 
 void Coverage::note(const EvaluationRequest& r) {

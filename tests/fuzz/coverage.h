@@ -33,7 +33,8 @@ inline constexpr std::size_t kDTypes = static_cast<std::size_t>(flash::kNumDType
 /// numbers, so that it may lie in memory that processes share.
 struct Coverage {
   std::uint32_t count[kPrimCount][kDTypes][kLayouts];
-  std::uint64_t nodes;  ///< operations that some value needed
+  std::uint64_t nodes;     ///< operations that some value needed
+  std::uint64_t replayed;  ///< programs whose second variant ran by the plans of the first
   void add(const Coverage& o);
   void note(const flash::EvaluationRequest& request);
   bool reached(Prim p) const;

@@ -120,18 +120,36 @@ Program generate(std::uint64_t seed) {
       c.x = r.one_in(2) ? std::nan("") : -std::numeric_limits<double>::infinity();
     return c;
   };
+  // Sizes that agree by chance in one variant only are no reason to combine values: most programs
+  // go the same way in both, and so the second is replayed through the plans of the first.
+  Machine m1(p, {.variant = 1, .flush_points = false});
+  const bool alike = !r.one_in(8);
+  const auto step = [&](int at) {
+    const std::string error = m.step(at);
+    if (!alike) return error;
+    const std::string error1 = m1.step(at);
+    if (error.empty() != error1.empty() || (error == "skipped") != (error1 == "skipped"))
+      return std::string("skipped");
+    const Tensor &t = var(at), &t1 = m1.vars[static_cast<std::size_t>(at)];
+    if (t.defined() != t1.defined()) return std::string("skipped");
+    bool same = !t.defined() || (t.dim() == t1.dim() && t.is_leaf() == t1.is_leaf());
+    for (int d = 0; same && t.defined() && d < t.dim(); ++d)
+      same = (t.size(d) == 1) == (t1.size(d) == 1);
+    return same ? error : std::string("skipped");
+  };
   /// Appends it, unless it does not apply; an instruction that throws stays now and then.
   const auto append = [&](Instr c) {
     const int at = static_cast<int>(p.code.size());
     p.code.push_back(c);
-    std::string error = m.step(at);
+    std::string error = step(at);
     for (int k = 0; k < 3 && !error.empty() && error != "skipped"; ++k) {
       p.code.back().n[0] += 1 + r.below(1000);  // another function, another dimension
-      error = m.step(at);
+      error = step(at);
     }
     if (!error.empty() && !(error != "skipped" && r.one_in(8))) {
       p.code.pop_back();
       m.vars.resize(p.code.size());
+      m1.vars.resize(p.code.size());
       return false;
     }
     if (var(at).defined()) alive.push_back(at);
@@ -192,8 +210,10 @@ Program generate(std::uint64_t seed) {
     c.in[0] = results.back();
     append(c);
   }
-  m.vars.clear();
-  m.draws.clear();
+  for (Machine* machine : {&m, &m1}) {
+    machine->vars.clear();
+    machine->draws.clear();
+  }
   eval_all();
   return p;
 }

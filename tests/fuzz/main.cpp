@@ -284,11 +284,14 @@ int fuzz_range(const Options& o) {
   const std::uint64_t done = sum(&Worker::done), findings = s.findings;
   const double mean = done ? static_cast<double>(all.nodes) / (2 * static_cast<double>(done)) : 0;
   std::printf("%s", table_of(all).c_str());
+  const double replayed =
+      done ? 100 * static_cast<double>(all.replayed) / static_cast<double>(done) : 0;
   std::printf(
-      "%llu programs from seed %llu in %.0f s (%.0f a second), %.1f operations each, "
-      "%llu findings\n",
+      "%llu programs from seed %llu in %.0f s (%.0f a second), %.1f operations each, %.0f %% "
+      "replayed, %llu findings\n",
       static_cast<unsigned long long>(done), static_cast<unsigned long long>(o.seed), seconds(),
-      static_cast<double>(done) / seconds(), mean, static_cast<unsigned long long>(findings));
+      static_cast<double>(done) / seconds(), mean, replayed,
+      static_cast<unsigned long long>(findings));
   if (findings)
     std::printf("the first after %llu programs\n",
                 static_cast<unsigned long long>(s.first_finding.load()));
