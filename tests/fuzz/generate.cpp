@@ -156,6 +156,19 @@ Program generate(std::uint64_t seed) {
     if (c.op == Op::kDrop) std::erase(alive, c.in[0]);
     return true;
   };
+  // What was expanded is expanded to another size as well, and the same is made of both: where the
+  // sizes are one by chance these are one value, and must not be taken for it in the other variant.
+  const auto grow_again = [&](int at) {
+    Instr again = p.code[static_cast<std::size_t>(at)];
+    ++again.n[0];
+    ++again.n[2];
+    if (!append(again)) return;
+    Instr f = draw(Op::kUnary);
+    for (const int grown : {at, static_cast<int>(p.code.size()) - 1}) {
+      f.in[0] = grown;
+      append(f);
+    }
+  };
   for (int tries = 0; p.code.size() < length && tries < 400; ++tries) {
     Op op = Op::kData;
     if (alive.size() >= 2) {
@@ -179,7 +192,7 @@ Program generate(std::uint64_t seed) {
         if (var(c.in[1]).dtype() != var(seen).dtype() || r.one_in(2)) c.in[1] = seen;
       }
     }
-    append(c);
+    if (append(c) && op == Op::kExpand) grow_again(static_cast<int>(p.code.size()) - 1);
   }
   // First and second gradients of what came last, and such as add up in grad().
   const auto differentiable = [&](int i) {
