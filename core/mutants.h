@@ -21,7 +21,7 @@ enum class Mutant : std::uint8_t {
   kBfloatRounding,  ///< intermediate bf16 values are not rounded
   kEqualByChance,   ///< dimensions of one size are taken for one dimension
   kEvictedInUse,    ///< the cache of kernels drops code that plans still hold
-  kSoftRecompute,   ///< to be hooked where values that only the tape keeps are computed again
+  kSoftRecompute,   ///< what the tape should make again is taken as it was kept
   kSwappedStrides,  ///< the last two strides of a permuted view change places
   kReductionBlock,  ///< blocks of a row's reduction end at another element
   kEpilogueTwice,   ///< a leaf kernel's epilogue runs twice on a tile

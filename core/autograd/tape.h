@@ -199,6 +199,7 @@ struct TapeThread {
   std::uint64_t sequence = 0;
   TapeNode* retired = nullptr;
   TapeNode* running = nullptr;  ///< the custom function whose backward runs
+  bool keeps_all = false;       ///< nothing is made again: what tests compare with
 };
 extern constinit thread_local TapeThread tape_thread FLASH_HOT_TLS;
 

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <memory>
 
+#include "core/autograd/tape.h"
 #include "core/evaluator.h"
 #include "jit/emit/emit.h"
 #include "jit/evaluators/jit_evaluator.h"
@@ -32,10 +33,13 @@ struct Way {
   int threads = 2;
   bool flush_points = false;
   bool drop = false;
+  bool keeps_all = false;  ///< the tape makes nothing again
   int shift = -1;
 };
 constexpr Way kFused = {.name = "fused"};
 constexpr Way kInterpreted = {.name = "interpreted", .evaluator = "interpret"};
+constexpr Way kKept = {.name = "with everything kept that the tape could make again",
+                       .keeps_all = true};
 /// Of these, the seed chooses one, and the variant.
 constexpr Way kWays[] = {
     {.name = "eager", .evaluator = "eager"},
@@ -54,6 +58,7 @@ constexpr Way kWays[] = {
 
 std::vector<Outcome> run_in(const Way& way, const Program& p, int variant) {
   use_evaluator(way.evaluator);
+  autograd::tape_thread.keeps_all = way.keeps_all;
   cpu::set_num_threads(way.threads);
   return run(p, {variant, way.flush_points, way.drop, way.shift});
 }
@@ -75,7 +80,9 @@ Coverage* reached = nullptr;
 
 std::string compare(const Program& p) {
   Random r(p.seed ^ 0xC0FFEE);
-  const Way& chosen = kWays[r.below(std::size(kWays))];
+  const Way* way_of_seed = &kWays[r.below(std::size(kWays))];
+  if (p.grads && r.one_in(4)) way_of_seed = &kKept;
+  const Way& chosen = *way_of_seed;
   const auto chosen_variant = r.below(2);
   // The sizes and numbers of variant 1 are replayed through the plans of variant 0.
   for (const int variant : {0, 1}) {

@@ -15,7 +15,7 @@ struct Weight {
 };
 constexpr Weight kWeights[] = {
     {Op::kData, 5},      {Op::kBlob, 1},          {Op::kFull, 1},         {Op::kArange, 1},
-    {Op::kRand, 1},      {Op::kRandn, 1},         {Op::kRandint, 1},      {Op::kUnary, 14},
+    {Op::kRand, 2},      {Op::kRandn, 1},         {Op::kRandint, 1},      {Op::kUnary, 14},
     {Op::kBinary, 18},   {Op::kBinaryScalar, 6},  {Op::kScalarBinary, 2}, {Op::kWhere, 3},
     {Op::kCast, 5},      {Op::kFma, 2},           {Op::kClamp, 1},        {Op::kLerp, 1},
     {Op::kDropout, 1},   {Op::kPermute, 3},       {Op::kTranspose, 3},    {Op::kReshape, 4},
@@ -169,6 +169,17 @@ Program generate(std::uint64_t seed) {
       append(f);
     }
   };
+  // Leaf kernels have gradients of their own, which few programs would reach by chance.
+  const auto differentiate = [&](int at) {
+    if (!var(at).defined() || !var(at).requires_grad()) return;
+    for (const int operand : p.code[static_cast<std::size_t>(at)].in) {
+      if (operand < 0 || !var(operand).defined() || !var(operand).requires_grad()) continue;
+      Instr c = draw(Op::kGrad);
+      c.in[0] = at;
+      c.in[1] = operand;
+      append(c);
+    }
+  };
   for (int tries = 0; p.code.size() < length && tries < 400; ++tries) {
     Op op = Op::kData;
     if (alive.size() >= 2) {
@@ -192,7 +203,10 @@ Program generate(std::uint64_t seed) {
         if (var(c.in[1]).dtype() != var(seen).dtype() || r.one_in(2)) c.in[1] = seen;
       }
     }
-    if (append(c) && op == Op::kExpand) grow_again(static_cast<int>(p.code.size()) - 1);
+    if (!append(c)) continue;
+    const int made = static_cast<int>(p.code.size()) - 1;
+    if (op == Op::kExpand) grow_again(made);
+    if (op >= Op::kMatmul && op <= Op::kEmbedding) differentiate(made);
   }
   // First and second gradients of what came last, and such as add up in grad().
   const auto differentiable = [&](int i) {

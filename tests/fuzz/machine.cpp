@@ -32,6 +32,8 @@ constexpr UnaryOp kUnary[] = {
     {"trunc", trunc},
     {"relu", relu},
     {"gelu", gelu},
+    {"silu", silu},  // more often: the tape makes it again
+    {"silu", silu},
     {"silu", silu},
     {"isnan", isnan},
     {"isinf", isinf},

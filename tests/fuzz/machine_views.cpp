@@ -58,7 +58,7 @@ Tensor Machine::execute_leaf(const Instr& c) {
       const auto per_block = real == DType::kF64 ? 2u : 4u;
       if (blocks * per_block < static_cast<std::uint64_t>(shape.numel()))
         broken = "a draw took fewer blocks of the stream than it has elements for";
-      if (real == DType::kF32 && pick(c.n[5], 2)) draws.push_back({at_, t.clone(), from});
+      if (real == DType::kF32) draws.push_back({at_, t.clone(), from});
       return leaf(t, c);
     }
     case Op::kRandn:
