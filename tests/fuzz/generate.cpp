@@ -172,13 +172,21 @@ Program generate(std::uint64_t seed) {
   // Leaf kernels have gradients of their own, which few programs would reach by chance.
   const auto differentiate = [&](int at) {
     if (!var(at).defined() || !var(at).requires_grad()) return;
-    for (const int operand : p.code[static_cast<std::size_t>(at)].in) {
+    const Instr leaf = p.code[static_cast<std::size_t>(at)];
+    for (const int operand : leaf.in) {
       if (operand < 0 || !var(operand).defined() || !var(operand).requires_grad()) continue;
       Instr c = draw(Op::kGrad);
       c.in[0] = at;
       c.in[1] = operand;
       append(c);
     }
+  };
+  // An activation that the tape makes again is wanted by the gradient of the product it went into.
+  const auto use_made_again = [&](int at) {
+    if (!var(at).defined() || !var(at).requires_grad()) return;
+    Instr product = draw(Op::kLinear);
+    product.in[0] = product.in[1] = at;
+    if (append(product)) differentiate(static_cast<int>(p.code.size()) - 1);
   };
   for (int tries = 0; p.code.size() < length && tries < 400; ++tries) {
     Op op = Op::kData;
@@ -207,6 +215,7 @@ Program generate(std::uint64_t seed) {
     const int made = static_cast<int>(p.code.size()) - 1;
     if (op == Op::kExpand) grow_again(made);
     if (op >= Op::kMatmul && op <= Op::kEmbedding) differentiate(made);
+    if (op == Op::kUnary && m.line.starts_with("silu(")) use_made_again(made);
   }
   // First and second gradients of what came last, and such as add up in grad().
   const auto differentiable = [&](int i) {
