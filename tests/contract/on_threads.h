@@ -13,8 +13,8 @@
 
 #include <flash/flash.h>
 
-#include "fuzz/prelude.h"
 #include "contract/small_net.h"
+#include "fuzz/prelude.h"
 
 /// Runs f(0) … f(n - 1), each on a thread of its own that starts when all are there; what one of
 /// them throws fails the test.
