@@ -109,6 +109,8 @@ class KernelBuilder {
     Shape shape;
     Strides strides;
     strides_of(node, view, shape, strides);
+    // A stride along one element is no part of a plan's key: nothing may follow from it.
+    if (shape[a] == 1 || shape[c] == 1) return false;
     for (int d = a + 1; d < c; ++d)
       if (shape[d] != 1) return false;
     if (view == kNoNode) return true;
