@@ -7,6 +7,8 @@
 
 #include <flash/flash.h>
 
+#include "core/allocator.h"
+
 #include "contract/op_table.h"
 
 using namespace flash;
