@@ -6,11 +6,12 @@ Prints TAP. A C++ block of a page is a whole program, or statements that are put
 """
 import pathlib
 import re
+import shutil
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from installation import Installation, plan, report, run  # noqa: E402
+from installation import Installation, plan, report, run, say, skip  # noqa: E402
 
 build, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 compiler = sys.argv[3:]
@@ -63,7 +64,7 @@ def main():
                 if language == "console":  # with the program above it
                     for command, expected in commands(text):
                         if " gdb " in command and not shutil.which("gdb"):
-                            print(f"# skipped: there is no gdb for {command}")
+                            skip(f"there is no gdb for {command}")
                             continue
                         made = run(["sh", "-c", command], cwd=scratch, timeout=300)
                         output = made.stdout + made.stderr
