@@ -21,18 +21,19 @@ class Callback<R(Args...)> {
   Callback(std::nullptr_t) {}
   template <class F>
   requires(!std::is_same_v<std::remove_cvref_t<F>, Callback> &&
+           !std::is_member_pointer_v<std::decay_t<F>> &&
            std::is_invocable_r_v<R, std::decay_t<F>&, Args...>) Callback(F&& f) {
     using Kept = std::decay_t<F>;
     auto kept = std::make_shared<Kept>(std::forward<F>(f));
-    if constexpr (!std::is_empty_v<Kept> && std::is_constructible_v<bool, Kept&>)
-      if (!static_cast<bool>(*kept)) return;  // an empty std::function, a null pointer
+    if constexpr (requires { *kept == nullptr; })
+      if (*kept == nullptr) return;  // an empty std::function, a null pointer
     object_ = std::move(kept);
     call_ = [](void* object, Args... args) -> R {
       return static_cast<R>((*static_cast<Kept*>(object))(std::forward<Args>(args)...));
     };
   }
 
-  explicit operator bool() const { return call_ != nullptr; }
+  explicit operator bool() const { return object_ != nullptr; }
   R operator()(Args... args) const { return call_(object_.get(), std::forward<Args>(args)...); }
 
  private:

@@ -21,7 +21,8 @@ constexpr Info kTable[kNumEnv] = {
      "How traces become values: fused kernels, one kernel an op, or the reference interpreter.",
      "core/evaluator.cpp"},
     {Env::kValidate, "FLASH_VALIDATE", Kind::kInt, "0", 0, 1, "",
-     "1: every flush is also run unfused, interpreted and without reuse; other bits are an error.",
+     "1: every flush is also run unfused, interpreted and with inputs left alone; other bits are "
+     "an error.",
      "train/flash.cpp"},
     {Env::kIsa, "FLASH_ISA", Kind::kChoice, "", 0, 0, "avx512|avx2",
      "Instruction set of compiled kernels; the best one found when unset.",

@@ -3,8 +3,8 @@
 // Version 1, all numbers little-endian:
 //   "FLASHTRC", u32 version
 //   u32 count, then each scope:  u32 length, text
-//   u32 count, then each node:   u16 op, u8 dtype, u8 rank, u8 inputs, u8 attributes, u32 scope,
-//                                i64 sizes…, u32 inputs…, i64 attributes…
+//   u32 count, then each node:   u16 op, u8 dtype, u8 rank, u8 inputs, u8 attributes, u24 scope,
+//                                u8 pass, i64 sizes…, u32 inputs…, i64 attributes…
 //   u32 count, then each output: u32 node
 //   u32 count, then each value:  u32 node, u64 length, bytes
 #include "core/serial.h"
@@ -26,6 +26,8 @@ namespace {
 constexpr std::string_view kMagic = "FLASHTRC";
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kLongestScope = 4096;
+constexpr int kPassShift = 24;
+constexpr std::uint32_t kScopeMask = (1u << kPassShift) - 1;
 
 class Writer {
  public:
@@ -93,8 +95,12 @@ TraceProgram::Node read_node(Reader& r, std::size_t scopes) {
   const auto rank = r.number<std::uint8_t>();
   if (rank > kMaxRank) r.fail("has a value of " + std::to_string(rank) + " dimensions; 8 is most");
   const auto inputs = r.number<std::uint8_t>(), attrs = r.number<std::uint8_t>();
-  n.scope = r.number<std::uint32_t>();
+  const auto marks = r.number<std::uint32_t>();
+  n.scope = marks & kScopeMask;
   if (n.scope >= scopes) r.fail("names a scope that it has not");
+  if (marks >> kPassShift > static_cast<std::uint32_t>(Pass::kAgain))
+    r.fail("has a pass of training that this version of Flash has not");
+  n.pass = static_cast<Pass>(marks >> kPassShift);
   for (int d = 0; d < rank; ++d) n.shape.push_back(r.number<std::int64_t>());
   for (int i = 0; i < inputs; ++i) n.in.push_back(r.number<std::uint32_t>());
   for (int a = 0; a < attrs; ++a) n.attrs.push_back(r.number<std::int64_t>());
@@ -122,6 +128,7 @@ TraceProgram recorded_program(Device device, bool with_data) {
         scopes.try_emplace(n.scope, static_cast<std::uint32_t>(p.scopes.size()));
     if (added) p.scopes.emplace_back(scope_name(n.scope).substr(0, kLongestScope));
     out.scope = it->second;
+    out.pass = n.pass;
     const auto id = static_cast<NodeId>(i);
     if (n.op != Prim::kInput) {
       if (n.owner) p.outputs.push_back(id);
@@ -153,7 +160,7 @@ io::Bytes write_program(const TraceProgram& p) {
     w.number(static_cast<std::uint8_t>(n.shape.rank()));
     w.number(static_cast<std::uint8_t>(n.in.size()));
     w.number(static_cast<std::uint8_t>(n.attrs.size()));
-    w.number(n.scope);
+    w.number(n.scope | static_cast<std::uint32_t>(n.pass) << kPassShift);
     for (std::int64_t size : n.shape) w.number(size);
     for (NodeId u : n.in) w.number(u);
     for (std::int64_t a : n.attrs) w.number(a);
@@ -216,6 +223,7 @@ std::vector<Tensor> replay(const TraceProgram& p, const std::vector<Tensor>& inp
   for (std::size_t i = 0; i < p.nodes.size(); ++i) {
     const TraceProgram::Node& n = p.nodes[i];
     const Scope scope(p.scopes[n.scope]);
+    const PassScope pass(n.pass);
     if (n.op == Prim::kInput) {
       if (const auto it = p.data.find(static_cast<NodeId>(i)); it != p.data.end()) {
         value[i] = from_host(it->second, device);

@@ -15,6 +15,7 @@
 #include "host_array.h"
 #include "io/file.h"
 #include "primitive.h"
+#include "scope.h"
 #include "storage.h"
 #include "tensor.h"
 
@@ -29,6 +30,7 @@ struct TraceProgram {
     std::vector<NodeId> in;
     std::vector<std::int64_t> attrs;  ///< see Prim
     std::uint32_t scope = 0;          ///< into `scopes`; 0: none
+    Pass pass = Pass::kForward;
   };
   std::vector<std::string> scopes{""};
   std::vector<Node> nodes;

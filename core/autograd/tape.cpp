@@ -46,6 +46,7 @@ Tensor operand_for(const Tensor& t, autograd::TapeNode& maker) {
     if (maker.freed()) return {};
     const SavedTensor& s = maker.saved()[0];
     if (s.kind != SavedTensor::Kind::kTensor || s.version != s.impl->cell->version) return {};
+    if (s.impl->cell->pinned) return {};  // may be written without a sign
     x = Tensor::adopt(autograd::alias(*s.impl));
   }
   if (x.shape() == t.shape() && x.strides() == t.strides()) return x;
@@ -134,6 +135,9 @@ Tensor SavedTensor::unpack(const char* op, autograd::TapeNode* self) const {
   if (impl->cell->version != version)
     throw AutogradError(
         std::string("backward: ") + op + " saved a tensor of shape " + impl->shape.str() +
+        (kind == Kind::kAgain ? std::string(", to make the result of ") +
+                                    before_reshapes(node.get())->name() + " again"
+                              : "") +
         " for its gradient, but it was changed in place later "
         "(version " +
         std::to_string(impl->cell->version) + ", saved at version " + std::to_string(version) +

@@ -63,7 +63,7 @@ class ValidatingEvaluator final : public Evaluator {
   explicit ValidatingEvaluator(std::unique_ptr<Evaluator> checked) : checked_(std::move(checked)) {
     references_[0] = {"the interpreter", make_interpreting_evaluator()};
     references_[1] = {"one kernel an operation", make_eager_evaluator()};
-    references_[2] = {"fused kernels that reuse no buffer", make_fusing_evaluator()};
+    references_[2] = {"fused kernels that leave inputs alone", make_fusing_evaluator()};
   }
 
   std::string_view name() const override { return checked_->name(); }
@@ -73,16 +73,27 @@ class ValidatingEvaluator final : public Evaluator {
     // First, while the buffers that may be reused still hold the inputs.
     const std::vector<char> none(request.count, 0);
     std::vector<LiveOut> results[3];
+    std::string refused[3];
     for (std::size_t i = 0; i < 3; ++i) {
       for (const LiveOut& l : request.live) results[i].push_back({l.node, l.soft, {}});
       bool reference_ran = false;
-      references_[i].evaluator->evaluate(
-          {request.trace, request.count, results[i], none, request.reason}, reference_ran);
+      try {
+        references_[i].evaluator->evaluate(
+            {request.trace, request.count, results[i], none, request.reason}, reference_ran);
+      } catch (const OutOfMemory&) {
+        throw;  // not a matter of what is computed: the caller may free something and try again
+      } catch (const Error& e) {
+        refused[i] = e.what();
+      }
     }
-    checked_->evaluate(request, ran);
-    for (std::size_t l = 0; l < request.live.size(); ++l)
-      for (std::size_t i = 0; i < 3; ++i)
+    checked_->evaluate(request, ran);  // has the same to say if the program is wrong
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (!refused[i].empty())
+        throw InternalError("FLASH_VALIDATE: the evaluator '" + std::string(name()) +
+                            "' computed what " + references_[i].what + " refused: " + refused[i]);
+      for (std::size_t l = 0; l < request.live.size(); ++l)
         compare(request, request.live[l], results[i][l], references_[i].what);
+    }
   }
 
   void prepare_thread() override {

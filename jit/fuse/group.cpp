@@ -427,7 +427,9 @@ class Grouper {
     const auto n = out_.all.size();
     std::vector<std::vector<int>> users(n);
     std::vector<int> missing(n, 0);
-    std::vector<char> alive(n, 0), sink(n, 0);
+    std::vector<char> alive(n, 0);
+    std::vector<char>& sink = out_.sink;
+    sink.assign(n, 0);
     for (std::size_t k = 0; k < n; ++k) {
       const Group& group = out_.all[k];
       bool writes = group.anchor != kNoNode;

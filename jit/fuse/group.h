@@ -33,6 +33,7 @@ struct Groups {
   std::vector<std::int32_t> of;     ///< node → group, -1: computed where it is needed
   std::vector<char> stored;         ///< node → it is written to memory by its group
   std::vector<std::int32_t> order;  ///< groups in order of execution
+  std::vector<char> sink;           ///< group → maps that no other group needs; last in `order`
 };
 
 /// Decides. `takes_epilogue` asks the device.

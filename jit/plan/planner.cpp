@@ -47,17 +47,7 @@ class Planner {
     for (NodeId m : gr.members) stores = stores || groups_.stored[m];
     if (stores) step.kernel = compile(build_kernel(g_, groups_, id));
     plan_->steps.push_back(std::move(step));
-    sink_.push_back(is_sink(id));
-  }
-
-  /// Nothing else in the plan reads what it stores.
-  bool is_sink(int id) const {
-    for (int other : groups_.order) {
-      const auto& b = group(other).before;
-      const auto w = static_cast<std::size_t>(id) / 64;
-      if (w < b.size() && ((b[w] >> (id % 64)) & 1)) return false;
-    }
-    return group(id).kind == GroupKind::kFused;
+    sink_.push_back(groups_.sink[static_cast<std::size_t>(id)]);
   }
 
   std::unique_ptr<PlannedKernel> compile(BuiltKernel built) {
@@ -195,8 +185,8 @@ class Planner {
     }
   }
 
-  /// A dying input, or for a temporary another temporary, that this step reads last, and at the
-  /// same index as it stores `out`: `out` takes its memory.
+  /// A dying input or a temporary that this step reads last, and at the same index as it stores
+  /// `out`: `out` takes its memory.
   NodeId find_in_place(const Step& step, const MemoryOperand& out, int s) {
     if (out.view != kNoNode) return kNoNode;
     for (const MemoryOperand& o : step.kernel->spec.operands) {
@@ -208,6 +198,8 @@ class Planner {
         if (id < 0) continue;  // none yet: this step's own raw output
         const Slot& slot = plan_->slots[static_cast<std::size_t>(id)];
         if (slot.live >= 0 || slot.first == s || slot.last != s) continue;
+        const auto& taken = overwrites_[static_cast<std::size_t>(s)];
+        if (std::find(taken.begin(), taken.end(), o.node) != taken.end()) continue;
       }
       bool fits = true;
       for (const MemoryOperand& r : step.kernel->spec.operands)

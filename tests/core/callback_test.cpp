@@ -40,6 +40,23 @@ TEST_CASE("callback: what holds nothing is false") {
   CHECK(Callback<int(int)>(twice));
 }
 
+TEST_CASE("callback: what was moved from is false, what can be asked for a bool is not asked") {
+  Callback<int()> a = [k = 3] { return k; };
+  const Callback<int()> b = std::move(a);
+  CHECK(!a);  // NOLINT: that is the question
+  CHECK(b() == 3);
+  struct Switch {
+    bool on = false;
+    explicit operator bool() const { return on; }
+    int operator()() const { return 5; }
+  };
+  CHECK(Callback<int()>(Switch{})() == 5);
+  struct Thing {
+    int member() { return 1; }
+  };
+  CHECK(!std::is_constructible_v<Callback<int(Thing&)>, int (Thing::*)()>);
+}
+
 TEST_CASE("callback: copies share what they call, and the last one destroys it") {
   const auto held = std::make_shared<int>(0);
   Callback<int()> a = [held, n = 0]() mutable { return ++n; };

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -138,6 +139,25 @@ TEST_CASE(
   inputs[0] = x2.to(f64);
   CHECK_THROWS_WITH_AS(replay(p, inputs), doctest::Contains("must be f32"), ValueError);
   CHECK(g.defined());
+}
+
+TEST_CASE("a trace read again is grouped as it was: the passes of training are part of it") {
+  const Tensor x = randn({8, 4}), w = randn({4, 4}).set_requires_grad(true);
+  eval_all();
+  const Tensor g = grad({gelu(linear(gelu(linear(x, w)), w)).sum()}, {w})[0];
+  const TraceProgram program = recorded_program();
+  const TraceProgram again = read_program(write_program(program), "t");
+  std::set<Pass> passes;
+  for (std::size_t i = 0; i < program.nodes.size(); ++i) {
+    CHECK(again.nodes[i].pass == program.nodes[i].pass);
+    passes.insert(again.nodes[i].pass);
+  }
+  CHECK(passes.size() == 3);
+  g.eval();
+  const auto outputs = replay(again, {});
+  std::set<Pass> replayed;
+  for (const TraceProgram::Node& n : recorded_program().nodes) replayed.insert(n.pass);
+  CHECK(replayed == passes);
 }
 
 TEST_CASE("the bytes of version 1 never change") {

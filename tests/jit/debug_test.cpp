@@ -99,6 +99,12 @@ TEST_CASE("the history lists every launch with its bytes and arithmetic") {
   CHECK(h[0].tiles > 0);
   CHECK(h[0].microseconds > 0);
   CHECK(h[0].gb_per_s() > 0);
+  const MachineLimits limits = machine_limits();
+  CHECK(limits.gb_per_s > 0.1);
+  CHECK(limits.gflop_per_s > 0.1);
+  CHECK(h[0].share(limits) == doctest::Approx(h[0].gb_per_s() / limits.gb_per_s));
+  CHECK(KernelRecord{.name = "x", .microseconds = 1, .bytes = 8000}.share({4, 0}) == 2);
+  CHECK(machine_limits(Device(DeviceType::kNull)).gb_per_s == 0);
   CHECK(h[1].leaf);
   CHECK(h[1].name == "matmul");
   CHECK(h[1].flops == 2.0 * 64 * 128 * 32);

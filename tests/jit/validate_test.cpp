@@ -90,6 +90,16 @@ TEST_CASE("validation takes right values, and all NaNs for one") {
   CHECK(std::isnan(nan.to_vector<float>()[0]));
 }
 
+TEST_CASE("under validation an error at run time loses what it would lose without") {
+  const Tensor table = randn({4, 3}), index = full({2}, 9, i64);
+  eval_all();
+  UseWrong use(nullptr);
+  const Tensor bad = embedding(index, table);
+  CHECK_THROWS_AS(eval_all(), IndexError);
+  CHECK((table * 3).sum().item() == (table * 3).sum().item());  // the thread goes on
+  CHECK_THROWS_AS(bad.item(), Error);
+}
+
 TEST_CASE("validation tells -0 from +0") {
   const Tensor x = ones({64});
   x.eval();
