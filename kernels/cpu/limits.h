@@ -29,7 +29,8 @@ class FLASH_API Limits {
   const std::vector<Limit>& bandwidths() const { return bandwidths_; }
   const Limit& flops() const { return flops_; }
 
-  /// The best of copy and triad, with temporal and non-temporal stores; bytes/s.
+  /// The best of copy and triad, with temporal and non-temporal stores, from one place in memory
+  /// and from two at once; bytes/s.
   const Limit& best_bandwidth() const;
 
  private:
