@@ -1,4 +1,5 @@
-// bench/models.h -- the networks of the training workloads, as the peer defines them
+// bench/models.h -- the networks of the workloads (and of tests of long runs); those that the peer
+// has too are as it defines them
 #pragma once
 
 #include <flash/flash.h>
@@ -34,6 +35,26 @@ struct GeluMlp : nn::Module {
     for (int i = 0; i < 12; ++i) layers.add(nn::Linear(1024, 1024)).add(nn::GELU());
   }
   Tensor forward(const Tensor& x) { return layers(x); }
+};
+
+/// For long runs, where the steps count and not their work.
+struct SmallMlp : nn::Module {
+  nn::Linear fc1{8, 16}, fc2{16, 4};
+  FLASH_MODULE(SmallMlp, fc1, fc2)
+  Tensor forward(const Tensor& x) { return fc2(relu(fc1(x))); }
+};
+
+/// Tokens of any number to classes: an embedding, differences of neighbours, a weighted mean.
+struct Reader : nn::Module {
+  nn::Embedding words{11, 8};
+  nn::Linear score{8, 1}, value{8, 8}, out{8, 3};
+  FLASH_MODULE(Reader, words, score, value, out)
+  Tensor forward(const Tensor& tokens) {
+    const Tensor x = words(tokens);  // [batch, length, 8]
+    const Tensor change = pad(x.slice(1, 1) - x.slice(1, 0, -1), {0, 0, 1, 0});
+    const Tensor weight = softmax(score(x), 1);
+    return out(sum(weight * gelu(value(x + change)), {1}));
+  }
 };
 
 /// A model, its optimizer and one synthetic batch; a call is one training step.

@@ -13,6 +13,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "bench/models.h"
 #include "bench/process.h"
 #include "bench/workloads.h"
 
@@ -125,23 +126,6 @@ double resident_megabytes() {
   throw std::runtime_error("bench: /proc/self/status has no VmRSS");
 }
 
-struct Small : nn::Module {
-  nn::Linear fc1{8, 16}, fc2{16, 4};
-  FLASH_MODULE(Small, fc1, fc2)
-  Tensor forward(const Tensor& x) { return fc2(relu(fc1(x))); }
-};
-
-/// Tokens of any number to classes: an embedding and a weighted mean.
-struct Reader : nn::Module {
-  nn::Embedding words{11, 8};
-  nn::Linear score{8, 1}, value{8, 8}, out{8, 3};
-  FLASH_MODULE(Reader, words, score, value, out)
-  Tensor forward(const Tensor& tokens) {
-    const Tensor x = words(tokens);
-    return out(sum(softmax(score(x), 1) * gelu(value(x)), {1}));
-  }
-};
-
 /// What a long run is asked for, early and at its end, as fields of a JSON line.
 nlohmann::json held() {
   eval_all();
@@ -169,7 +153,7 @@ void row(Suite& suite, const Run& run, const std::string& name, const char* star
 
 void ten_thousand_steps() {
   manual_seed(1);
-  Small model;
+  SmallMlp model;
   optim::AdamW opt(model.parameters(), {.lr = 1e-3});
   nlohmann::json out;
   const double seconds = timed([&] {

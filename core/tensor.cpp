@@ -332,6 +332,9 @@ Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType d
       throw ShapeError("from_blob: shape " + shape.str() + " and strides " + strides.str() +
                        " reach farther than a 64-bit count of elements");
   }
+  if (!data && extent)
+    throw ValueError("from_blob: the pointer is null, and the tensor of shape " + shape.str() +
+                     " is not empty");
   const bool plain = is_contiguous(shape, strides);
   const Shape storage = plain ? shape : Shape{extent};
   Tensor t = Tensor::adopt(TensorImpl::make({}, dtype, storage));

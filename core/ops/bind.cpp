@@ -1,6 +1,8 @@
 // core/ops/bind.cpp -- inference of shapes and dtypes, and the recording of one operation
 #include "core/ops/bind.h"
 
+#include <optional>
+
 #include "core/autograd/hooks.h"
 #include "core/scope.h"
 #include "core/tensor_impl.h"
@@ -159,6 +161,17 @@ DType result_type(const Tensor& a, const Tensor& b) {
   if (a.dim() > 0 && b.dim() == 0) return category(da) >= category(db) ? da : promote(da, db);
   if (b.dim() > 0 && a.dim() == 0) return category(db) >= category(da) ? db : promote(da, db);
   return promote(da, db);
+}
+
+DType result_type(std::initializer_list<const Tensor*> tensors) {
+  std::optional<DType> dimensioned, zero_dim;
+  for (const Tensor* t : tensors) {
+    std::optional<DType>& d = t->dim() > 0 ? dimensioned : zero_dim;
+    d = d ? promote(*d, t->dtype()) : t->dtype();
+  }
+  if (!dimensioned) return *zero_dim;
+  if (!zero_dim || category(*dimensioned) >= category(*zero_dim)) return *dimensioned;
+  return promote(*dimensioned, *zero_dim);
 }
 
 DType result_type(const Tensor& a, Scalar b) {

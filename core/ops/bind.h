@@ -33,6 +33,7 @@ Tensor bind_source(Prim op, const Shape& shape, DType dtype, Device device, Attr
 /// 0-d ones of the same category).
 DType result_type(const Tensor& a, const Tensor& b);
 DType result_type(const Tensor& a, Scalar b);
+DType result_type(std::initializer_list<const Tensor*> tensors);  ///< at least one
 
 /// Converts for an operation: no node if the dtype is right already.
 Tensor as_dtype(const Tensor& t, DType dtype);

@@ -1,6 +1,7 @@
 // core/ops/elementwise.cpp -- promotion and the binding of element-wise operations
 #include "core/ops/elementwise.h"
 
+#include <cmath>
 #include <limits>
 
 #include "core/ops/checks.h"
@@ -219,6 +220,10 @@ Tensor isfinite(const Tensor& x) {
 // Not minimum(maximum(x, low), high): their gradient at a tie is halved, here a bound lets it pass.
 Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
   if (!low && !high) throw ValueError("clamp: give at least one of the bounds");
+  for (const auto& bound : {low, high})
+    if (bound &&
+        std::isnan(bound->to_double()))  // no comparison holds: every value is out of bounds
+      return where(scalar_on(true, DType::kBool, check_defined(x, "clamp").device()), *bound, x);
   const Tensor y = low ? where(lt(x, *low), *low, x) : x;
   return high ? where(gt(y, *high), *high, y) : y;
 }
@@ -241,13 +246,16 @@ Tensor where(const Tensor& c, Scalar a, const Tensor& b) {
   return bind(Prim::kWhere, {&check_defined(c, "where"), &ca, &cb});
 }
 Tensor fma(const Tensor& a, const Tensor& b, const Tensor& c) {
-  const DType d = promote(result_type(check_defined(a, "fma"), check_defined(b, "fma")),
-                          check_defined(c, "fma").dtype());
+  const DType d =
+      result_type({&check_defined(a, "fma"), &check_defined(b, "fma"), &check_defined(c, "fma")});
   const Tensor ca = as_dtype(a, d), cb = as_dtype(b, d), cc = as_dtype(c, d);
   return bind(Prim::kFma, {&ca, &cb, &cc});
 }
 Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) {
-  return add(a, mul(sub(b, a), weight));
+  // From the nearer end, so that weights 0 and 1 give a and b themselves.
+  const double w = weight.to_double();
+  if (std::abs(w) < 0.5) return add(a, mul(sub(b, a), weight));
+  return sub(b, mul(sub(b, a), 1 - w));
 }
 Tensor cast(const Tensor& x, DType dtype) { return as_dtype(check_defined(x, "cast"), dtype); }
 

@@ -66,7 +66,8 @@ FLASH_OP(isinf, (x))
 FLASH_OP(isfinite, (x))
 
 FLASH_OP(leaky_relu, (x, slope), double slope = 0.01)
-/// One of the bounds may be left out ({}); where low > high the result is high.
+/// One of the bounds may be left out ({}); where low > high the result is high. A bound that is NaN
+/// makes every value NaN.
 FLASH_OP(clamp, (x, low, high), std::optional<Scalar> low, std::optional<Scalar> high = {})
 /// condition ? a : b, broadcast; condition is bool.
 FLASH_API Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
@@ -76,6 +77,7 @@ FLASH_OP_ON_TEMPORARIES(where)
 /// a·b + c, rounded once.
 FLASH_API Tensor fma(const Tensor& a, const Tensor& b, const Tensor& c);
 FLASH_OP_ON_TEMPORARIES(fma)
+/// a + weight·(b - a); exactly a for weight 0 and b for weight 1.
 FLASH_API Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight);
 FLASH_OP_ON_TEMPORARIES(lerp)
 FLASH_OP(cast, (x, dtype), DType dtype)

@@ -104,6 +104,37 @@ Row clamp_row(const char* variant, std::optional<int> low, std::optional<int> hi
           {.zero_sign = false}};
 }
 
+/// The nearer end, moved towards the other; each step is rounded to the dtype (half types too).
+/// Integers become f32 when they meet the weight.
+Row lerp_row(const char* variant, double weight, std::size_t nearer) {
+  return {"lerp",
+          variant,
+          kNumbers,
+          [weight](Operands in, DType) { return lerp(in[0], in[1], weight); },
+          [weight, nearer](Values in, DType d) {
+            const Shape s = broadcast(in[0].shape, in[1].shape);
+            const Array a = broadcast(in[0], s), b = broadcast(in[1], s);
+            const Array& near = nearer == 0 ? a : b;
+            const Wide part = nearer == 0 ? weight : weight - 1;
+            Expected e(is_integral(d) ? DType::kF32 : d, s);
+            for (std::int64_t i = 0; i < e.value.numel(); ++i) {
+              const Wide far =
+                  is_integral(d) ? wrapped(to_bits(b[i]) - to_bits(a[i]), d) : b[i] - a[i];
+              e[i] = near[i] + part * far;
+              e.slack_at(i) = 4 * unit(e.value.dtype) * std::fabs(part * far);
+            }
+            return e;
+          },
+          [](DType d) {
+            std::vector<Call> calls;
+            for (const Layout l : kStrided)
+              calls.push_back({{ordinary(d, {9, 37}, 1), ordinary(d, {9, 37}, 2)}, {l, l}});
+            calls.push_back({{ordinary(d, {9, 1}, 1), ordinary(d, {37}, 2)},
+                             {Layout::kContiguous, Layout::kContiguous}});
+            return calls;
+          }};
+}
+
 }  // namespace
 
 std::vector<Row> ternary_rows() {
@@ -130,29 +161,8 @@ std::vector<Row> ternary_rows() {
                   },
                   [](DType d) { return calls_of_three(d, d); }});
 
-  // a + (b - a)·w, each step rounded to the dtype (half types too), the weight as well. Integers
-  // become f32 when they meet the weight.
-  rows.push_back({"lerp", "", kNumbers, [](Operands in, DType) { return lerp(in[0], in[1], 0.3); },
-                  [](Values in, DType d) {
-                    const Shape s = broadcast(in[0].shape, in[1].shape);
-                    const Array a = broadcast(in[0], s), b = broadcast(in[1], s);
-                    Expected e(is_integral(d) ? DType::kF32 : d, s);
-                    for (std::int64_t i = 0; i < e.value.numel(); ++i) {
-                      const Wide far =
-                          is_integral(d) ? wrapped(to_bits(b[i]) - to_bits(a[i]), d) : b[i] - a[i];
-                      e[i] = a[i] + 0.3L * far;
-                      e.slack_at(i) = 4 * unit(e.value.dtype) * std::fabs(0.3L * far);
-                    }
-                    return e;
-                  },
-                  [](DType d) {
-                    std::vector<Call> calls;
-                    for (const Layout l : kStrided)
-                      calls.push_back({{ordinary(d, {9, 37}, 1), ordinary(d, {9, 37}, 2)}, {l, l}});
-                    calls.push_back({{ordinary(d, {9, 1}, 1), ordinary(d, {37}, 2)},
-                                     {Layout::kContiguous, Layout::kContiguous}});
-                    return calls;
-                  }});
+  rows.push_back(lerp_row("nearer the first", 0.25, 0));
+  rows.push_back(lerp_row("nearer the second", 0.75, 1));
   return rows;
 }
 

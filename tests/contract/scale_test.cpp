@@ -7,6 +7,7 @@
 
 #include <flash/flash.h>
 
+#include "bench/models.h"
 #include "core/allocator.h"
 
 #include "contract/op_table.h"
@@ -34,32 +35,13 @@ void check_equal(const Held& now, const Held& then) {
   CHECK(now.compiled == then.compiled);
 }
 
-struct Mlp : nn::Module {
-  nn::Linear fc1{8, 16}, fc2{16, 4};
-  FLASH_MODULE(Mlp, fc1, fc2)
-  Tensor forward(const Tensor& x) { return fc2(relu(fc1(x))); }
-};
-
-/// Tokens of any number to classes: an embedding, differences of neighbours, a weighted mean.
-struct Reader : nn::Module {
-  nn::Embedding words{11, 8};
-  nn::Linear score{8, 1}, value{8, 8}, out{8, 3};
-  FLASH_MODULE(Reader, words, score, value, out)
-  Tensor forward(const Tensor& tokens) {
-    const Tensor x = words(tokens);  // [batch, length, 8]
-    const Tensor change = pad(x.slice(1, 1) - x.slice(1, 0, -1), {0, 0, 1, 0});
-    const Tensor weight = softmax(score(x), 1);
-    return out(sum(weight * gelu(value(x + change)), {1}));
-  }
-};
-
 }  // namespace
 
 TEST_CASE("10,000 training steps hold at their end what they held at step 100") {
   use_evaluator("fuse");
   manual_seed(3);
   Generator random(5);
-  Mlp model;
+  bench::SmallMlp model;
   optim::AdamW opt(model.parameters(), {.lr = 1e-3});
   double loss_sum = 0;
   Held at_100{}, at_end{};
@@ -87,7 +69,7 @@ TEST_CASE("training over 1,000 lengths of a sequence plans and compiles for the 
     use_evaluator(evaluator);
     manual_seed(3);
     Generator random(5);
-    Reader model;
+    bench::Reader model;
     optim::SGD opt(model.parameters(), {.lr = 1e-2});
     const Tensor y = from_vector(std::vector<std::int64_t>{0, 2});
     const auto step = [&](std::int64_t length) {

@@ -160,3 +160,32 @@ TEST_CASE("a product whose batches do not fit names both shapes whole") {
                        "are [2] and [3])",
                        ShapeError);
 }
+
+TEST_CASE("a bound that is NaN leaves no value of clamp") {
+  const Tensor x = tensor({1.0, 2.0});
+  for (const Tensor& y : {clamp(x, NAN, 5), clamp(x, 0, NAN), clamp(x, NAN), clamp(x, {}, NAN)})
+    CHECK(isnan(y).to_vector<bool>() == std::vector<bool>{true, true});
+  CHECK(clamp(tensor({1, 2}), NAN, 5).dtype() == f32);
+}
+
+TEST_CASE("lerp gives both ends exactly") {
+  const Tensor a = tensor({1e30, 1.0, -3.0}), b = tensor({1.0, 1e-30, 0.1});
+  CHECK(lerp(a, b, 0).to_vector<float>() == a.to_vector<float>());
+  CHECK(lerp(a, b, 1).to_vector<float>() == b.to_vector<float>());
+  CHECK(lerp(a, b, 2).to_vector<float>()[1] == -1.0f);
+}
+
+TEST_CASE("fma takes 0-d operands by their category, as operations on two do") {
+  const Tensor half = ones({2}, f16), one = ones({}), wide = ones({}, f64);
+  CHECK(fma(half, half, one).dtype() == f16);
+  CHECK(fma(one, half, wide).dtype() == f16);
+  CHECK(fma(one, wide, half.to(f32)).dtype() == f32);
+  CHECK(fma(one, one, wide).dtype() == f64);
+}
+
+TEST_CASE("from_blob refuses a null pointer to elements") {
+  CHECK_THROWS_WITH_AS(
+      from_blob(nullptr, {2, 3}, f32),
+      "from_blob: the pointer is null, and the tensor of shape [2, 3] is not empty", ValueError);
+  CHECK(from_blob(nullptr, {0, 3}, f32).numel() == 0);
+}
