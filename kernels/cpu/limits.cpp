@@ -11,6 +11,7 @@
 #include <functional>
 #include <new>
 #include <thread>
+#include <tuple>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -157,14 +158,19 @@ struct Limits::Work {
     using Clock = std::chrono::steady_clock;
     Clock::time_point start;
     std::barrier ready(threads, [&]() noexcept { start = Clock::now(); });
-    std::vector<std::thread> team;
+    std::vector<std::jthread> team;
     auto run = [&](int thread) {
       ready.arrive_and_wait();
       job(thread);
     };
-    for (int t = 1; t < threads; ++t) team.emplace_back(run, t);
+    try {
+      for (int t = 1; t < threads; ++t) team.emplace_back(run, t);
+    } catch (...) {  // no thread to be had: those that wait shall end
+      std::ignore = ready.arrive(threads - static_cast<std::ptrdiff_t>(team.size()));
+      throw;
+    }
     run(0);
-    for (std::thread& thread : team) thread.join();
+    team.clear();  // joins
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
 

@@ -197,10 +197,9 @@ Sweep sweep_f64(const Function& f, std::uint64_t count, const std::vector<double
   const auto around = [&](std::uint64_t chunk, Sweep& s) {
     Buffers<double, long double> buffers;
     constexpr std::size_t kReach = 2048;
-    const auto bits = std::bit_cast<std::int64_t>(seeds[chunk].x);
+    const auto bits = std::bit_cast<std::uint64_t>(seeds[chunk].x);
     for (std::size_t i = 0; i < 2 * kReach; ++i)
-      buffers.x[i] = std::bit_cast<double>(bits + static_cast<std::int64_t>(i) -
-                                           static_cast<std::int64_t>(kReach));
+      buffers.x[i] = std::bit_cast<double>(bits + i - kReach);
     buffers.x[kReach] = 1;  // the seed itself has been seen
     run_f64(f, buffers, 2 * kReach, chunk, s);
   };
