@@ -106,7 +106,7 @@ struct DeviceCounters {
 
 /// What a device can do at best, measured by plain loops on all its threads.
 struct MachineLimits {
-  double gb_per_s = 0;     ///< memory: the best of copy and triad, streaming or not; 0: not known
+  double gb_per_s = 0;  ///< memory: the best of copy and triad (kernels/cpu/limits.h); 0: not known
   double gflop_per_s = 0;  ///< fused multiply-adds of f32, two each
 };
 

@@ -155,12 +155,7 @@ int category(DType d) { return d == DType::kBool ? 0 : is_integral(d) ? 1 : 2; }
 }  // namespace
 
 DType result_type(const Tensor& a, const Tensor& b) {
-  const DType da = a.dtype(), db = b.dtype();
-  if (da == db) return da;
-  // A 0-d tensor takes part by its category only, as a number does.
-  if (a.dim() > 0 && b.dim() == 0) return category(da) >= category(db) ? da : promote(da, db);
-  if (b.dim() > 0 && a.dim() == 0) return category(db) >= category(da) ? db : promote(da, db);
-  return promote(da, db);
+  return a.dtype() == b.dtype() ? a.dtype() : result_type({&a, &b});
 }
 
 DType result_type(std::initializer_list<const Tensor*> tensors) {
@@ -169,6 +164,7 @@ DType result_type(std::initializer_list<const Tensor*> tensors) {
     std::optional<DType>& d = t->dim() > 0 ? dimensioned : zero_dim;
     d = d ? promote(*d, t->dtype()) : t->dtype();
   }
+  // A 0-d tensor takes part by its category only, as a number does.
   if (!dimensioned) return *zero_dim;
   if (!zero_dim || category(*dimensioned) >= category(*zero_dim)) return *dimensioned;
   return promote(*dimensioned, *zero_dim);

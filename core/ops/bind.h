@@ -29,11 +29,11 @@ inline Tensor bind(Prim op, std::initializer_list<const Tensor*> in,
 /// Binds a source (no inputs), giving the result's shape, dtype and device.
 Tensor bind_source(Prim op, const Shape& shape, DType dtype, Device device, Attrs attrs);
 
-/// The result dtype of an operation on two operands (torch.result_type: dimensioned tensors outrank
-/// 0-d ones of the same category).
+/// The result dtype of an operation on these operands, one at least (torch.result_type: dimensioned
+/// tensors outrank 0-d ones of the same category).
+DType result_type(std::initializer_list<const Tensor*> tensors);
 DType result_type(const Tensor& a, const Tensor& b);
 DType result_type(const Tensor& a, Scalar b);
-DType result_type(std::initializer_list<const Tensor*> tensors);  ///< at least one
 
 /// Converts for an operation: no node if the dtype is right already.
 Tensor as_dtype(const Tensor& t, DType dtype);

@@ -220,10 +220,11 @@ Tensor isfinite(const Tensor& x) {
 // Not minimum(maximum(x, low), high): their gradient at a tie is halved, here a bound lets it pass.
 Tensor clamp(const Tensor& x, std::optional<Scalar> low, std::optional<Scalar> high) {
   if (!low && !high) throw ValueError("clamp: give at least one of the bounds");
+  check_defined(x, "clamp");
+  // No comparison with NaN holds: every value is out of bounds.
   for (const auto& bound : {low, high})
-    if (bound &&
-        std::isnan(bound->to_double()))  // no comparison holds: every value is out of bounds
-      return where(scalar_on(true, DType::kBool, check_defined(x, "clamp").device()), *bound, x);
+    if (bound && std::isnan(bound->to_double()))
+      return where(scalar_on(true, DType::kBool, x.device()), *bound, x);
   const Tensor y = low ? where(lt(x, *low), *low, x) : x;
   return high ? where(gt(y, *high), *high, y) : y;
 }
@@ -252,9 +253,10 @@ Tensor fma(const Tensor& a, const Tensor& b, const Tensor& c) {
   return bind(Prim::kFma, {&ca, &cb, &cc});
 }
 Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) {
-  // From the nearer end, so that weights 0 and 1 give a and b themselves.
   const double w = weight.to_double();
-  if (std::abs(w) < 0.5) return add(a, mul(sub(b, a), weight));
+  const bool exact = weight.kind != Scalar::Kind::kFloat &&
+                     !is_floating(result_type(check_defined(a, "lerp"), check_defined(b, "lerp")));
+  if (exact || std::abs(w) < 0.5) return add(a, mul(sub(b, a), weight));
   return sub(b, mul(sub(b, a), 1 - w));
 }
 Tensor cast(const Tensor& x, DType dtype) { return as_dtype(check_defined(x, "cast"), dtype); }

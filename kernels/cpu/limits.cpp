@@ -22,7 +22,7 @@ namespace flash::cpu {
 namespace {
 
 constexpr std::size_t kFloats = std::size_t{1} << 24;
-constexpr int kPasses = 8;  // a round's value is their mean, as it is of a benchmark's calls
+constexpr int kPasses = 4;  // a round's value is their mean, as it is of a benchmark's calls
 constexpr int kFmaSteps = 1 << 20;
 
 using Copy = void (*)(const float* x, float* z, std::size_t n);

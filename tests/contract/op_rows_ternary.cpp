@@ -105,7 +105,7 @@ Row clamp_row(const char* variant, std::optional<int> low, std::optional<int> hi
 }
 
 /// The nearer end, moved towards the other; each step is rounded to the dtype (half types too).
-/// Integers become f32 when they meet the weight.
+/// Integers become f32 when they meet such a weight.
 Row lerp_row(const char* variant, double weight, std::size_t nearer) {
   return {"lerp",
           variant,

@@ -168,7 +168,11 @@ TEST_CASE("a bound that is NaN leaves no value of clamp") {
   CHECK(clamp(tensor({1, 2}), NAN, 5).dtype() == f32);
 }
 
-TEST_CASE("lerp gives both ends exactly") {
+TEST_CASE("lerp gives both ends exactly, and integers by integers") {
+  const Tensor i = tensor({1, 2, 100}), j = tensor({3, std::int64_t{1} << 60, 200});
+  for (const int w : {-1, 0, 1, 2}) CHECK(lerp(i, j, w).dtype() == i64);
+  CHECK(lerp(i, j, 1).to_vector<std::int64_t>() == j.to_vector<std::int64_t>());
+  CHECK(lerp(i, j, 1.0).dtype() == f32);
   const Tensor a = tensor({1e30, 1.0, -3.0}), b = tensor({1.0, 1e-30, 0.1});
   CHECK(lerp(a, b, 0).to_vector<float>() == a.to_vector<float>());
   CHECK(lerp(a, b, 1).to_vector<float>() == b.to_vector<float>());

@@ -71,7 +71,7 @@ std::string broken(const std::vector<Outcome>& outcomes) {
 }
 
 /// A kept activation was changed in place, so there is no gradient; one that is made again from its
-/// operand has one still.
+/// operand has one still. Where the operand is the user's memory it is kept.
 bool refused(const std::vector<Outcome>& outcomes) {
   return std::any_of(outcomes.begin(), outcomes.end(), [](const Outcome& o) {
     return o.what.find("but it was changed in place later") != std::string::npos;
@@ -101,7 +101,7 @@ std::string compare(const Program& p) {
     for (const Way* way : {&kInterpreted, &chosen}) {
       if (way == &chosen && variant != chosen_variant) continue;
       const auto other = run_in(*way, p, variant);
-      if (way == &kKept && refused(other)) continue;
+      if ((way == &kKept || way->shift >= 0) && refused(other)) continue;
       std::string d = difference(way->drop ? without_dropped(p, fused) : fused, other);
       if (d.empty()) d = broken(other);
       if (!d.empty())

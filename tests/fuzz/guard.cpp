@@ -22,7 +22,10 @@ bool on = false;
 
 class GuardedMemory final : public RawMemory {
  public:
-  void* allocate(std::size_t bytes) override {
+  /// At every dtype's alignment, which costs at most seven bytes behind the block: it may hold
+  /// temporaries of any dtype.
+  void* allocate(std::size_t bytes) override { return allocate(bytes, 8); }
+  void* allocate(std::size_t bytes, std::size_t alignment) {
     const std::size_t inside = pages(bytes);
     void* mapped = mmap(nullptr, inside + 2 * page_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) return nullptr;
@@ -33,8 +36,7 @@ class GuardedMemory final : public RawMemory {
     }
     std::memset(begin, 0xFF, inside);  // NaN, -1
     const bool behind = turn_.fetch_add(1, std::memory_order_relaxed) % 4 != 0;
-    // Every dtype's alignment, which costs at most seven bytes behind the block.
-    return behind ? begin + (inside - bytes) / 8 * 8 : begin;
+    return behind ? begin + (inside - bytes) / alignment * alignment : begin;
   }
   void free(void* data, std::size_t bytes) override {
     const auto at = reinterpret_cast<std::uintptr_t>(data) / page_ * page_;
@@ -71,7 +73,8 @@ std::shared_ptr<std::uint8_t> user_memory(std::size_t bytes, std::size_t shift) 
   if (on) {
     static GuardedMemory& memory = *new GuardedMemory;
     const std::size_t size = std::max<std::size_t>(bytes, 1);
-    void* data = memory.allocate(size);
+    // Of one dtype: right up to the guard.
+    void* data = memory.allocate(size, std::min<std::size_t>(size & -size, 8));
     if (!data) throw std::bad_alloc();
     return {static_cast<std::uint8_t*>(data), [size](std::uint8_t* p) { memory.free(p, size); }};
   }

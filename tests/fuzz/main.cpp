@@ -274,7 +274,10 @@ int fuzz_range(const Options& o) {
       s.first_finding.compare_exchange_strong(none, sum(&Worker::done) + 1);
       investigate(o, o.seed + at, how);
       if (o.first || (s.findings >= 3 && !o.all)) s.stop = true;
-      launch(i, at + step);
+      if (at + step < o.programs)
+        launch(i, at + step);
+      else
+        --running;
     }
     if (seconds() - told >= 10) {
       told = seconds();

@@ -31,7 +31,7 @@ std::vector<T> streamed(Target t, const UnaryF& f, const std::vector<T>& x, std:
 
 template <class T>
 void check(const UnaryF& f) {
-  constexpr std::size_t kLong = std::size_t{1} << 19;  // from here on in halves
+  constexpr std::size_t kLong = emit::kHalvedRun;
   std::vector<T> x(kLong + 200);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = T(i % 4099) / 512 - 4;
   struct Case {

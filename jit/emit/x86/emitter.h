@@ -18,8 +18,8 @@ using Cursors = std::vector<x86::Gp>;
 /// Where a copy of a section's body stands.
 struct Context {
   const Cursors* at = nullptr;
-  x86::Gp index;          ///< on the vector axis, of the first copy's lane 0; none if uniform
-  int lane0 = 0;          ///< lanes by which this copy is ahead of `index`
+  x86::Gp index;          ///< on the vector axis; none if uniform
+  int lane0 = 0;          ///< lanes by which this copy's lane 0 is ahead of `index`
   bool uniform = false;   ///< one element for all lanes: row sections of kRow, hoisted values
   Val* tail = nullptr;    ///< lanes that exist; nullptr: all
   bool stream = false;    ///< stores bypass the caches; their addresses are aligned
@@ -94,10 +94,9 @@ class Emitter {
   void vectors(std::size_t section, const Cursors& at, const VectorLoop& loop, const Context& c);
   void whole_vectors(std::size_t section, const Cursors& at, const VectorLoop& loop,
                      const Context& c);
-  /// Pairs of whole vectors, streamed: neighbours, or in a long run one from each half, for which
-  /// memory works on more pages at once (2^24 floats, Xeon: 2 to 7 % less time; but more of it in
-  /// runs of 2^16 and fewer, where prefetchers would begin anew twice as often).
-  void streamed_vectors(std::size_t section, const VectorLoop& loop, const Context& c);
+  /// Interleaved pairs of whole vectors, streamed: neighbours, or in a tile of kHalvedRun elements
+  /// one from each half of it, so that memory works on more pages at once.
+  void streamed_pairs(std::size_t section, const VectorLoop& loop, const Context& c);
   /// Asks for what a vector some way ahead will load.
   void prefetch(std::size_t section, const Context& c);
   /// One vector's first `count` lanes.

@@ -17,8 +17,7 @@ namespace {
 // waited for together. Half a page hides that and crosses to the next page before the CPU's own
 // prefetchers do. (tanh(sqrt(|xy+1|)/2-y) over 2^24 floats, Xeon: 7.5 ms without, 5.0 with.)
 constexpr int kPrefetchAhead = 2048;
-constexpr int kShortRun = 1024;    ///< elements; shorter runs are not worth their unaligned ends
-constexpr int kLongRun = 1 << 19;  ///< elements; see streamed_vectors
+constexpr int kShortRun = 1024;  ///< elements; shorter runs are not worth their unaligned ends
 
 }  // namespace
 
@@ -47,6 +46,8 @@ void Emitter::whole_vectors(std::size_t section, const Cursors& at, const Vector
       copy.lane0 = u++ * simd_->lanes;
     }
     const std::span<const Context> copies(pair, static_cast<std::size_t>(n));
+    if (c.stream)
+      for (const Context& copy : copies) prefetch(section, copy);
     body(section, copies);
     next_vector(section, at);
   }
@@ -56,7 +57,7 @@ void Emitter::whole_vectors(std::size_t section, const Cursors& at, const Vector
   cc_.bind(out);
 }
 
-void Emitter::streamed_vectors(std::size_t section, const VectorLoop& loop, const Context& c) {
+void Emitter::streamed_pairs(std::size_t section, const VectorLoop& loop, const Context& c) {
   const int lanes = simd_->lanes;
   Label next = cc_.newLabel(), near = cc_.newLabel(), out = cc_.newLabel();
   x86::Gp second = cc_.newInt64(), step = cc_.newInt64(), done = cc_.newInt64();
@@ -66,7 +67,7 @@ void Emitter::streamed_vectors(std::size_t section, const VectorLoop& loop, cons
   cc_.jz(out);
   cc_.mov(second, lanes);
   cc_.mov(step, 2 * lanes);
-  cc_.cmp(done, kLongRun);
+  cc_.cmp(done, kHalvedRun);
   cc_.jl(near);
   cc_.mov(second, done);
   cc_.shr(second, 1);
@@ -79,11 +80,7 @@ void Emitter::streamed_vectors(std::size_t section, const VectorLoop& loop, cons
   pair[1].index = second;
   cc_.bind(next);
   for (const Context& copy : pair) prefetch(section, copy);
-  if (loop.interleave) {
-    body(section, pair);
-  } else {
-    for (const Context& copy : pair) body(section, copy);
-  }
+  body(section, pair);
   cc_.add(loop.index, step);
   cc_.add(second, step);
   cc_.cmp(second, done);
@@ -142,7 +139,10 @@ void Emitter::vectors(std::size_t section, const Cursors& at, const VectorLoop& 
     cc_.jmp(rest);
     cc_.bind(streamed);
     c.stream = true;
-    streamed_vectors(section, loop, c);
+    if (loop.interleave)
+      streamed_pairs(section, loop, c);
+    else
+      whole_vectors(section, at, loop, c);
     c.stream = false;
   }
   cc_.bind(rest);
@@ -154,7 +154,7 @@ void Emitter::vectors(std::size_t section, const Cursors& at, const VectorLoop& 
   x86::Gp count = cc_.newInt64(), most = cc_.newInt64();
   cc_.bind(masked);
   cc_.mov(count, n);
-  if (loop.unroll > 1 || loop.may_stream) {
+  if (loop.unroll > 1) {
     cc_.mov(most.r32(), simd_->lanes);
     cc_.cmp(count, most);
     cc_.cmovg(count, most);
