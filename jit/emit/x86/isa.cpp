@@ -35,8 +35,9 @@ std::string_view name(Isa isa) {
 #if FLASH_WITH_ASMJIT
 
 Isa detect_isa() {
-  // Asmjit asks CPUID and, for the register state the system saves, XCR0.
-  const asmjit::CpuFeatures::X86& cpu = asmjit::CpuInfo::host().features().x86();
+  // Asmjit asks CPUID and, for the register state the system saves, XCR0: at the first call, of
+  // which there must be one (static), for it guards none of that.
+  static const asmjit::CpuFeatures::X86& cpu = asmjit::CpuInfo::host().features().x86();
   Isa best = Isa::kNone;
   if (cpu.hasAVX2() && cpu.hasFMA() && cpu.hasF16C() && cpu.hasBMI() && cpu.hasBMI2()) {
     best = Isa::kAvx2;
