@@ -77,8 +77,8 @@ FLASH_OP_ON_TEMPORARIES(where)
 /// a·b + c, rounded once.
 FLASH_API Tensor fma(const Tensor& a, const Tensor& b, const Tensor& c);
 FLASH_OP_ON_TEMPORARIES(fma)
-/// a + weight·(b - a), from b for weights of 0.5 and more, as torch: where b - a is finite, weight
-/// 1 gives b itself.
+/// a + weight·(b - a), as torch computes it from b where |weight| >= 0.5: where b - a is finite,
+/// weight 1 gives b itself.
 FLASH_API Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight);
 FLASH_OP_ON_TEMPORARIES(lerp)
 FLASH_OP(cast, (x, dtype), DType dtype)
