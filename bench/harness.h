@@ -10,7 +10,8 @@
 //   }
 //
 // and stands in the table of bench/main.cpp. The suite then runs all rows in turn, round by round
-// (Flash, peer, next row …), so that a machine whose clock or load drifts is fair to every row.
+// (limits, Flash, peer, next row …), so that a machine whose clock or load drifts is fair to every
+// row. A row's share is the median over its rounds of the share of the limit measured just before.
 #pragma once
 
 #include <functional>
@@ -51,11 +52,14 @@ struct Row {
   std::function<void()> call = {};             ///< what a timed row repeats; empty for others
   Samples flash = {};
   Samples peer = {};
+  std::vector<std::size_t> limit_rounds = {};  ///< Limits' round that went before each of flash's
+
+  bool bounded() const { return call && (options.bytes > 0 || options.flops > 0); }
 };
 
 class Suite {
  public:
-  /// A row that times `call`. A round repeats it for about 50 ms, after a warm-up.
+  /// A row that times `call`. A round repeats it for about 50 ms, after 20 ms of warming up.
   void time(std::string name, std::function<void()> call, Options options = {});
 
   /// As time(), for a call that says itself how many seconds count (its preparation does not).
@@ -68,7 +72,7 @@ class Suite {
   /// Adds the peak resident memory, in MB, of a process of its own that runs the timed row `of`.
   void peak_memory(const std::string& of);
 
-  void run(int rounds, Limits* limits, Peer* peer);
+  void run(int rounds, Limits& limits, Peer* peer);
   std::vector<Row>& rows() { return rows_; }
   const std::string& workload() const { return workload_; }
 

@@ -18,11 +18,12 @@ struct Workload {
   const char* name;
   const char* says;
   void (*fill)(Suite&);
+  int rounds = 7;
 };
 
 constexpr Workload kWorkloads[] = {
     {"trace", "what recording, replaying and compiling cost", trace},
-    {"elementwise", "element-wise work and sums over 2^24 floats", elementwise},
+    {"elementwise", "element-wise work and sums over 2^24 floats", elementwise, 15},
     {"leaf", "matrix products, convolutions and pools", leaf},
     {"train", "AdamW training steps: MLP 784-512-512-10 and LeNet", train},
     {"memory", "tensor bytes of a training step: 12 layers with GELU", memory},
@@ -37,7 +38,7 @@ struct Arguments {
   std::string json_path;
   std::vector<std::string> peer_command;
   std::string rss_of;  ///< a child's task: run this row a few times, then print the peak memory
-  int rounds = 7;
+  int rounds = 0;      ///< 0: as many as the workload says
   int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 };
 
@@ -138,8 +139,8 @@ int run(const Arguments& args) {
 
   nlohmann::json machine = machine_facts(args.threads);
   if (peer) machine["peer"] = peer->name() + ", threads: " + std::to_string(peer->threads());
-  std::cout << machine.at("cpu").get<std::string>() << ", " << args.threads << " threads, "
-            << args.rounds << " rounds; ratio > 1: Flash is ahead\n";
+  std::cout << machine.at("cpu").get<std::string>() << ", " << args.threads
+            << " threads; ratio > 1: Flash is ahead\n";
   Limits limits(args.threads);
   nlohmann::json all = nlohmann::json::array();
   for (const Workload& w : kWorkloads) {
@@ -147,9 +148,10 @@ int run(const Arguments& args) {
     if (!names.empty() && std::find(names.begin(), names.end(), w.name) == names.end()) continue;
     Suite suite(w.name);
     w.fill(suite);
-    suite.run(args.rounds, &limits, peer.get());
-    const nlohmann::json rows = rows_as_json(suite, &limits, peer.get());
-    std::cout << '\n';
+    const int rounds = args.rounds ? args.rounds : w.rounds;
+    std::cout << '\n' << w.name << ", " << rounds << " rounds\n" << std::flush;
+    suite.run(rounds, limits, peer.get());
+    const nlohmann::json rows = rows_as_json(suite, limits, peer.get());
     print_table(std::cout, rows);
     all.insert(all.end(), rows.begin(), rows.end());
   }

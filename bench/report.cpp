@@ -53,6 +53,16 @@ std::string number(const json& value, int digits) {
   return out.str();
 }
 
+/// The part of `limit` that a row reaches whose call does `work`, in bytes or FLOPs.
+double share(const Row& row, double work, const Limits::Limit& limit) {
+  Samples shares;
+  for (std::size_t round = 0; round < row.flash.values.size(); ++round) {
+    const double seconds = row.flash.values[round] * seconds_of(row.options.unit) * row.options.per;
+    shares.values.push_back(work / seconds / limit.rounds[row.limit_rounds[round]]);
+  }
+  return shares.median();
+}
+
 }  // namespace
 
 json machine_facts(int threads) {
@@ -79,7 +89,7 @@ json limits_as_json(const Limits& limits) {
   return out;
 }
 
-json rows_as_json(Suite& suite, const Limits* limits, const Peer* peer) {
+json rows_as_json(Suite& suite, const Limits& limits, const Peer* peer) {
   json rows = json::array();
   for (Row& row : suite.rows()) {
     const double value = row.flash.median();
@@ -104,14 +114,12 @@ json rows_as_json(Suite& suite, const Limits* limits, const Peer* peer) {
       out["peer_spread"] = row.peer.high() - row.peer.low();
       out["ratio"] = row.peer.median() / value;
     }
-    if (limits && row.call && (row.options.bytes > 0 || row.options.flops > 0)) {
-      const double call_seconds = value * seconds_of(row.options.unit) * row.options.per;
-      const double byte_share =
-          row.options.bytes / call_seconds / limits->best_bandwidth().median();
-      const double flop_share = row.options.flops / call_seconds / limits->flops().median();
-      const bool memory = byte_share >= flop_share;
-      out["limit"] = memory ? limits->best_bandwidth().name : limits->flops().name;
-      out["limit_share"] = memory ? byte_share : flop_share;
+    if (row.bounded()) {
+      const double of_bytes = share(row, row.options.bytes, limits.best_bandwidth());
+      const double of_flops = share(row, row.options.flops, limits.flops());
+      const bool memory = of_bytes >= of_flops;
+      out["limit"] = memory ? limits.best_bandwidth().name : limits.flops().name;
+      out["limit_share"] = memory ? of_bytes : of_flops;
     }
     rows.push_back(std::move(out));
   }

@@ -14,7 +14,7 @@ nlohmann::json machine_facts(int threads);
 
 /// The rows of one suite. ratio is the peer's value over Flash's (all values are costs, so above 1
 /// Flash is ahead); limit_share is the part of the bandwidth or FLOP/s ceiling that was reached.
-nlohmann::json rows_as_json(Suite& suite, const Limits* limits, const Peer* peer);
+nlohmann::json rows_as_json(Suite& suite, const Limits& limits, const Peer* peer);
 
 /// The ceilings of the run, in GB/s and GFLOP/s.
 nlohmann::json limits_as_json(const Limits& limits);

@@ -25,18 +25,19 @@ constexpr std::size_t kFloats = std::size_t{1} << 24;
 constexpr int kPasses = 4;  // a round's value is their mean, as it is of a benchmark's calls
 constexpr int kFmaSteps = 1 << 20;
 
-using Copy = void (*)(const float* x, float* z, std::size_t n);
-using Triad = void (*)(const float* x, const float* y, float* z, std::size_t n);
-using Fma = double (*)(int steps);  // FLOPs done by one thread
-
-/// One instruction set's loops. n is a multiple of 128 and pointers are aligned to 64 bytes.
+/// One instruction set's loops. n is a multiple of 128 and pointers are aligned to 64 bytes; copies
+/// leave y alone.
 struct Kernels {
-  Copy copy, copy_streaming, copy_halves;
-  Triad triad, triad_streaming, triad_halves;
-  Fma fma;
+  struct Stream {
+    const char* name;
+    int arrays;  // read and written
+    void (*loop)(const float* x, const float* y, float* z, std::size_t n);
+  };
+  std::vector<Stream> streams;
+  double (*fma)(int steps);  // FLOPs done by one thread
 };
 
-[[maybe_unused]] void copy_plain(const float* x, float* z, std::size_t n) {
+[[maybe_unused]] void copy_plain(const float* x, const float*, float* z, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) z[i] = x[i];
 }
 [[maybe_unused]] void triad_plain(const float* x, const float* y, float* z, std::size_t n) {
@@ -56,10 +57,12 @@ struct Kernels {
 // One definition for each vector width; V is the width in floats. "halves" streams from two places
 // at once.
 #define FLASH_LOOPS(NAME, FEATURES, VEC, V, LOAD, STORE, STREAM, SET1, FMADD)                   \
-  FLASH_TARGET(FEATURES) void copy_##NAME(const float* x, float* z, std::size_t n) {            \
+  FLASH_TARGET(FEATURES)                                                                        \
+  void copy_##NAME(const float* x, const float*, float* z, std::size_t n) {                     \
     for (std::size_t i = 0; i < n; i += V) STORE(z + i, LOAD(x + i));                           \
   }                                                                                             \
-  FLASH_TARGET(FEATURES) void copy_streaming_##NAME(const float* x, float* z, std::size_t n) {  \
+  FLASH_TARGET(FEATURES)                                                                        \
+  void copy_streaming_##NAME(const float* x, const float*, float* z, std::size_t n) {           \
     for (std::size_t i = 0; i < n; i += V) STREAM(z + i, LOAD(x + i));                          \
     _mm_sfence();                                                                               \
   }                                                                                             \
@@ -74,7 +77,8 @@ struct Kernels {
     for (std::size_t i = 0; i < n; i += V) STREAM(z + i, FMADD(LOAD(x + i), two, LOAD(y + i))); \
     _mm_sfence();                                                                               \
   }                                                                                             \
-  FLASH_TARGET(FEATURES) void copy_halves_##NAME(const float* x, float* z, std::size_t n) {     \
+  FLASH_TARGET(FEATURES)                                                                        \
+  void copy_halves_##NAME(const float* x, const float*, float* z, std::size_t n) {              \
     const std::size_t h = n / 2;                                                                \
     for (std::size_t i = 0; i < h; i += V) {                                                    \
       STREAM(z + i, LOAD(x + i));                                                               \
@@ -112,20 +116,25 @@ FLASH_LOOPS(avx512, "avx512f", __m512, 16, _mm512_load_ps, _mm512_store_ps, _mm5
             _mm512_set1_ps, _mm512_fmadd_ps)
 FLASH_LOOPS(avx2, "avx2,fma", __m256, 8, _mm256_load_ps, _mm256_store_ps, _mm256_stream_ps,
             _mm256_set1_ps, _mm256_fmadd_ps)
+
+#define FLASH_KERNELS(NAME)                           \
+  Kernels {                                           \
+    {{"copy", 2, copy_##NAME},                        \
+     {"copy, streaming", 2, copy_streaming_##NAME},   \
+     {"copy, two streams", 2, copy_halves_##NAME},    \
+     {"triad", 3, triad_##NAME},                      \
+     {"triad, streaming", 3, triad_streaming_##NAME}, \
+     {"triad, two streams", 3, triad_halves_##NAME}}, \
+        fma_##NAME                                    \
+  }
 #endif
 
 Kernels best_kernels() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f"))
-    return {copy_avx512,  copy_streaming_avx512,  copy_halves_avx512,
-            triad_avx512, triad_streaming_avx512, triad_halves_avx512,
-            fma_avx512};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return {copy_avx2,  copy_streaming_avx2,  copy_halves_avx2,
-            triad_avx2, triad_streaming_avx2, triad_halves_avx2,
-            fma_avx2};
+  if (__builtin_cpu_supports("avx512f")) return FLASH_KERNELS(avx512);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return FLASH_KERNELS(avx2);
 #endif
-  return {copy_plain, copy_plain, copy_plain, triad_plain, triad_plain, triad_plain, fma_plain};
+  return {{{"copy", 2, copy_plain}, {"triad", 3, triad_plain}}, fma_plain};
 }
 
 /// Floats in pages that were touched, huge ones where the system gives them.
@@ -174,16 +183,18 @@ struct Limits::Work {
     return std::chrono::duration<double>(Clock::now() - start).count();
   }
 
-  double bandwidth(double bytes, const std::function<void(std::size_t, std::size_t)>& job) const {
+  /// Bytes a second.
+  double bandwidth(const Kernels::Stream& stream) const {
     const std::size_t piece = kFloats / static_cast<std::size_t>(threads) / 128 * 128;
     double sum = 0;
     for (int pass = 0; pass < kPasses; ++pass) {
       sum += seconds([&](int thread) {
-        const std::size_t from = piece * static_cast<std::size_t>(thread);
-        job(from, thread == threads - 1 ? kFloats - from : piece);
+        const std::size_t i = piece * static_cast<std::size_t>(thread);
+        const std::size_t n = thread == threads - 1 ? kFloats - i : piece;
+        stream.loop(x.data() + i, y.data() + i, z.data() + i, n);
       });
     }
-    return kPasses * bytes / sum;
+    return kPasses * sizeof(float) * static_cast<double>(kFloats) * stream.arrays / sum;
   }
 };
 
@@ -193,34 +204,24 @@ double Limits::Limit::median() const {
   return sorted.empty() ? 0 : sorted[sorted.size() / 2];
 }
 
-Limits::Limits(int threads)
-    : work_(new Work{threads}),
-      bandwidths_{{"copy", {}},  {"copy, streaming", {}},  {"copy, two streams", {}},
-                  {"triad", {}}, {"triad, streaming", {}}, {"triad, two streams", {}}},
-      flops_{"fma f32", {}} {}
+Limits::Limits(int threads) : work_(new Work{threads}), flops_{"fma f32", {}} {
+  for (const Kernels::Stream& stream : work_->kernels.streams)
+    bandwidths_.push_back({stream.name, {}});
+}
 
 Limits::~Limits() = default;
 
-void Limits::measure_round() {
+std::size_t Limits::measure_round() {
   const Work& w = *work_;
-  const Kernels& k = w.kernels;
-  float *x = w.x.data(), *y = w.y.data(), *z = w.z.data();
-  const double bytes = sizeof(float) * static_cast<double>(kFloats);
-  const auto copy = [&](Copy f) {
-    return w.bandwidth(2 * bytes, [=](std::size_t i, std::size_t n) { f(x + i, z + i, n); });
-  };
-  const auto triad = [&](Triad f) {
-    return w.bandwidth(3 * bytes, [=](std::size_t i, std::size_t n) { f(x + i, y + i, z + i, n); });
-  };
-  const double measured[] = {copy(k.copy),   copy(k.copy_streaming),   copy(k.copy_halves),
-                             triad(k.triad), triad(k.triad_streaming), triad(k.triad_halves)};
-  for (std::size_t i = 0; i < bandwidths_.size(); ++i) bandwidths_[i].rounds.push_back(measured[i]);
+  for (std::size_t i = 0; i < bandwidths_.size(); ++i)
+    bandwidths_[i].rounds.push_back(w.bandwidth(w.kernels.streams[i]));
   double done = 0;
   const double s = w.seconds([&](int thread) {
-    const double flops = k.fma(kFmaSteps);
+    const double flops = w.kernels.fma(kFmaSteps);
     if (thread == 0) done = flops;
   });
   flops_.rounds.push_back(done * w.threads / s);
+  return flops_.rounds.size() - 1;
 }
 
 const Limits::Limit& Limits::best_bandwidth() const {

@@ -6,6 +6,7 @@
 // whose pages were touched before.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,7 +20,8 @@ class FLASH_API Limits {
   explicit Limits(int threads);
   ~Limits();
 
-  void measure_round();
+  /// Gives the round's place in Limit::rounds.
+  std::size_t measure_round();
 
   struct Limit {
     std::string name;
