@@ -12,7 +12,7 @@ namespace flash::bench {
 namespace {
 
 constexpr double kRoundSeconds = 0.05;
-constexpr double kWarmSeconds = 0.02;
+constexpr double kWarmSeconds = 0.05;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();

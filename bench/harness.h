@@ -59,7 +59,7 @@ struct Row {
 
 class Suite {
  public:
-  /// A row that times `call`. A round repeats it for about 50 ms, after 20 ms of warming up.
+  /// A row that times `call`. A round repeats it for about 50 ms, after as much of warming up.
   void time(std::string name, std::function<void()> call, Options options = {});
 
   /// As time(), for a call that says itself how many seconds count (its preparation does not).

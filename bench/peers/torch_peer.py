@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 ROUND_SECONDS = 0.05  # a round repeats its call for about so long, as Flash's harness does,
-WARM_SECONDS = 0.02  # after it has warmed up the caches for so long
+WARM_SECONDS = 0.05  # after it has warmed up the caches for so long
 
 
 def uniform(seed, *shape):

@@ -142,7 +142,7 @@ enum class Op : std::uint8_t {
   kWrapU8,     // kI32 → zero-extended low 8 bits
   kWrapI16,    // kI32 → sign-extended low 16 bits
   // -- tables
-  kTable,  // kF32: tables[imm][a & 7], a is kI32
+  kTable,  // kF32: tables[imm][a & 15], a is kI32
   kCount
 };
 
@@ -161,8 +161,9 @@ struct Inst {
   std::uint64_t imm = 0;   ///< kConst: bits; kTable: into Kernel::tables
 };
 
-/// What kTable looks up: as many floats as one instruction of any vector unit can choose from.
-using Table = std::array<float, 8>;
+/// What kTable looks up: as many floats as one instruction of AVX-512 can choose from, and two of
+/// AVX2.
+using Table = std::array<float, 16>;
 
 /// How an access moves when the vector axis (run or lane) advances by one, and whether it moves at
 /// all along the others: known when the kernel is built, so that code can differ.

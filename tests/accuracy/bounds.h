@@ -40,9 +40,9 @@ inline constexpr Bound kBounds[] = {
     {"expm1", 1.00, 1.20},
     {"log", 0.95, 0.85},
     {"log1p", 0.95, 1.50},
-    {"tanh", 0.76, 1.20},
+    {"tanh", 0.88, 1.20},
     {"sigmoid", 1.00, 1.00},
-    {"erf", 0.69, 1.75},
+    {"erf", 0.86, 1.75},
     {"sin", 0.87, 1.00},
     {"cos", 0.87, 1.00},
     // x Φ(x) with Φ from 1 + erf, as PyTorch has it: of x < -1 digits are lost, below -5.6 (f32)

@@ -331,13 +331,14 @@ TEST_CASE("a bitwise operation of another keeps its operands apart") {
   check_nested_logic<int64_t>();
 }
 
-TEST_CASE("a table is looked up by the low three bits of the index") {
-  static constexpr ir::Table kTable = {0.5f, -0.0f, 1e-45f, 3, -INFINITY, NAN, 6, -7.25f};
+TEST_CASE("a table is looked up by the low four bits of the index") {
+  static constexpr ir::Table kTable = {0.5f, -0.0f, 1e-45f, 3,  -INFINITY, NAN, 6,  -7.25f,
+                                       8,    9,     10,     11, INFINITY,  13,  14, 15};
   std::vector<int32_t> in = int_values<int32_t>();
   for (int32_t i = -20; i < 20; ++i) in.push_back(i);
   check_unary<float, int32_t>(
       "table", [](ir::Builder& b, Value x) { return b.table(kTable, x); }, in,
-      [](int32_t x) { return kTable[static_cast<std::size_t>(x & 7)]; });
+      [](int32_t x) { return kTable[static_cast<std::size_t>(x & 15)]; });
   check_unary<float, int32_t>(
       "table of a uniform index",
       [](ir::Builder& b, Value x) {

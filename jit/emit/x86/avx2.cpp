@@ -66,6 +66,24 @@ class Avx2 final : public Simd {
       return r;
     });
   }
+  Val table(const ir::Table& t, Val& index) override {
+    constexpr std::size_t kHalf = std::tuple_size_v<ir::Table> / 2;
+    const auto half = [&](const x86::Vec& r, const x86::Vec& at, std::size_t from) {
+      emit(I::kIdVpermps, r, at,
+           cc_.newConst(asmjit::ConstPoolScope::kLocal, t.data() + from, kHalf * sizeof(float)));
+    };
+    return build(Type::kF32, index.uniform, [&](int) {
+      x86::Vec low = reg(), high = reg(), at = in_reg(index, 0);
+      if (!index.w[0].isValid()) {  // once for all tables: the bit that says which half, as a sign
+        index.w[0] = reg();
+        emit(I::kIdVpslld, index.w[0], at, imm(31 - __builtin_ctzll(kHalf)));
+      }
+      half(low, at, 0);
+      half(high, at, kHalf);
+      emit(I::kIdVblendvps, low, low, high, index.w[0]);
+      return low;
+    });
+  }
   void blend(Type t, const x86::Vec& acc, const x86::Vec& value, Val& m, int part) override {
     emit(I::kIdVblendvps, acc, acc, value, mask(m, t, part));
   }

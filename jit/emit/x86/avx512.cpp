@@ -78,6 +78,15 @@ class Avx512 final : public Simd {
       return r;
     });
   }
+  Val table(const ir::Table& t, Val& index) override {
+    static_assert(sizeof t == 64);
+    const x86::Mem m = cc_.newConst(asmjit::ConstPoolScope::kLocal, t.data(), sizeof t);
+    return build(Type::kF32, index.uniform, [&](int) {
+      x86::Vec r = reg();
+      emit(I::kIdVpermps, r, in_reg(index, 0), m);
+      return r;
+    });
+  }
   void blend(Type t, const x86::Vec& acc, const x86::Vec& value, Val& m, int part) override {
     cc_.k(mask(m, t, part)).emit(is_wide(t) ? I::kIdVmovapd : I::kIdVmovaps, acc, value);
   }

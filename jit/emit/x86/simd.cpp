@@ -356,18 +356,6 @@ Val Simd::lesser_or_greater(Op op, Val& a, Val& b) {
   return id != I::kIdNone ? vertical(id, a.type, a, b) : min_max_i64(op, a, b);
 }
 
-Val Simd::table(const ir::Table& t, Val& index) {
-  // The instruction takes as many bits of an index as its register has lanes: 8, or 16 that repeat.
-  const ir::Table twice[2] = {t, t};
-  const x86::Mem m =
-      cc_.newConst(asmjit::ConstPoolScope::kLocal, twice, static_cast<std::size_t>(bytes));
-  return build(Type::kF32, index.uniform, [&](int) {
-    x86::Vec r = reg();
-    emit(I::kIdVpermps, r, in_reg(index, 0), m);
-    return r;
-  });
-}
-
 Val Simd::logic(Op outer, Val& a, Op inner, Val& b, Val& c, Dying) {
   const Type t = a.type;
   const bool swap = b.empty();  // the memory operand comes second

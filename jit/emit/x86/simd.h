@@ -38,7 +38,7 @@ struct Val {
   std::uint64_t bits = 0;
   std::array<x86::Vec, 2> v;   ///< the parts; AVX2 kPred: v[0] is the mask of 32-bit lanes
   x86::Mem mem;                ///< where a value not yet in a register can be read as an operand
-  std::array<x86::Vec, 2> w;   ///< AVX2 kPred: masks of 64-bit lanes
+  std::array<x86::Vec, 2> w;   ///< AVX2 kPred: masks of 64-bit lanes; kI32: see table()
   x86::KReg k;                 ///< AVX-512 kPred: one bit a lane
   std::array<x86::KReg, 2> h;  ///< AVX-512 kPred: the same in halves of 8 lanes
 
@@ -87,7 +87,7 @@ class Simd {
   Val apply(const ir::Inst& inst, Val* a, Val* b, Val* c, Dying dying);
   /// kMin: a < b ? a : b. kMax: a > b ? a : b.
   Val lesser_or_greater(Op op, Val& a, Val& b);
-  Val table(const ir::Table& t, Val& index);
+  virtual Val table(const ir::Table& t, Val& index) = 0;
   /// outer(a, inner(b, c)) of kAnd, kOr, kXor.
   virtual Val logic(Op outer, Val& a, Op inner, Val& b, Val& c, Dying dying);
   /// dst = combine(a, b) on registers of any width (see ReduceKind in kernel.h).
