@@ -24,7 +24,8 @@ void deallocate(void*, char* memory, std::size_t) { ::operator delete(memory); }
 
 namespace {
 
-/// How many brackets `code` leaves open, those in strings, characters and comments left out.
+/// How many brackets `code` leaves open, those in strings, characters and comments left out. A
+/// comment that does not end counts as one.
 int open_brackets(const std::string& code) {
   int depth = 0;
   char quote = 0;
@@ -38,6 +39,10 @@ int open_brackets(const std::string& code) {
     } else if (c == '/' && i + 1 < code.size() && code[i + 1] == '/') {
       i = code.find('\n', i);
       if (i == std::string::npos) break;
+    } else if (code.compare(i, 2, "/*") == 0) {
+      i = code.find("*/", i + 2);
+      if (i == std::string::npos) return depth + 1;
+      ++i;
     } else if (c == '(' || c == '[' || c == '{') {
       ++depth;
     } else if (c == ')' || c == ']' || c == '}') {

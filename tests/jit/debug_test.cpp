@@ -217,6 +217,20 @@ TEST_CASE("a call site that is planned again and again is warned of once") {
   logging::set_level(before);
 }
 
+TEST_CASE("mse_loss of two shapes that broadcast is warned of once") {
+  use_evaluator("fuse");
+  const logging::Level before = logging::level();
+  logging::set_level(logging::Level::kWarn);
+  const auto loss = [](const Shape& target) {
+    return stderr_of([&] { mse_loss(ones({4, 1}), zeros(target)).eval(); });
+  };
+  CHECK(loss({4, 1}).empty());
+  const std::string told = loss({4});
+  CHECK(has(told, "mse_loss: [4, 1] and target [4] are broadcast against each other"));
+  CHECK(loss({4}).empty());
+  logging::set_level(before);
+}
+
 TEST_CASE("the trace as a graph shows operations, scopes and, fused, their kernels") {
   eval_all();
   const Tensor x = randn({4, 4});

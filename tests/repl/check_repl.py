@@ -16,6 +16,10 @@ from installation import plan, say, skip  # noqa: E402
 
 build, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 END = "-- end of the answer --"
+BESIDE_THE_PAGE = {
+    "cling": [(["int two = 2;", "/* a bracket in a comment: (", "   */ two /* [ */"], ["(int) 2"])],
+    "clang-repl": [],
+}
 
 
 def exchanges(repl):
@@ -41,7 +45,7 @@ def pattern(answer):
 
 def check(repl):
     start = [str(source / "apps" / "repl" / "start.sh"), str(build), repl]
-    talk = list(exchanges(repl))
+    talk = [*exchanges(repl), *BESIDE_THE_PAGE[repl]]
     lines = []
     for typed, _ in talk:
         lines += [*typed, f'std::cout << "{END}" << std::endl;']
