@@ -54,6 +54,7 @@ struct Row {
   Samples peer = {};
   std::vector<std::size_t> limit_rounds = {};  ///< Limits' round that went before each of flash's
 
+  /// Whether a call's bytes or FLOPs are known, and so its share of a limit.
   bool bounded() const { return call && (options.bytes > 0 || options.flops > 0); }
 };
 

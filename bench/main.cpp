@@ -53,7 +53,8 @@ std::vector<std::string> words(const std::string& text) {
   std::cerr << "bench: " << problem << "\n"
             << "usage: ./dev bench [NAME...] [--json FILE] [--peers torch] [--rounds N] "
                "[--threads N]\nworkloads:\n";
-  for (const Workload& w : kWorkloads) std::cerr << "  " << w.name << " -- " << w.says << "\n";
+  for (const Workload& w : kWorkloads)
+    std::cerr << "  " << w.name << " -- " << w.says << " (" << w.rounds << " rounds)\n";
   std::exit(2);
 }
 

@@ -53,14 +53,30 @@ std::string number(const json& value, int digits) {
   return out.str();
 }
 
+struct Share {
+  double part = 0;
+  std::string of;
+};
+
 /// The part of `limit` that a row reaches whose call does `work`, in bytes or FLOPs.
-double share(const Row& row, double work, const Limits::Limit& limit) {
-  Samples shares;
+Share share(const Row& row, double work, const Limits::Limit& limit) {
+  Samples parts;
   for (std::size_t round = 0; round < row.flash.values.size(); ++round) {
     const double seconds = row.flash.values[round] * seconds_of(row.options.unit) * row.options.per;
-    shares.values.push_back(work / seconds / limit.rounds[row.limit_rounds[round]]);
+    parts.values.push_back(work / seconds / limit.rounds[row.limit_rounds[round]]);
   }
-  return shares.median();
+  return {parts.median(), limit.name};
+}
+
+/// Of the memory's limits the one that leaves a row the least, or that of arithmetic where the row
+/// is nearer to it.
+Share share(const Row& row, const Limits& limits) {
+  const auto less = [](const Share& a, const Share& b) { return a.part < b.part; };
+  std::vector<Share> of_bytes;
+  for (const Limits::Limit& limit : limits.bandwidths())
+    of_bytes.push_back(share(row, row.options.bytes, limit));
+  return std::max(*std::min_element(of_bytes.begin(), of_bytes.end(), less),
+                  share(row, row.options.flops, limits.flops()), less);
 }
 
 }  // namespace
@@ -115,11 +131,9 @@ json rows_as_json(Suite& suite, const Limits& limits, const Peer* peer) {
       out["ratio"] = row.peer.median() / value;
     }
     if (row.bounded()) {
-      const double of_bytes = share(row, row.options.bytes, limits.best_bandwidth());
-      const double of_flops = share(row, row.options.flops, limits.flops());
-      const bool memory = of_bytes >= of_flops;
-      out["limit"] = memory ? limits.best_bandwidth().name : limits.flops().name;
-      out["limit_share"] = memory ? of_bytes : of_flops;
+      const Share best = share(row, limits);
+      out["limit"] = best.of;
+      out["limit_share"] = best.part;
     }
     rows.push_back(std::move(out));
   }

@@ -7,6 +7,7 @@
 #include <cxxabi.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <exception>
 #include <iostream>
@@ -25,7 +26,7 @@ void deallocate(void*, char* memory, std::size_t) { ::operator delete(memory); }
 namespace {
 
 /// How many brackets `code` leaves open, those in strings, characters and comments left out. A
-/// comment that does not end counts as one.
+/// comment that does not end counts as an open bracket.
 int open_brackets(const std::string& code) {
   int depth = 0;
   char quote = 0;
@@ -36,12 +37,12 @@ int open_brackets(const std::string& code) {
       if (c == quote || c == '\n') quote = 0;
     } else if (c == '"' || (c == '\'' && (i == 0 || !isalnum(code[i - 1])))) {  // not 1'000
       quote = c;
-    } else if (c == '/' && i + 1 < code.size() && code[i + 1] == '/') {
+    } else if (code.compare(i, 2, "//") == 0) {
       i = code.find('\n', i);
       if (i == std::string::npos) break;
     } else if (code.compare(i, 2, "/*") == 0) {
       i = code.find("*/", i + 2);
-      if (i == std::string::npos) return depth + 1;
+      if (i == std::string::npos) return std::max(depth, 0) + 1;
       ++i;
     } else if (c == '(' || c == '[' || c == '{') {
       ++depth;

@@ -5,10 +5,10 @@
   {"work": NAME, "params": {...}}   ->  {"ms": milliseconds a call}       one round
   {"hello": true}                   ->  {"name": "torch", "version": ..., "threads": N}
 
-A work is set up and warmed up at its first request. `--threads N` as Flash's. Other modes, one
-process each: `--rss NAME PARAMS` runs a work a few times and prints {"mb": peak resident memory};
-`--tensors NAME PARAMS` prints {"mb": most bytes of tensors during one call in its steady state};
-`--coldstart` prints one line at the end of the first LeNet training step.
+A work is set up at its first request; every round warms up first. `--threads N` as Flash's. Other
+modes, one process each: `--rss NAME PARAMS` runs a work a few times and prints {"mb": peak resident
+memory}; `--tensors NAME PARAMS` prints {"mb": most bytes of tensors during one call in its steady
+state}; `--coldstart` prints one line at the end of the first LeNet training step.
 """
 import argparse
 import gc
@@ -189,7 +189,7 @@ WORKS = {
 
 
 class Rounds:
-    """Works by request, each set up once, warmed up, and with its number of calls a round."""
+    """Works by request, each set up once, with its number of calls a round."""
 
     def __init__(self):
         self.ready = {}

@@ -24,7 +24,7 @@ struct Operands {
 /// operand a's (operand b's for kSelect).
 void compute(ir::Op op, ir::Type type, ir::Type from, const Operands& x, int n);
 
-/// out[i] = t[index[i] & 7].
+/// out[i] = t[index[i] & 15].
 void table(const ir::Table& t, const std::int32_t* index, float* out, int n);
 
 /// Fills a whole strip with one value, given as in Inst::imm.

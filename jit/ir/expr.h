@@ -116,7 +116,7 @@ inline Expr polynomial(Expr x, std::span<const double> c) {
   return r;
 }
 
-/// t[index & 7].
+/// t[index & 15].
 inline Expr lookup(const Table& t, Expr index) { return index.with(index.b->table(t, index.v)); }
 
 /// Facts about an IEEE format that bit manipulations need.

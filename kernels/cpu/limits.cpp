@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::size_t kFloats = std::size_t{1} << 24;
 constexpr int kPasses = 4;  // a round's value is their mean, as it is of a benchmark's calls
+constexpr double kWarmSeconds = 0.02;
 constexpr int kFmaSteps = 1 << 20;
 
 /// One instruction set's loops. n is a multiple of 128 and pointers are aligned to 64 bytes; copies
@@ -201,7 +202,8 @@ struct Limits::Work {
 double Limits::Limit::median() const {
   std::vector<double> sorted = rounds;
   std::sort(sorted.begin(), sorted.end());
-  return sorted.empty() ? 0 : sorted[sorted.size() / 2];
+  const std::size_t n = sorted.size();
+  return n == 0 ? 0 : (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
 }
 
 Limits::Limits(int threads) : work_(new Work{threads}), flops_{"fma f32", {}} {
@@ -213,6 +215,10 @@ Limits::~Limits() = default;
 
 std::size_t Limits::measure_round() {
   const Work& w = *work_;
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  do w.bandwidth(w.kernels.streams.front());
+  while (std::chrono::duration<double>(Clock::now() - start).count() < kWarmSeconds);
   for (std::size_t i = 0; i < bandwidths_.size(); ++i)
     bandwidths_[i].rounds.push_back(w.bandwidth(w.kernels.streams[i]));
   double done = 0;

@@ -1,7 +1,7 @@
 // kernels/cpu/limits.h -- what this machine can do at best: memory bandwidth and FMA throughput
 //
-// For machine_limits(), and for benchmarks, which measure it in the rounds of the run that it is
-// compared with. Plain loops, nothing of Flash's own: a limit must not depend on what it judges.
+// For machine_limits(), and for benchmarks, which measure it just before each round of what is
+// compared with it. Plain loops, nothing of Flash's own: a limit must not depend on what it judges.
 // Bandwidth counts algorithmic bytes (a copy of n floats moves 8 n), over arrays of 2^24 floats
 // whose pages were touched before.
 #pragma once
@@ -20,7 +20,10 @@ class FLASH_API Limits {
   explicit Limits(int threads);
   ~Limits();
 
-  /// Gives the round's place in Limit::rounds.
+  /// Gives the round's place in Limit::rounds. Warms up before it measures: caches, and threads
+  /// that others left spinning have then gone to sleep (libgomp's do after 300,000 pauses, some 14
+  /// ms). Sleeping instead would not do: what follows a sleep ran at two thirds of its speed for
+  /// 0.1 s.
   std::size_t measure_round();
 
   struct Limit {

@@ -180,7 +180,7 @@ TEST_CASE("keys differ by everything but the name") {
       [](Kernel& k) { k.insts[4].guard = 0; },
       [](Kernel& k) { k.insts[4].slot = 0; },
       [](Kernel& k) { k.insts[0].access = 1; },
-      [](Kernel& k) { k.tables[0][7] = 8; },
+      [](Kernel& k) { k.tables[0][15] = 16; },
       [](Kernel& k) { k.tables[0][0] = -0.0f; },
       [](Kernel& k) { k.tables.push_back(k.tables[0]); },
       [](Kernel& k) { k.sections[0].loop = false; },

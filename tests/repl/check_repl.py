@@ -4,7 +4,7 @@
 
 Prints TAP. Lines of the page's ```cling and ```clang-repl blocks that begin with `> ` are typed;
 what follows them must be the answer, where `...` stands for anything, also for further lines. All
-blocks of an interpreter are one session.
+blocks of an interpreter are one session, which ends with the lines of BESIDE_THE_PAGE.
 """
 import pathlib
 import re
@@ -18,7 +18,6 @@ build, source = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 END = "-- end of the answer --"
 BESIDE_THE_PAGE = {
     "cling": [(["int two = 2;", "/* a bracket in a comment: (", "   */ two /* [ */"], ["(int) 2"])],
-    "clang-repl": [],
 }
 
 
@@ -45,7 +44,7 @@ def pattern(answer):
 
 def check(repl):
     start = [str(source / "apps" / "repl" / "start.sh"), str(build), repl]
-    talk = [*exchanges(repl), *BESIDE_THE_PAGE[repl]]
+    talk = [*exchanges(repl), *BESIDE_THE_PAGE.get(repl, [])]
     lines = []
     for typed, _ in talk:
         lines += [*typed, f'std::cout << "{END}" << std::endl;']

@@ -1,5 +1,6 @@
 // jit/emit/x86/avx2.cpp -- instruction selection for AVX2 with FMA, F16C and BMI
 #include <algorithm>
+#include <bit>
 #include <iterator>
 
 #include "jit/emit/x86/simd.h"
@@ -76,7 +77,7 @@ class Avx2 final : public Simd {
       x86::Vec low = reg(), high = reg(), at = in_reg(index, 0);
       if (!index.w[0].isValid()) {  // once for all tables: the bit that says which half, as a sign
         index.w[0] = reg();
-        emit(I::kIdVpslld, index.w[0], at, imm(31 - __builtin_ctzll(kHalf)));
+        emit(I::kIdVpslld, index.w[0], at, imm(31 - std::countr_zero(kHalf)));
       }
       half(low, at, 0);
       half(high, at, kHalf);
