@@ -23,6 +23,15 @@ Tensor Machine::execute_inplace(const Instr& c) {
       a.fill_(scalar(c));
       break;
     case Op::kCopyInto:
+      if (a.dim() > 1 && pick(c.n[1], 3) == 0) {  // fewer dimensions than it has, in any layout
+        Shape fewer = a.shape();
+        fewer.erase(0);
+        std::string from = v(c.in[1]);
+        const Tensor b = as(in(c, 1), a.dtype(), from), laid_out = fit(b, fewer, c.n[2], from);
+        say(A, ".copy_(", from, ")");
+        a.copy_(laid_out);
+        break;
+      }
       say(A, ".copy_(", v(c.in[1]), ")");
       a.copy_(in(c, 1));
       break;
