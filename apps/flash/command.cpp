@@ -60,9 +60,15 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
+/// The verb that was parsed last, or the whole command.
+const CLI::App* parsed_verb(const CLI::App* app) {
+  while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+  return app;
+}
+
 /// ": did you mean --epochs?" when the verb that was parsed has a flag two letters or less away.
-std::string nearest_flag(const CLI::App* verb, const std::string& given) {
-  while (!verb->get_subcommands().empty()) verb = verb->get_subcommands().front();
+std::string nearest_flag(const CLI::App* app, const std::string& given) {
+  const CLI::App* verb = parsed_verb(app);
   const std::string flag = given.substr(0, given.find('='));
   std::string nearest;
   std::size_t least = 3;
@@ -72,7 +78,7 @@ std::string nearest_flag(const CLI::App* verb, const std::string& given) {
         least = d;
         nearest = "--" + name;
       }
-  return nearest.empty() ? "" : ": did you mean " + nearest + "?";
+  return nearest.empty() ? "; --help lists the flags" : ": did you mean " + nearest + "?";
 }
 
 /// One line for what could not be parsed. CLI11 lists what it did not expect from last to first.
@@ -83,6 +89,14 @@ std::string failure(const CLI::App* parsed, const CLI::Error& e) {
       return "flash: '" + given + "' is no flag here" + nearest_flag(parsed, given) + "\n";
   if (dynamic_cast<const CLI::RequiredError*>(&e) != nullptr && !unknown.empty())
     return "flash: '" + unknown.front() + "' is no verb here; --help lists them\n";
+  const CLI::App* verb = parsed_verb(parsed);
+  if (const auto verbs = verb->get_subcommands([](const CLI::App*) { return true; });
+      dynamic_cast<const CLI::RequiredError*>(&e) != nullptr && !verbs.empty()) {
+    std::string names;
+    for (const CLI::App* v : verbs) names += (names.empty() ? "" : ", ") + v->get_name();
+    return "flash: " + (verb == parsed ? "" : verb->get_name() + ": ") +
+           "a verb is missing, one of " + names + "; --help explains them\n";
+  }
   if (dynamic_cast<const CLI::ExtrasError*>(&e) != nullptr && !unknown.empty())
     return "flash: '" + unknown.front() + "' was not expected; --help lists what is\n";
   return std::string("flash: ") + e.what() + "\n";

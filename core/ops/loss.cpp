@@ -142,6 +142,9 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
   if (!is_floating(x.dtype()) || !is_floating(target.dtype()))
     throw DTypeError("mse_loss: takes floating dtypes, not " + std::string(name(x.dtype())) +
                      " and " + std::string(name(target.dtype())));
+  Scope scope("mse_loss");
+  const DType dtype = result_type(x, target);
+  const Tensor d = widen(x) - widen(target);
   if (x.shape() != target.shape()) {
     static std::once_flag told;  // [N, 1] against [N] gives N x N differences, and trains nothing
     std::call_once(told, [&] {
@@ -149,9 +152,6 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
                     " are broadcast against each other; if that is not meant, reshape one");
     });
   }
-  Scope scope("mse_loss");
-  const DType dtype = result_type(x, target);
-  const Tensor d = widen(x) - widen(target);
   const Tensor square = d * d;
   if (reduction == Reduction::kNone) return as_dtype(square, dtype);
   return as_dtype(reduction == Reduction::kSum ? sum(square) : mean(square), dtype);

@@ -70,12 +70,12 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
     int status;
     std::string says;
   } table[] = {
-      {"", 2, "A subcommand is required"},
+      {"", 2, "flash: a verb is missing, one of train, predict, devices; --help"},
       {"trian digits", 2, "'trian' is no verb here; --help lists them"},
-      {"train", 2, "A subcommand is required"},
+      {"train", 2, "flash: train: a verb is missing, one of digits; --help"},
       {"train letters", 2, "'letters' is no verb here; --help lists them"},
       {"train digits --epoch 3", 2, "'--epoch' is no flag here: did you mean --epochs?"},
-      {"train digits --colour=red 3", 2, "'--colour=red' is no flag here"},
+      {"train digits --colour=red 3", 2, "'--colour=red' is no flag here; --help lists the flags"},
       {"train digits 3 4", 2, "'3' was not expected"},
       {"predict --checkpont x y.png", 2,
        "'--checkpont' is no flag here: did you mean --checkpoint"},

@@ -226,6 +226,9 @@ TEST_CASE("mse_loss of two shapes that broadcast is warned of once") {
     return stderr_of([&] { mse_loss(ones({4, 1}), zeros(target)).eval(); });
   };
   CHECK(loss({4, 1}).empty());
+  CHECK(stderr_of([&] {
+          CHECK_THROWS_AS(mse_loss(ones({4, 2}), zeros({3, 2})), ShapeError);
+        }).empty());
   const std::string told = loss({4});
   CHECK(has(told, "mse_loss: [4, 1] and target [4] are broadcast against each other"));
   CHECK(loss({4}).empty());
