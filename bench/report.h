@@ -13,8 +13,8 @@ namespace flash::bench {
 nlohmann::json machine_facts(int threads);
 
 /// The rows of one suite. ratio is the peer's value over Flash's (all values are costs, so above 1
-/// Flash is ahead); limit_share is the median over the rounds of
-/// the part that was reached of the bandwidth or FLOP/s ceiling measured just before the round.
+/// Flash is ahead); limit_share is the median over the rounds of the part that was reached of the
+/// bandwidth or FLOP/s ceiling measured just before the round.
 nlohmann::json rows_as_json(Suite& suite, const Limits& limits, const Peer* peer);
 
 /// The ceilings, in GB/s and GFLOP/s: medians over the whole run.

@@ -36,11 +36,10 @@ struct Val {
   bool fresh = false;     ///< its registers belong to this value alone and may be overwritten
   bool constant = false;  ///< kConst: `bits` is the value
   std::uint64_t bits = 0;
-  std::array<x86::Vec, 2> v;  ///< the parts; AVX2 kPred: v[0] is the mask of 32-bit lanes
-  x86::Mem mem;               ///< where a value not yet in a register can be read as an operand
-  std::array<x86::Vec, 2>
-      w;        ///< AVX2 kPred: masks of 64-bit lanes; kI32: a table index's bit 3 as a sign
-  x86::KReg k;  ///< AVX-512 kPred: one bit a lane
+  std::array<x86::Vec, 2> v;   ///< the parts; AVX2 kPred: v[0] is the mask of 32-bit lanes
+  x86::Mem mem;                ///< where a value not yet in a register can be read as an operand
+  std::array<x86::Vec, 2> w;   ///< AVX2 kPred: masks of 64-bit lanes; kI32: bit 3 as a sign
+  x86::KReg k;                 ///< AVX-512 kPred: one bit a lane
   std::array<x86::KReg, 2> h;  ///< AVX-512 kPred: the same in halves of 8 lanes
 
   bool empty() const {
