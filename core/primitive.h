@@ -85,6 +85,7 @@ enum class Prim : std::uint8_t {
   kGatherRows,      // (table [V, D], index i64 [...]) → [..., D]
   kScatterAddRows,  // (dy [..., D], index i64 [...]) → [V, D]; attrs: [| V]
   kSilu,            // element-wise: x sigmoid(x), rounded once
+  kGelu,            // element-wise: x Φ(x), rounded once
   kCount
 };
 
@@ -185,6 +186,7 @@ inline constexpr std::array<PrimInfo, static_cast<std::size_t>(Prim::kCount)> kP
     {Prim::kGatherRows, "gather_rows", PrimKind::kLeaf, 2, 2, DTypeRule::kSame, Takes::kAny, 0, false},
     {Prim::kScatterAddRows, "scatter_add_rows", PrimKind::kLeaf, 2, 2, DTypeRule::kSame, Takes::kFloat, 0, false},
     {Prim::kSilu, "silu", PrimKind::kMap, 1, 1, DTypeRule::kSame, Takes::kFloat, 0, false},
+    {Prim::kGelu, "gelu", PrimKind::kMap, 1, 1, DTypeRule::kSame, Takes::kFloat, 0, false},
 }};
 // clang-format on
 

@@ -73,6 +73,7 @@ constexpr std::array<PrimRule, static_cast<std::size_t>(Prim::kCount)> kRules{{
     {Prim::kGatherRows,     {"gather_rows", vjp::gather_rows}, {0, kA}},
     {Prim::kScatterAddRows, {"scatter_add_rows", vjp::scatter_add_rows}, {0, kA}},
     {Prim::kSilu,           {.name = "silu", .vjp = vjp::silu, .again = vjp::silu_again}, {kA}},
+    {Prim::kGelu,           {.name = "gelu", .vjp = vjp::gelu, .again = vjp::gelu_again}, {kA}},
 }};
 // clang-format on
 

@@ -28,11 +28,13 @@ namespace vjp {
 void zero(BackwardCall&c), pass(BackwardCall&c), cast(BackwardCall&c), neg(BackwardCall&c),
     abs(BackwardCall&c), sqrt(BackwardCall&c), rsqrt(BackwardCall&c), exp(BackwardCall&c),
     expm1(BackwardCall&c), log(BackwardCall&c), log1p(BackwardCall&c), tanh(BackwardCall&c),
-    sigmoid(BackwardCall&c), silu(BackwardCall&c), erf(BackwardCall&c), sin(BackwardCall&c),
-    cos(BackwardCall&c), add(BackwardCall&c), sub(BackwardCall&c), mul(BackwardCall&c),
-    div(BackwardCall&c), rem(BackwardCall&c), fmod(BackwardCall&c), pow(BackwardCall&c),
-    maximum(BackwardCall&c), minimum(BackwardCall&c), where(BackwardCall&c), fma(BackwardCall&c);
+    sigmoid(BackwardCall&c), silu(BackwardCall&c), gelu(BackwardCall&c), erf(BackwardCall&c),
+    sin(BackwardCall&c), cos(BackwardCall&c), add(BackwardCall&c), sub(BackwardCall&c),
+    mul(BackwardCall&c), div(BackwardCall&c), rem(BackwardCall&c), fmod(BackwardCall&c),
+    pow(BackwardCall&c), maximum(BackwardCall&c), minimum(BackwardCall&c), where(BackwardCall&c),
+    fma(BackwardCall&c);
 Tensor silu_again(const Tensor& x, std::span<const std::int64_t>);
+Tensor gelu_again(const Tensor& x, std::span<const std::int64_t>);
 // rules_reduce.cpp
 void sum(BackwardCall&c), prod(BackwardCall&c), extreme(BackwardCall&c);
 // rules_leaf.cpp

@@ -40,6 +40,14 @@ void silu(BackwardCall& c) {
   const Tensor x = widen(c.saved(0)), g = widen(c.grad()), s = flash::sigmoid(x);
   c.give(0, as_dtype(g * (s * (x * (1.0 - s) + 1.0)), c.input_dtype(0)));
 }
+Tensor gelu_again(const Tensor& x, std::span<const std::int64_t>) { return flash::gelu(x); }
+void gelu(BackwardCall& c) {
+  const Tensor x = widen(c.saved(0)), g = widen(c.grad());
+  const Tensor phi = (flash::erf(x * (1.0 / std::numbers::sqrt2)) + 1.0) * 0.5;
+  const double scale = 0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;  // 1/√(2π)
+  const Tensor density = flash::exp(x * x * -0.5) * scale;
+  c.give(0, as_dtype(g * (phi + x * density), c.input_dtype(0)));
+}
 void erf(BackwardCall& c) {
   const Tensor x = c.saved(0);
   c.give(0, c.grad() * (flash::exp(flash::neg(x * x)) * (2.0 * std::numbers::inv_sqrtpi)));

@@ -1,7 +1,5 @@
 // core/ops/activation.cpp -- activations and dropout: compositions with hand-written gradients
 #include <bit>
-#include <cmath>
-#include <numbers>
 
 #include "core/autograd/autograd.h"
 #include "core/autograd/hooks.h"
@@ -19,34 +17,8 @@ namespace {
 using autograd::BackwardCall;
 using autograd::Rule;
 
-/// The rule's own formula, computed without the tape and put there as one operation that saves x.
-Tensor unary(const Rule& rule, const Tensor& x, std::span<const std::int64_t> words = {}) {
-  Scope scope(rule.name);
-  const bool on = autograd::tracks_any({&x});
-  Tensor y;
-  {
-    autograd::GradMode off(false);
-    y = rule.again(x, words);
-  }
-  if (on) autograd::record_composite(rule, {&x}, y, {&x}, words);
-  return y;
-}
-
 void relu_vjp(BackwardCall& c) { c.give(0, where(le(c.saved(0), 0), 0.0, c.grad())); }
 const Rule kRelu{.name = "relu", .vjp = relu_vjp};
-
-Tensor normal_cdf(const Tensor& x) { return (erf(x * (1.0 / std::numbers::sqrt2)) + 1.0) * 0.5; }
-void gelu_vjp(BackwardCall& c) {
-  const Tensor x = widen(c.saved(0)), g = widen(c.grad());
-  const double scale = 0.5 * std::numbers::sqrt2 * std::numbers::inv_sqrtpi;  // 1/√(2π)
-  const Tensor density = exp(x * x * -0.5) * scale;
-  c.give(0, as_dtype(g * (normal_cdf(x) + x * density), c.input_dtype(0)));
-}
-Tensor gelu_of(const Tensor& x, std::span<const std::int64_t>) {
-  const Tensor w = widen(x);
-  return as_dtype(w * normal_cdf(w), x.dtype());
-}
-const Rule kGelu{.name = "gelu", .vjp = gelu_vjp, .again = gelu_of};
 
 // Words: the bits of the slope.
 void leaky_relu_vjp(BackwardCall& c) {
@@ -91,7 +63,7 @@ Tensor relu(const Tensor& x) {
 
 Tensor gelu(const Tensor& x) {
   check_float(x, "gelu");
-  return unary(kGelu, x);
+  return bind(Prim::kGelu, {&x});
 }
 
 Tensor silu(const Tensor& x) {
@@ -101,8 +73,16 @@ Tensor silu(const Tensor& x) {
 
 Tensor leaky_relu(const Tensor& x, double slope) {
   check_float(x, "leaky_relu");
+  Scope scope("leaky_relu");
   const std::int64_t words[] = {std::bit_cast<std::int64_t>(slope)};
-  return unary(kLeakyRelu, x, words);
+  const bool on = autograd::tracks_any({&x});
+  Tensor y;
+  {
+    autograd::GradMode off(false);
+    y = leaky_relu_of(x, words);
+  }
+  if (on) autograd::record_composite(kLeakyRelu, {&x}, y, {&x}, words);
+  return y;
 }
 
 Tensor dropout(const Tensor& x, double p, bool training) {

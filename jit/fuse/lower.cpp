@@ -183,6 +183,8 @@ Value lower_number(Builder& b, Prim op, std::span<const Value> in) {
       return ir::sigmoid(b, x);
     case Prim::kSilu:
       return ir::silu(b, x);
+    case Prim::kGelu:
+      return ir::gelu(b, x);
     case Prim::kErf:
       return ir::erf(b, x);
     case Prim::kSin:

@@ -4,8 +4,8 @@
 // large constant, products exact by fma) and a polynomial for e^r. The polynomials are minimax in
 // relative error (Remez exchange in 240-bit arithmetic; each coefficient is rounded before the next
 // ones are fitted again); intervals and errors stand beside them.
-#include "jit/ir/expr.h"
 #include "jit/ir/math.h"
+#include "jit/ir/math_parts.h"
 
 namespace flash::ir {
 namespace {
@@ -90,6 +90,12 @@ Reduced reduce(Expr x, int offset) {
 
 // r + r² p(r) ≈ e^r - 1.
 Expr expm1_of_reduced(Expr r, std::span<const double> p) { return fma(r * r, polynomial(r, p), r); }
+Sum expm1_sum(Expr r, std::span<const double> p) {
+  const Expr square = r * r;
+  const Expr tail = polynomial(r, p);
+  const Expr high = fma(square, tail, r);
+  return {high, fma(square, tail, r - high)};
+}
 
 struct Scales {
   Expr first, second;
@@ -105,6 +111,17 @@ Scales split_power(Expr bits, Type t) {
 Expr power(Expr bits, Type t) { return (bits << format(t).mantissa).as(t); }
 
 }  // namespace
+
+Power exp_of(Sum x) {
+  const ExpConstants& k = constants(x.high.type());
+  const Expr shifted = fma(x.high, k.log2e, k.round);
+  const Expr n = shifted - k.round;
+  const Expr exact = fma(n, -k.ln2_hi, x.high);
+  const Expr r = fma(n, -k.ln2_lo, exact);
+  const Expr r_low = fma(n, -k.ln2_lo, exact - r) + x.low;
+  const Sum q = expm1_sum(r, k.exp);
+  return {n, {q.high, q.low + fma(r_low, q.high, r_low)}};
+}
 
 Value exp(Builder& b, Value x0) {
   const Type t = b.type(x0);
@@ -158,10 +175,7 @@ Expr sigmoid_quotient(Expr x, bool times_x) {
   const ExpConstants& k = constants(t);
   const Expr negative = x < 0.0;
   const Reduced d = reduce(at_least(-abs(x), k.vanishing), 2 * format(t).bias);
-  const Expr square = d.r * d.r;
-  const Expr tail = polynomial(d.r, k.exp);
-  const Expr q = fma(square, tail, d.r);
-  const Expr q_low = fma(square, tail, d.r - q);
+  const auto [q, q_low] = expm1_sum(d.r, k.exp);
   const Scales s = split_power(d.bits, t);
   const Expr scale = s.first * s.second;
 

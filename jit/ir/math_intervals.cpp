@@ -1,35 +1,18 @@
 // jit/ir/math_intervals.cpp -- tanh and erf of f32 as kernel IR: sixteen polynomials, no division
 //
 // A division would wait for the one divider that a neighbouring sqrt or quotient wants too, and one
-// polynomial for all arguments would be thrice as long. |x| falls into one of sixteen intervals,
-// where f |x| = f c + t p(t) with t = |x| - c. The centre c is a float whose f is very nearly a
-// float (the accurate tables of Gal and Bachelis, ACM TOMS 17, 1991), and t is exact. In the first
-// interval c = 0, and |x| itself stands for f c, so that small arguments keep all their digits.
-// Eight intervals would want two degrees more: four instructions of 31 in a chain with tanh under
-// AVX-512; AVX2, which has to look up twice, would take 0.6 of its time in cache.
-//
-// Which interval: a = 1 + |x| stretched runs through equal parts of the octaves from 1 on, and the
-// lowest bits of its exponent with the highest of its fraction tell them apart.
-#include "jit/ir/expr.h"
+// polynomial for all arguments would be thrice as long. In the first interval |x| itself stands for
+// f c, so that small arguments keep all their digits; t < f c in all others. Eight intervals would
+// want two degrees more: four instructions of 31 in a chain with tanh under AVX-512; AVX2, which
+// has to look up twice, would take 0.6 of its time in cache.
 #include "jit/ir/math.h"
+#include "jit/ir/math_parts.h"
 
 namespace flash::ir {
 namespace {
 
-// c, f c, then p from its constant term up: minimax in ULPs of the result (fitted as in
-// math_exp.cpp), with the relative error of f. In every interval but the first t < f c.
-constexpr int kColumns = 7;
-using Intervals = float[16][kColumns];
-
-struct Function {
-  double limit;    // from here on f rounds to 1
-  double stretch;  // just below (a's last value - 1) / limit
-  int shift;       // a's bits above these number the intervals, modulo 16
-  const Intervals* intervals;
-};
-
 // Quarters of four octaves, 1 … 1.25 to 14 … 16.
-constexpr Intervals kTanhIntervals = {
+constexpr float kTanhRows[16][7] = {
     // |x| < 0.1503: 2^-27.6
     {0, 0, 0, 0x1.6901a8p-21f, -0x1.55604ap-2f, 0x1.8fe4b6p-11f, 0x1.079a20p-3f},
     // < 0.3007: 2^-28.5
@@ -78,10 +61,10 @@ constexpr Intervals kTanhIntervals = {
     {0x1.0a2b24p+3f, 0x1.fffffcp-1f, 0x1.ffd1aep-23f, -0x1.ff2fecp-23f, 0x1.5880fcp-23f,
      -0x1.66d8ecp-24f, 0x1.dd2442p-26f},
 };
-constexpr Function kTanh{0x1.20a3d8p+3, 0x1.a9b876p+0, 21, &kTanhIntervals};
+constexpr Intervals<7> kTanh{0x1.20a3d8p+3, 0x1.a9b876p+0, 21, kTanhRows};
 
 // Eighths of two octaves, 1 … 1.125 to 3.75 … 4.
-constexpr Intervals kErfIntervals = {
+constexpr float kErfRows[16][7] = {
     // |x| < 0.1638: 2^-28.0
     {0, 0, 0x1.06eba8p-3f, 0x1.53599cp-21f, -0x1.812fc0p-2f, 0x1.0fa990p-11f, 0x1.c2a9aap-4f},
     // < 0.3275: 2^-28.3
@@ -130,24 +113,10 @@ constexpr Intervals kErfIntervals = {
     {0x1.df38d0p+1f, 0x1.fffffcp-1f, 0x1.ef2902p-21f, -0x1.cef0c8p-19f, 0x1.188ef6p-17f,
      -0x1.f88c14p-17f, 0x1.235c34p-16f},
 };
-constexpr Function kErf{0x1.f70a3ep+1, 0x1.86d6f2p-1, 20, &kErfIntervals};
+constexpr Intervals<7> kErf{0x1.f70a3ep+1, 0x1.86d6f2p-1, 20, kErfRows};
 
-// One column by the lowest four bits of a's bits >> shift, which are not 0 for a = 1.
-Table column(const Function& f, int n) {
-  constexpr std::size_t kOne = 0x3f800000;
-  Table t{};
-  for (std::size_t i = 0; i < t.size(); ++i)
-    t[(i + (kOne >> f.shift)) % t.size()] = (*f.intervals)[i][n];
-  return t;
-}
-
-Value odd_function(const Function& f, Expr x) {
-  const Expr magnitude = at_most(abs(x), f.limit);
-  const Expr interval = shr_l(fma(magnitude, f.stretch, 1.0).as(Type::kI32), f.shift);
-  const Expr t = magnitude - lookup(column(f, 0), interval);
-  Expr p = lookup(column(f, kColumns - 1), interval);
-  for (int n = kColumns - 2; n >= 2; --n) p = fma(p, t, lookup(column(f, n), interval));
-  const Expr centre = lookup(column(f, 1), interval);
+Value odd_function(const Intervals<7>& f, Expr x) {
+  const auto [t, p, centre] = piece(f, at_most(abs(x), f.limit));
   return copy_sign(fma(p, t, select(centre < t, t, centre)), x).v;
 }
 

@@ -214,8 +214,7 @@ Columns: `bound`, what the tests hold the function to (`tests/accuracy/bounds.h`
 Flash's result there, in hexadecimal; `not nearest`, the share of results that are not the correctly
 rounded ones; elements per ns of one thread, 2¹⁶ elements in the second-level cache; `× libm`, that
 beside a plain loop over the C library's function. Both speeds are medians of interleaved rounds of one
-run. `leaky_relu` has slope 0.25; `pow(x, 3)` is recorded as x·x·x. `gelu` takes Φ from 1 + erf, as PyTorch does: below x ≈ −1 it loses
-digits, while its absolute error stays within 8 |x| units of rounding.
+run. `leaky_relu` has slope 0.25; `pow(x, 3)` is recorded as x·x·x.
 
 ## f32
 

@@ -215,7 +215,8 @@ Program generate(std::uint64_t seed) {
     const int made = static_cast<int>(p.code.size()) - 1;
     if (op == Op::kExpand) grow_again(made);
     if (op >= Op::kMatmul && op <= Op::kEmbedding) differentiate(made);
-    if (op == Op::kUnary && m.line.starts_with("silu(")) use_made_again(made);
+    if (op == Op::kUnary && (m.line.starts_with("silu(") || m.line.starts_with("gelu(")))
+      use_made_again(made);
   }
   // First and second gradients of what came last, and such as add up in grad().
   const auto differentiable = [&](int i) {

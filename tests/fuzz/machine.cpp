@@ -31,8 +31,8 @@ constexpr UnaryOp kUnary[] = {
     {"round", round},
     {"trunc", trunc},
     {"relu", relu},
+    {"gelu", gelu},  // more often, as silu: the tape makes them again
     {"gelu", gelu},
-    {"silu", silu},  // more often: the tape makes it again
     {"silu", silu},
     {"silu", silu},
     {"isnan", isnan},

@@ -4,6 +4,7 @@
 #include <cfloat>
 
 #include "accuracy/bounds.h"
+#include "gelu.h"
 #include "jit/ir/math.h"
 #include "run_kernel.h"
 #include "ulp.h"
@@ -37,9 +38,9 @@ const Function kFunctions[] = {
     {"expm1", ir::expm1, std::expm1, std::expm1}, {"log", ir::log, std::log, std::log},
     {"log1p", ir::log1p, std::log1p, std::log1p}, {"log2", ir::log2, std::log2, std::log2},
     {"tanh", ir::tanh, std::tanh, std::tanh},     {"sigmoid", ir::sigmoid, sigmoid64, sigmoid_wide},
-    {"silu", ir::silu, silu64, silu_wide},        {"erf", ir::erf, std::erf, std::erf},
-    {"sin", ir::sin, std::sin, std::sin},         {"cos", ir::cos, std::cos, std::cos},
-    {"rsqrt", ir::rsqrt, rsqrt64, rsqrt_wide},
+    {"silu", ir::silu, silu64, silu_wide},        {"gelu", ir::gelu, test::gelu, test::gelu},
+    {"erf", ir::erf, std::erf, std::erf},         {"sin", ir::sin, std::sin, std::sin},
+    {"cos", ir::cos, std::cos, std::cos},         {"rsqrt", ir::rsqrt, rsqrt64, rsqrt_wide},
 };
 
 template <class T, class Wide, class Reference>
@@ -77,7 +78,10 @@ TEST_CASE("f32 functions are within one ULP where their formulas change") {
         1e-4f,  0.15033f, 0.30067f, 0.451f,     0.60133f,   0.902f,    1.20267f, 1.50333f,
         1.804f, 2.40533f, 3.00667f, 3.608f,     4.20933f,   5.412f,    6.61467f, 7.81733f,
         9.02f,  0.16375f, 0.3275f,  0.49125f,   0.655f,     0.81875f,  0.9825f,  1.14625f,
-        1.31f,  1.6375f,  1.965f,   2.2925f,    2.62f,      2.9475f,   3.275f,   3.6025f}) {
+        1.31f,  1.6375f,  1.965f,   2.2925f,    2.62f,      2.9475f,   3.275f,   3.6025f,
+        0.24f,  0.48f,    0.72f,    0.96f,      1.44f,      1.92f,     2.4f,     2.88f,
+        3.84f,  4.8f,     5.76f,    6.72f,      8.64f,      10.56f,    12.48f,   14.4f,
+        13.1f,  14.2f}) {
     const auto bits = std::bit_cast<std::uint32_t>(edge);
     for (std::uint32_t d = 0; d < 4000; ++d)
       for (const std::uint32_t b : {bits - d, bits + d})
