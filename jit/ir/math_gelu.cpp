@@ -68,22 +68,23 @@ constexpr float kTailsRows[16][8] = {
 };
 constexpr Intervals<8> kTails{0x1.ccccccp+3, 0x1.0aaaa8p+0, 21, kTailsRows};
 
-// G(a) = a/2 + a p(a) up to 1.125: 2^-62.1 relative. The first coefficient is 0.
+// G(a) = a/2 + a² p(a), used up to 1 and fitted up to 1.125: 2^-62.1 relative.
 constexpr double kSmall[] = {-0x1.9884533d43650p-2,  0x1.fffffffffff7bp-3,   -0x1.1058377e2b963p-3,
                              0x1.ffffffff8fc32p-5,   -0x1.b3c058beed059p-6,  0x1.555554a178999p-7,
                              -0x1.f200556546028p-9,  0x1.5554d014cb0a3p-10,  -0x1.baa49a8508c40p-12,
                              0x1.10f32a6f6c1f8p-13,  -0x1.411bca9c1b054p-15, 0x1.678b05c36246ap-17,
                              -0x1.793082d009f34p-19, 0x1.63492b90b6de9p-21,  -0x1.1411f4d46cf83p-23,
                              0x1.308014eaf33d3p-26,  -0x1.599ce17e5cfddp-30};
-// From there on G = G(k) + w p(w), up to 38.7: 2^-59.1. k has few bits, and G(k) is very nearly a
+// From 1 on G = G(k) + w p(w), up to 38.7: 2^-58.8. k has few bits, and G(k) is very nearly a
 // double.
 constexpr double kK = 4.5234375, kCentre = 0x1.86efd8bd4ee19p-2;
 constexpr double kLarge[] = {
-    0x1.f395d65ffe923p-5,   -0x1.8a7bc193cc1b6p-4, 0x1.8aef2fcbbbf63p-4,  -0x1.23543bdecd07cp-4,
-    0x1.419baeb20b75ap-5,   -0x1.f47f40c6ca183p-7, 0x1.a730efee89e38p-9,  0x1.6d3e17fc21599p-12,
-    -0x1.e45effda38b05p-12, 0x1.2afc0ea8563b3p-14, 0x1.80c0d46a02db8p-15, -0x1.16958bcee521cp-16,
-    -0x1.4ab0d8469bfb5p-18, 0x1.821d7ca7a8b66p-19, 0x1.779dc5e6dfad8p-21, -0x1.03c831fbbe385p-21,
-    -0x1.19473537a4cf6p-23, 0x1.64e91ea6e3e62p-24, 0x1.73d45d2317f40p-26, -0x1.bf0c8965faf85p-27};
+    0x1.f395d65ffe925p-5,   -0x1.8a7bc193cc1b7p-4, 0x1.8aef2fcbbbebdp-4,  -0x1.23543bdeccfa4p-4,
+    0x1.419baeb20f3f3p-5,   -0x1.f47f40c6def0ap-7, 0x1.a730efe99281ap-9,  0x1.6d3e1836582a9p-12,
+    -0x1.e45efe1cca501p-12, 0x1.2afc0397330bap-14, 0x1.80c07ab5f66eap-15, -0x1.16944eed90201p-16,
+    -0x1.4aa65ff2a3b93p-18, 0x1.81f2b3c52728bp-19, 0x1.76f6122b8e87dp-21, -0x1.0211f3ed25055p-21,
+    -0x1.1768bb61df509p-23, 0x1.51ca9771fdbaep-24, 0x1.825be3aad1d24p-26, -0x1.656965bb6eba5p-27,
+    -0x1.6ad108cf7477fp-30};
 
 Sum tail_f32(Expr a) {
   const auto [t, p, centre] = piece(kTails, a);
@@ -94,7 +95,7 @@ Sum tail_f32(Expr a) {
 
 Sum tail_f64(Expr a) {
   const Expr w = fma(a / (a + kK), 2.0, -1.0);
-  const Expr small = a < 1.125;
+  const Expr small = a < 1.0;
   const Expr t = select(small, a, w);
   const Expr p = select(small, polynomial(a, kSmall) * a, polynomial(w, kLarge));
   const Expr head = select(small, a * 0.5, kCentre);
