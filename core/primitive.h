@@ -85,7 +85,7 @@ enum class Prim : std::uint8_t {
   kGatherRows,      // (table [V, D], index i64 [...]) → [..., D]
   kScatterAddRows,  // (dy [..., D], index i64 [...]) → [V, D]; attrs: [| V]
   kSilu,            // element-wise: x sigmoid(x), rounded once
-  kGelu,            // element-wise: x Φ(x), rounded once
+  kGelu,            // element-wise: x Φ(x), Φ by the tail: small results keep their digits
   kCount
 };
 

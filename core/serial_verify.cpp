@@ -51,6 +51,9 @@ class Verifier {
   const Node& in(const Node& n, std::size_t i) const { return p_.nodes[n.in[i]]; }
 
   void node(const Node& n) {
+    if (n.op >= Prim::kCount)
+      throw ValueError("node " + std::to_string(at_) + ": there is no primitive " +
+                       std::to_string(static_cast<int>(n.op)));
     const PrimInfo& p = info(n.op);
     need(n.scope < p_.scopes.size(), "its scope is not there");
     need(static_cast<int>(n.in.size()) >= p.min_inputs &&

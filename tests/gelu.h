@@ -18,7 +18,7 @@ T gelu(T x) {
                       : kDigits == 64 ? static_cast<T>(0x1.65f626cdd52b0p-66)
                                       : T{0};
   const T z = x * kRootHalf;
-  // x has 53 bits of 64, or 24 of 53: its product with the 11 leading ones of √½ is exact.
+  // x has 53 bits of 64, or 24 of 53: its product with the 11 leading bits of √½ is exact.
   constexpr T kHigh = static_cast<T>(0x1.6ap-1), kLow = kRootHalf - kHigh;
   const T dz = ((x * kHigh - z) + x * kLow) + x * kRest;
   const T slope = dz * 2 * std::numbers::inv_sqrtpi_v<T> * std::exp(-z * z);

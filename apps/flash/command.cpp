@@ -142,7 +142,10 @@ int run_command(int argc, char** argv) {
   digits
       ->add_option("--out", t.out,
                    "Folder for this run alone: a checkpoint an epoch, the final model.safetensors")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check([](const std::string& s) {
+        return s.empty() ? std::string("'' names no folder; leave --out away to keep nothing") : "";
+      });
   digits
       ->add_option("--checkpoint-every", t.checkpoint_every,
                    "Steps from checkpoint to checkpoint too")

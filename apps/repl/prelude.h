@@ -14,7 +14,6 @@ namespace cling {
 inline std::string printValue(const Tensor* t) { return t->defined() ? t->str() : "undefined"; }
 inline std::string printValue(const Shape* s) { return s->str(); }
 inline std::string printValue(const Device* d) { return d->str(); }
-inline std::string printValue(const DType* d) { return std::string(name(*d)); }
 inline std::string printValue(const nn::Module* m) { return m->str(); }
 }  // namespace cling
 #endif

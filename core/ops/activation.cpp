@@ -1,4 +1,5 @@
-// core/ops/activation.cpp -- activations and dropout: compositions with hand-written gradients
+// core/ops/activation.cpp -- activations and dropout; the compositions among them have gradients of
+// their own
 #include <bit>
 
 #include "core/autograd/autograd.h"

@@ -57,7 +57,7 @@ FLASH_OP(ceil, (x))
 FLASH_OP(round, (x))  ///< to nearest, ties to even
 FLASH_OP(trunc, (x))
 FLASH_OP(relu, (x))  ///< max(x, 0); NaN stays
-FLASH_OP(gelu, (x))  ///< x·Φ(x), exact (erf)
+FLASH_OP(gelu, (x))  ///< x·Φ(x), not tanh's approximation
 FLASH_OP(silu, (x))
 FLASH_OP(logical_not, (x))
 FLASH_OP(bitwise_not, (x))

@@ -51,7 +51,7 @@ double contraction_flops(const Trace& t, const Step& step) {
 
 }  // namespace
 
-Work work_of(const Trace& trace, const Step& step) {
+Work work_of(const Trace& trace, const Plan& plan, const Step& step) {
   Work w;
   std::vector<std::pair<NodeId, NodeId>> read;
   const auto once = [&](NodeId node, NodeId view) {
@@ -64,17 +64,19 @@ Work work_of(const Trace& trace, const Step& step) {
     for (const LeafOperand& o : step.operands) once(o.node, o.view);
     if (trace.nodes[step.leaf].numel) w.flops = contraction_flops(trace, step);
   }
-  bool stores = false;
+  // Whether the epilogue writes its result over the leaf's, which then lies nowhere.
+  const auto slot = [&](NodeId n) { return plan.slot_of[n]; };
+  bool overwritten = false;
   if (step.kernel)
     for (const MemoryOperand& o : step.kernel->spec.operands) {
       if (o.node == step.leaf && !o.store) continue;  // a finished tile, still in cache
-      stores |= o.store;
+      overwritten |= o.store && step.leaf != kNoNode && slot(o.node) == slot(step.leaf);
       if (o.store)
         w.bytes += shown_bytes(trace, o.node, o.view);
       else
         once(o.node, o.view);
     }
-  if (step.leaf != kNoNode && !stores) w.bytes += shown_bytes(trace, step.leaf, kNoNode);
+  if (step.leaf != kNoNode && !overwritten) w.bytes += shown_bytes(trace, step.leaf, kNoNode);
   return w;
 }
 

@@ -20,7 +20,7 @@ struct Work {
   std::int64_t bytes = 0;
   double flops = 0;
 };
-Work work_of(const Trace& trace, const Step& step);
+Work work_of(const Trace& trace, const Plan& plan, const Step& step);
 
 inline bool observing() {
   return counters().record.load(std::memory_order_relaxed) || debug_level() >= 2;

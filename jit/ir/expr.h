@@ -132,7 +132,7 @@ inline Format format(Type t) {
   return {Type::kI64, 52, 1023, static_cast<std::int64_t>(0x8000000000000000u), 0x3ff0000000000000};
 }
 
-/// `magnitude` (≥ 0) with the sign of `x`.
+/// `magnitude`, which is ≥ 0 or has that sign already, with the sign of `x`.
 inline Expr copy_sign(Expr magnitude, Expr x) {
   const Format f = format(x.type());
   return (magnitude.as(f.bits) | (x.as(f.bits) & f.sign)).as(x.type());

@@ -19,7 +19,7 @@ Value tanh_f32(Builder& b, Value x);  ///< what tanh and erf write for kF32
 Value erf_f32(Builder& b, Value x);
 Value sigmoid(Builder& b, Value x);  ///< 1 / (1 + exp(-x))
 Value silu(Builder& b, Value x);     ///< x sigmoid(x)
-Value gelu(Builder& b, Value x);     ///< x Φ(x), Φ the normal distribution's
+Value gelu(Builder& b, Value x);     ///< x Φ(x), Φ of the normal distribution
 Value erf(Builder& b, Value x);
 Value sin(Builder& b,
           Value x);  ///< full range (Payne-Hanek or Cody-Waite with a large-argument path)

@@ -1,4 +1,4 @@
-// jit/ir/math_exp.cpp -- exp, exp2, expm1, sigmoid and f64's tanh as kernel IR
+// jit/ir/math_exp.cpp -- exp, exp2, expm1, sigmoid, silu and f64's tanh as kernel IR
 //
 // All start from x = n ln 2 + r with |r| <= ln(2)/2 (Cody and Waite 1980, n rounded by adding a
 // large constant, products exact by fma) and a polynomial for e^r. The polynomials are minimax in

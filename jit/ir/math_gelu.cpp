@@ -1,14 +1,15 @@
-// jit/ir/math_gelu.cpp -- gelu as kernel IR: x Φ(x), rounded once
+// jit/ir/math_gelu.cpp -- gelu as kernel IR: x Φ(x)
 //
 // With a = |x| and Q(a) = Φ(-a) the result is max(x, 0) - a Q(a), where the subtrahend is at most
 // half of x; below 0 it is all there is. 1 + erf would lose digits there, all of them from -5.6 on.
-// a Q(a) = G(a) e^(-a²/2), where G(a) = a Q(a) e^(a²/2) rises smoothly from a/2 to 1/√(2π). What is
-// multiplied is a sum of two floats, and so is a²/2, so that one rounding at the end is all that
-// counts.
+// a Q(a) = G(a) e^(-a²/2), where G(a) = a Q(a) e^(a²/2) rises smoothly from a/2 to 1/√(2π). a²/2
+// and both factors are sums of two floats, so that their own rounding is not felt; what is felt
+// beside the last rounding is the polynomial's, in the low half of G. It costs: about 70
+// instructions of f32, where one plus a rounded erf has 30.
 //
-// G of f32: sixteen polynomials. Of f64: one in a, from a/2, where a is small, and one in
-// w = (a - k) / (a + k), which is almost as good as equally spaced from 0 to infinity (Shepherd and
-// Laframboise, Math. Comp. 36, 1981).
+// G of f32: sixteen polynomials. Of f64: one in a, from a/2, where a is small; one around 1; and
+// one in w = (a - k) / (a + k), in which G is smooth up to infinity (Shepherd and Laframboise,
+// Math. Comp. 36, 1981).
 #include "jit/ir/math.h"
 #include "jit/ir/math_parts.h"
 
@@ -68,23 +69,29 @@ constexpr float kTailsRows[16][8] = {
 };
 constexpr Intervals<8> kTails{0x1.ccccccp+3, 0x1.0aaaa8p+0, 21, kTailsRows};
 
-// G(a) = a/2 + a² p(a), used up to 1 and fitted up to 1.125: 2^-62.1 relative.
-constexpr double kSmall[] = {-0x1.9884533d43650p-2,  0x1.fffffffffff7bp-3,   -0x1.1058377e2b963p-3,
-                             0x1.ffffffff8fc32p-5,   -0x1.b3c058beed059p-6,  0x1.555554a178999p-7,
-                             -0x1.f200556546028p-9,  0x1.5554d014cb0a3p-10,  -0x1.baa49a8508c40p-12,
-                             0x1.10f32a6f6c1f8p-13,  -0x1.411bca9c1b054p-15, 0x1.678b05c36246ap-17,
-                             -0x1.793082d009f34p-19, 0x1.63492b90b6de9p-21,  -0x1.1411f4d46cf83p-23,
-                             0x1.308014eaf33d3p-26,  -0x1.599ce17e5cfddp-30};
-// From 1 on G = G(k) + w p(w), up to 38.7: 2^-58.8. k has few bits, and G(k) is very nearly a
-// double.
-constexpr double kK = 4.5234375, kCentre = 0x1.86efd8bd4ee19p-2;
+// Up to 0.75: G(a) = a/2 + a² p(a), 2^-58.1 relative.
+constexpr double kSmall[] = {-0x1.9884533d43646p-2,  0x1.ffffffffff61bp-3,   -0x1.1058377e12ef0p-3,
+                             0x1.fffffff759d94p-5,   -0x1.b3c057eed30a5p-6,  0x1.5555474105ac2p-7,
+                             -0x1.f1ff27fec6882p-9,  0x1.554b6edcb9e97p-10,  -0x1.ba38f86611d39p-12,
+                             0x1.0f3364d4e003cp-13,  -0x1.36998e028a696p-15, 0x1.3ab3c8dddecd4p-17,
+                             -0x1.eb87af07445a1p-20, 0x1.a7edcb992be7fp-23};
+// Up to 2: G(a) = G(c) + t p(t) with t = a - c, 2^-61.1. c and k below have few bits, and their G
+// is very nearly a double.
+constexpr double kMiddleAt = 0x1.0680000000000p+0, kMiddleCentre = 0x1.0f09638e703a4p-2;
+constexpr double kMiddle[] = {
+    0x1.ed6ade039f63cp-4,  -0x1.28f2b467f1336p-4,  0x1.226cf4b0917c4p-5,  -0x1.ee0fd2d8cad64p-7,
+    0x1.7a356be63fb15p-8,  -0x1.09fa997fdad82p-9,  0x1.5c6e64944f83fp-11, -0x1.ad500e572b036p-13,
+    0x1.f5364af535ccap-15, -0x1.16d303f409214p-16, 0x1.290329d9f4717p-18, -0x1.300dc847f04cap-20,
+    0x1.2b9384a9de46cp-22, -0x1.192ded367696ep-24, 0x1.dd6df9cbd5533p-27, -0x1.3d1940f4861d1p-29,
+    0x1.d134cc39b94d3p-33};
+// From there on, up to 38.7: G(a) = G(k) + w p(w), 2^-59.5.
+constexpr double kK = 4.5234375, kLargeCentre = 0x1.86efd8bd4ee19p-2;
 constexpr double kLarge[] = {
-    0x1.f395d65ffe925p-5,   -0x1.8a7bc193cc1b7p-4, 0x1.8aef2fcbbbebdp-4,  -0x1.23543bdeccfa4p-4,
-    0x1.419baeb20f3f3p-5,   -0x1.f47f40c6def0ap-7, 0x1.a730efe99281ap-9,  0x1.6d3e1836582a9p-12,
-    -0x1.e45efe1cca501p-12, 0x1.2afc0397330bap-14, 0x1.80c07ab5f66eap-15, -0x1.16944eed90201p-16,
-    -0x1.4aa65ff2a3b93p-18, 0x1.81f2b3c52728bp-19, 0x1.76f6122b8e87dp-21, -0x1.0211f3ed25055p-21,
-    -0x1.1768bb61df509p-23, 0x1.51ca9771fdbaep-24, 0x1.825be3aad1d24p-26, -0x1.656965bb6eba5p-27,
-    -0x1.6ad108cf7477fp-30};
+    0x1.f395d65ffe924p-5,   -0x1.8a7bc193cc1cfp-4, 0x1.8aef2fcbbbf11p-4,  -0x1.23543bdecc477p-4,
+    0x1.419baeb20ce71p-5,   -0x1.f47f40c7cc61ep-7, 0x1.a730efef2d984p-9,  0x1.6d3e1a9f646f0p-12,
+    -0x1.e45f028b66a00p-12, 0x1.2afb999ad8c34p-14, 0x1.80c2851ed6c6dp-15, -0x1.168b8ec7f9de3p-16,
+    -0x1.4b292b0ddc32cp-18, 0x1.81b5303c9e719p-19, 0x1.86d165dfe0203p-21, -0x1.105a74c5492ecp-21,
+    -0x1.5ee1149a72b92p-23, 0x1.4f9ed60cad8f5p-23, -0x1.fdf4267078ec2p-26};
 
 Sum tail_f32(Expr a) {
   const auto [t, p, centre] = piece(kTails, a);
@@ -94,11 +101,16 @@ Sum tail_f32(Expr a) {
 }
 
 Sum tail_f64(Expr a) {
+  const Expr middle = a - kMiddleAt;
   const Expr w = fma(a / (a + kK), 2.0, -1.0);
-  const Expr small = a < 1.0;
-  const Expr t = select(small, a, w);
-  const Expr p = select(small, polynomial(a, kSmall) * a, polynomial(w, kLarge));
-  const Expr head = select(small, a * 0.5, kCentre);
+  const Expr is_small = a<0.75, is_large = a> 2.0;
+  const auto choose = [&](Expr small, const Arg& between, Expr large) {
+    return select(is_small, small, select(is_large, large, between));
+  };
+  const Expr t = choose(a, middle, w);
+  const Expr p =
+      choose(polynomial(a, kSmall) * a, polynomial(middle, kMiddle), polynomial(w, kLarge));
+  const Expr head = choose(a * 0.5, kMiddleCentre, literal(a, kLargeCentre));
   const Expr high = fma(p, t, head);
   return {high, fma(p, t, head - high)};
 }
@@ -109,7 +121,8 @@ Value gelu(Builder& b, Value x0) {
   const Expr x{&b, x0};
   const bool f32 = x.type() == Type::kF32;
   const double limit = f32 ? kTails.limit : 38.6;  // from here on Q(a) is below what counts
-  const Expr a = at_most(abs(x), limit);
+  const Expr magnitude = abs(x);
+  const Expr a = select(magnitude < limit, magnitude, limit);  // not NaN, which scale() would mind
   const Expr minus_half = a * -0.5;
   const Expr z = a * minus_half;
   const auto [n, q] = exp_of({z, fma(a, minus_half, -z)});
@@ -124,6 +137,7 @@ Value gelu(Builder& b, Value x0) {
   const Expr head = at_least(x, 0.0);
   const Expr y = head - tail;
   const Expr rest = ((head - y) - tail) - tail_low;
+  // The sign is right but for a zero: -0 of -0, and of what has underflowed below 0.
   const Expr inside = copy_sign(y + rest, x);
   // Beyond: x above (infinity and NaN too); below, -0, and NaN of -infinity as of -infinity * 0.
   return select(x < -limit, x * 0.0, select(x < limit, inside, x)).v;

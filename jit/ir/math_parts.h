@@ -17,7 +17,7 @@ struct Power {
   Expr n;
   Sum q;
 };
-/// e^x to some 2^-28 (f32) or 2^-60 (f64) of itself, for x whose result is in range.
+/// e^x, about 2^-27 (f32) or 2^-56 (f64) of itself off, for x whose result is in range.
 Power exp_of(Sum x);
 
 /// A function of magnitudes by sixteen polynomials, one in each of sixteen intervals of [0, limit].

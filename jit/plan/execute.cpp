@@ -429,7 +429,7 @@ class Runner {
             std::int64_t tiles = 0;
             for (const Launch& l : batch_) tiles += l.tiles;
             for (std::size_t i = begin; i < end; ++i)
-              work.bytes += work_of(t_, plan_.steps[i]).bytes;
+              work.bytes += work_of(t_, plan_, plan_.steps[i]).bytes;
             report_launch(batch_[0].kernel->name, false, tiles, work, us);
           });
   }
@@ -472,8 +472,9 @@ class Runner {
       epilogue = {l.kernel, l.args, spec.words, static_cast<int>(spec.axes.size()), affine};
       call.epilogue = &epilogue;
     }
-    timed([&] { device_.run_leaf(call, {}); },
-          [&](double us) { report_launch(info(n.op).name, true, 0, work_of(t_, step), us); });
+    timed(
+        [&] { device_.run_leaf(call, {}); },
+        [&](double us) { report_launch(info(n.op).name, true, 0, work_of(t_, plan_, step), us); });
   }
 
   Plan& plan_;

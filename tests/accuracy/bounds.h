@@ -45,7 +45,7 @@ inline constexpr Bound kBounds[] = {
     {"erf", 0.86, 1.75},
     {"sin", 0.87, 1.00},
     {"cos", 0.87, 1.00},
-    {"gelu", 0.82, 1.95},
+    {"gelu", 0.82, 1.45},
     {"silu", 1.00, 1.00},
     // x * x * x, rounded twice.
     {"pow(x, 3)", 1.50, 1.50, 1.50},

@@ -110,10 +110,11 @@ std::vector<Function> make() {
   const std::vector<double> erf_edges = {0,       0.16375, 0.3275, 0.49125, 0.655,  0.81875, 0.9825,
                                          1.14625, 1.31,    1.6375, 1.965,   2.2925, 2.62,    2.9475,
                                          3.275,   3.6025,  3.93,   1.25,    5.94};
-  // Ends of f32's intervals and 14.4; f64's 1 and 38.6; where results become subnormal.
-  const std::vector<double> gelu_edges = {0,    0.24, 0.48, 0.72,  0.96,  1.44,  1.92,  2.4,  2.88,
-                                          3.84, 4.8,  5.76, 6.72,  8.64,  10.56, 12.48, 14.4, 1,
-                                          38.6, -8.4, -5.5, -13.1, -14.2, -37.5, -38.5};
+  // Ends of f32's intervals and 14.4; f64's 0.75, 2 and 38.6, and what lies just below 2^-3; where
+  // results become subnormal.
+  const std::vector<double> gelu_edges = {
+      0,     0.24,  0.48, 0.72, 0.96, 1.44,  1.92, 2.4,  2.88, 3.84,  4.8,   5.76,  6.72, 8.64,
+      10.56, 12.48, 14.4, 0.75, 2,    -1.32, 38.6, -8.4, -5.5, -13.1, -14.2, -37.5, -38.5};
   const std::vector<double> trig_edges = {
       0,      kHalfPi / 2, kHalfPi,       2 * kHalfPi,    3 * kHalfPi,         4 * kHalfPi,
       0x1p18, 0x1p40,      0x1.f9cbe2p+7, 0x1.67a3acp+20, 16367173.0 * 0x1p72, 0x1.47d0fep+34};

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <thread>
 
 #include "fuzz/check.h"
@@ -24,13 +26,16 @@ namespace {
 using namespace fuzz;
 using Clock = std::chrono::steady_clock;
 
+constexpr int kMostJobs = 64;
+
 constexpr const char* kUsage =
-    R"(usage: fuzz [--programs N] [--seed S] [--minutes M] [--jobs N] [--guard] [--all] [--reach]
+    R"(usage: fuzz [--programs N] [--seed S] [--minutes M] [--jobs N] [--guard] [--all] [--first]
+            [--reach] [--print S...] [--values S...]
 
   --programs N   5000 of them by default
   --seed S       the first program's seed, 1 by default; the others follow
-  --minutes M    stop after so long
-  --jobs N       processes, 2 by default
+  --minutes M    stop after so long, or after --programs if given
+  --jobs N       processes, 2 by default, 64 at most
   --guard        every buffer lies between pages that may not be touched
   --all          go on after the third finding
   --first        stop at the first one, as it is: neither made small nor printed
@@ -53,31 +58,46 @@ struct Options {
   std::exit(2);
 }
 
-double number(const char* text, double least) {
-  char* end = nullptr;
-  const double x = std::strtod(text, &end);
-  if (end == text || *end || !(x >= least)) refuse(std::string("'") + text + "' is not valid");
+/// A whole number, or for a double any, in [least, most].
+template <class T>
+T number(std::string_view option, const char* text, T least, T most) {
+  T x{};
+  const char* const end = text + std::strlen(text);
+  const auto [at, error] = std::from_chars(text, end, x);
+  if (error != std::errc() || at != end || !(x >= least && x <= most)) {
+    std::ostringstream want;
+    want << option << ": '" << text << "' is not a " << (std::is_integral_v<T> ? "whole " : "")
+         << "number from " << least << " to " << most;
+    refuse(want.str());
+  }
   return x;
 }
 
 Options parse(int argc, char** argv) {
+  constexpr std::uint64_t kMost = UINT64_MAX / 2;
   Options o;
-  std::vector<std::uint64_t>* seeds = nullptr;
+  bool counted = false;
   for (int i = 1; i < argc; ++i) {
     const std::string_view arg = argv[i];
-    const auto value = [&](double least) {
+    const auto value = [&]<class T>(T least, T most) {
       if (i + 1 == argc) refuse(std::string(arg) + " wants a number");
-      return number(argv[++i], least);
+      return number(arg, argv[++i], least, most);
+    };
+    const auto seeds = [&] {  // all that follow but options
+      std::vector<std::uint64_t> all;
+      do all.push_back(value(std::uint64_t{0}, kMost));
+      while (i + 1 < argc && argv[i + 1][0] != '-');
+      return all;
     };
     if (arg == "--programs") {
-      o.programs = static_cast<std::uint64_t>(value(1));
+      o.programs = value(std::uint64_t{1}, kMost);
+      counted = true;
     } else if (arg == "--seed") {
-      o.seed = static_cast<std::uint64_t>(value(0));
+      o.seed = value(std::uint64_t{0}, kMost);
     } else if (arg == "--minutes") {
-      o.minutes = value(0);
-      o.programs = UINT64_MAX / 2;
+      o.minutes = value(0.0, 1e6);
     } else if (arg == "--jobs") {
-      o.jobs = static_cast<int>(value(1));
+      o.jobs = value(1, kMostJobs);
     } else if (arg == "--guard") {
       o.guard = true;
     } else if (arg == "--all") {
@@ -87,18 +107,17 @@ Options parse(int argc, char** argv) {
     } else if (arg == "--reach") {
       o.reach = true;
     } else if (arg == "--print") {
-      seeds = &o.print;
+      o.print = seeds();
     } else if (arg == "--values") {
-      seeds = &o.values;
+      o.values = seeds();
     } else if (arg == "--help") {
       std::fputs(kUsage, stdout);
       std::exit(0);
-    } else if (seeds) {
-      seeds->push_back(static_cast<std::uint64_t>(number(argv[i], 0)));
     } else {
       refuse("there is no option '" + std::string(arg) + "'");
     }
   }
+  if (o.minutes > 0 && !counted) o.programs = kMost;
   return o;
 }
 
@@ -113,7 +132,7 @@ struct Shared {
   std::atomic<bool> stop;
   std::atomic<std::uint64_t> findings;
   std::atomic<std::uint64_t> first_finding;  ///< programs done until then, at least 1
-  Worker workers[64];
+  Worker workers[kMostJobs];
 };
 
 Shared& make_shared_memory() {
@@ -229,7 +248,7 @@ volatile std::sig_atomic_t interrupted = 0;
 
 int fuzz_range(const Options& o) {
   Shared& s = make_shared_memory();
-  const auto step = static_cast<std::uint64_t>(std::min(o.jobs, 64));
+  const auto step = static_cast<std::uint64_t>(o.jobs);
   std::signal(SIGINT, [](int) { interrupted = 1; });
   const auto start = Clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };

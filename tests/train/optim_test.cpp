@@ -220,6 +220,9 @@ TEST_CASE("options out of range name the option, its value and what is wanted") 
                        "SGD: no parameters; pass model.parameters()", ValueError);
   CHECK_THROWS_WITH_AS(optim::SGD({p, p}),
                        "SGD: parameter 1 was given twice; pass each tensor once", ValueError);
+  CHECK_THROWS_WITH_AS(optim::SGD({ones({2}).set_requires_grad(true) * 2.0}, {.lr = 0.1}),
+                       doctest::Contains("SGD: parameter 0 is the result of an operation"),
+                       ValueError);
   CHECK_THROWS_AS(optim::SGD({zeros({2}, i64)}), DTypeError);
   optim::SGD opt({p});
   CHECK_THROWS_AS(opt.set_lr(-1), ValueError);

@@ -329,6 +329,21 @@ TEST_CASE("a checkpoint is found by its folder, a file in it or its run, and els
         }).find("there is no file") != std::string::npos);
 }
 
+TEST_CASE("what a killed run has left half removed or half written goes with the next one") {
+  Folder f("leftovers");
+  const std::string old = f / "run/.checkpoint-000001.old", half = f / "run/.checkpoint-000009.tmp",
+                    mine = f / "run/.mine.old";
+  for (const std::string& name : {old, half, mine}) {
+    fs::create_directories(name);
+    std::ofstream(name + "/model.safetensors") << "half";
+  }
+  Run run(f / "run");
+  run.fit();
+  CHECK_FALSE(fs::exists(old));
+  CHECK_FALSE(fs::exists(half));
+  CHECK(fs::exists(mine));
+}
+
 TEST_CASE("a run keeps its folder to itself") {
   Folder f("own");
   std::vector<std::string> before;

@@ -24,6 +24,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kPrefix = "checkpoint-";
+// Behind the name of a hidden folder: a checkpoint not yet whole, and one on its way out.
+constexpr std::string_view kNew = ".tmp", kOld = ".old";
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kTraining = "training.safetensors";
 constexpr const char* kState = "state.json";
@@ -84,12 +86,25 @@ void sync_folder(const fs::path& path) {
 /// Removes a checkpoint so that a crash in between leaves no half one under its name.
 void remove_checkpoint(const fs::path& path) {
   std::error_code ignored;
-  const fs::path hidden = path.parent_path() / ("." + path.filename().string() + ".old");
+  const fs::path hidden = path.parent_path() / ("." + path.filename().string() + std::string(kOld));
   fs::rename(path, hidden, ignored);
   fs::remove_all(ignored ? path : hidden, ignored);
 }
 
 }  // namespace
+
+void remove_leftovers(const std::string& run) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator it(run, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    for (const std::string_view ending : {kNew, kOld})
+      if (name.starts_with('.') && name.ends_with(ending) &&
+          serial_of(name.substr(1, name.size() - 1 - ending.size())) >= 0)
+        found.push_back(it->path());
+  }
+  for (const fs::path& path : found) fs::remove_all(path, error);
+}
 
 std::vector<std::string> list_checkpoints(const std::string& run) {
   std::vector<std::pair<std::int64_t, std::string>> found;
@@ -115,8 +130,7 @@ std::string write_checkpoint(const std::string& run, const CheckpointData& data,
   const std::int64_t serial =
       older.empty() ? 1 : serial_of(fs::path(older[0]).filename().string()) + 1;
   const fs::path target = fs::path(run) / name_of(serial);
-  const fs::path hidden = fs::path(run) / ("." + name_of(serial) + ".tmp");
-  fs::remove_all(hidden, error);  // of a run that was killed
+  const fs::path hidden = fs::path(run) / ("." + name_of(serial) + std::string(kNew));
   fs::create_directory(hidden, error);
   if (error)
     throw IoError("checkpoint: cannot make the folder '" + hidden.string() +

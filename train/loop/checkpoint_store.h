@@ -32,6 +32,10 @@ struct CheckpointData {
 /// Writes a new checkpoint into `run` and removes all but the newest `keep`. Returns its path.
 std::string write_checkpoint(const std::string& run, const CheckpointData& data, int keep);
 
+/// Removes what a run that was killed has left half written or half removed in `run`. Nobody else
+/// may be writing there.
+void remove_leftovers(const std::string& run);
+
 /// Folders of checkpoints in `run`, newest first. Empty if there is no such folder.
 std::vector<std::string> list_checkpoints(const std::string& run);
 

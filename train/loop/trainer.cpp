@@ -197,6 +197,7 @@ FitResult Trainer::fit(data::DataLoader& loader, data::DataLoader* validation) {
   if (!t.options.out.empty()) {
     folder.emplace(t.options.out);
     check_own_run(t.options.out, t.last_checkpoint);
+    remove_leftovers(t.options.out);
   }
   t.run.loader = identity;
   t.stop = false;

@@ -48,6 +48,9 @@ Optimizer::Optimizer(const char* kind, std::vector<ParamGroup> groups, double lr
       if (!is_floating(p.dtype()))
         throw DTypeError(which + " has dtype " + std::string(name(p.dtype())) +
                          "; only floating parameters can be trained");
+      if (!p.is_leaf())
+        throw ValueError(which + " is the result of an operation, not a leaf: a step would not " +
+                         "change what it is computed from; pass the tensors that it was made of");
       for (const TensorImpl* other : seen)
         if (other == p.impl()) throw ValueError(which + " was given twice; pass each tensor once");
       seen.push_back(p.impl());
