@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -385,6 +386,19 @@ std::vector<std::vector<unsigned char>> RandomKernel::run_split(Target t, int64_
   return outputs();
 }
 
+std::vector<std::vector<unsigned char>> RandomKernel::run(const Nest::Runner& runner) {
+  clear_outputs();
+  nest_->run(runner);
+  return outputs();
+}
+
+std::vector<std::vector<unsigned char>> RandomKernel::run_split(const Nest::Runner& runner,
+                                                                int64_t part_blocks) {
+  clear_outputs();
+  nest_->run_split(runner, part_blocks);
+  return outputs();
+}
+
 void RandomKernel::clear_outputs() {
   for (const Output& o : outputs_) std::memset(o.buffer->data(), 0x5a, o.buffer->size());
 }
@@ -403,6 +417,26 @@ std::vector<std::vector<unsigned char>> RandomKernel::outputs() const {
     all.emplace_back(o.buffer->data(), o.buffer->data() + o.buffer->size());
   }
   return all;
+}
+
+int first_kernel() {
+  const char* seed = std::getenv("FLASH_TEST_SEED");
+  return seed != nullptr ? std::atoi(seed) : 1;
+}
+
+int kernels_wanted(int by_default) {
+  const char* n = std::getenv("FLASH_TEST_KERNELS");
+  return n != nullptr ? std::atoi(n) : by_default;
+}
+
+std::string difference(const std::vector<std::vector<unsigned char>>& got,
+                       const std::vector<std::vector<unsigned char>>& want) {
+  for (std::size_t o = 0; o < want.size(); ++o)
+    for (std::size_t i = 0; i < want[o].size(); ++i)
+      if (got[o][i] != want[o][i])
+        return "output " + std::to_string(o) + ", byte " + std::to_string(i) + " of " +
+               std::to_string(want[o].size());
+  return "";
 }
 
 }  // namespace flash::test

@@ -38,6 +38,9 @@ class RandomKernel {
   std::vector<std::vector<unsigned char>> run(Target t, bool one_by_one = false);
   /// The same in mode kSplit with that many blocks a part.
   std::vector<std::vector<unsigned char>> run_split(Target t, std::int64_t part_blocks);
+  std::vector<std::vector<unsigned char>> run(const Nest::Runner& runner);
+  std::vector<std::vector<unsigned char>> run_split(const Nest::Runner& runner,
+                                                    std::int64_t part_blocks);
   bool can_split() const { return splittable_; }
   const ir::Kernel& kernel() const { return nest_->kernel; }
   std::string text() const { return to_string(nest_->kernel); }
@@ -75,5 +78,13 @@ class RandomKernel {
   std::vector<std::unique_ptr<GuardedBuffer>> buffers_;
   std::vector<Output> outputs_;
 };
+
+/// The seeds that a test goes through: FLASH_TEST_SEED and as many as FLASH_TEST_KERNELS.
+int first_kernel();
+int kernels_wanted(int by_default);
+
+/// Where two runs differ first; empty if they do not.
+std::string difference(const std::vector<std::vector<unsigned char>>& got,
+                       const std::vector<std::vector<unsigned char>>& want);
 
 }  // namespace flash::test

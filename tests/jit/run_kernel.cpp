@@ -97,19 +97,24 @@ int64_t Nest::grid_points() const {
   return n;
 }
 
-void Nest::run(Target t, bool one_by_one) {
+void Nest::run(const Runner& runner) {
   kernel.mode = Mode::kWhole;
   verify(kernel);
   if (kernel.form == Form::kRow && kernel.has_reduce()) args[ir::kArgChunks] = 1;
-  const auto code = compile(kernel, t);
-  const int64_t tiles = grid_points() * args[ir::kArgChunks];
-  if (one_by_one)
-    for (int64_t i = tiles - 1; i >= 0; --i) code->run(args.data(), i, i + 1);
-  else
-    code->run(args.data(), 0, tiles);
+  runner(kernel, args.data(), grid_points() * args[ir::kArgChunks]);
 }
 
-void Nest::run_split(Target t, int64_t part_blocks) {
+void Nest::run(Target t, bool one_by_one) {
+  run([&](const ir::Kernel& k, const Word* words, int64_t tiles) {
+    const auto code = compile(k, t);
+    if (one_by_one)
+      for (int64_t i = tiles - 1; i >= 0; --i) code->run(words, i, i + 1);
+    else
+      code->run(words, 0, tiles);
+  });
+}
+
+void Nest::run_split(const Runner& runner, int64_t part_blocks) {
   int64_t outer = 1, run = 1;
   for (int i = 0; i < kernel.n_axes(); ++i)
     if (kernel.axes[static_cast<std::size_t>(i)] == Role::kLoop) {
@@ -127,12 +132,20 @@ void Nest::run_split(Target t, int64_t part_blocks) {
 
   kernel.mode = Mode::kSplit;
   verify(kernel);
-  const auto code = compile(kernel, t);
-  for (int64_t i = tiles * args[ir::kArgParts] - 1; i >= 0; --i) code->run(args.data(), i, i + 1);
+  runner(kernel, args.data(), tiles * args[ir::kArgParts]);
   kernel.mode = Mode::kWhole;
   for (int64_t i = 0; i < tiles; ++i)
     if (args[static_cast<std::size_t>(kernel.words + i)] != 0)
       throw std::runtime_error("mode kSplit left a tally behind");
+}
+
+void Nest::run_split(Target t, int64_t part_blocks) {
+  run_split(
+      [&](const ir::Kernel& k, const Word* words, int64_t tiles) {
+        const auto code = compile(k, t);
+        for (int64_t i = tiles - 1; i >= 0; --i) code->run(words, i, i + 1);
+      },
+      part_blocks);
 }
 
 }  // namespace flash::test

@@ -37,6 +37,11 @@ class Nest {
   int partials(DType dtype, std::int64_t elements);  ///< an access with a buffer of its own
   void set_chunk(std::int64_t chunk);                ///< elements of the vector axis in one tile
 
+  /// What runs a kernel's tiles 0 … tiles - 1.
+  using Runner = std::function<void(const ir::Kernel&, const ir::Word* args, std::int64_t tiles)>;
+
+  void run(const Runner& runner);
+  void run_split(const Runner& runner, std::int64_t part_blocks);
   /// Every tile, in one call or (backwards, so that order shows) one by one.
   void run(Target t, bool one_by_one = false);
   /// The same result in mode kSplit with that many blocks a part, one tile a call, last one first.

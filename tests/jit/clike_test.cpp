@@ -1,0 +1,193 @@
+// tests/jit/clike_test.cpp -- emitted CUDA and HIP sources, run by the emulation, have the
+// interpreter's bits
+#include <dlfcn.h>
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "jit/emit/clike/clike.h"
+#include "random_kernel.h"
+
+using namespace flash;
+using namespace flash::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+using Entry = void (*)(const long long*, long long);
+using Emulate = void (*)(Entry, unsigned grid, unsigned x, unsigned y, const long long* args,
+                         long long tiles);
+
+/// Sources that the host's compiler has made a library of.
+class Emulated {
+ public:
+  explicit Emulated(const std::string& source) {
+    // A library stays loaded under its name: each has its own.
+    static int count = 0;
+    const std::string name = "kernels" + std::to_string(count++);
+    const fs::path folder = fs::temp_directory_path() / ("flash_clike_" + std::to_string(getpid()));
+    fs::create_directories(folder);
+    const fs::path cpp = folder / (name + ".cpp"), so = folder / (name + ".so");
+    std::ofstream(cpp) << source;
+    const std::string command = std::string(FLASH_TEST_CXX) +
+                                " -std=c++20 -O0 -ffp-contract=off -w -shared -fPIC -o " +
+                                so.string() + " " + cpp.string();
+    compiled_ = std::system(command.c_str()) == 0;
+    if (compiled_) library_ = dlopen(so.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library_ != nullptr) fs::remove_all(folder);  // left there when something is wrong
+  }
+  ~Emulated() {
+    if (library_ != nullptr) dlclose(library_);
+  }
+  Emulated(const Emulated&) = delete;
+  Emulated& operator=(const Emulated&) = delete;
+
+  bool loaded() const { return library_ != nullptr; }
+  /// Runs the function `entry` with blocks of x times y threads.
+  Nest::Runner runner(const std::string& entry, unsigned grid, unsigned x, unsigned y) const {
+    const auto f = reinterpret_cast<Entry>(dlsym(library_, entry.c_str()));
+    const auto emulate = reinterpret_cast<Emulate>(dlsym(library_, "emulate"));
+    REQUIRE((f != nullptr));
+    REQUIRE((emulate != nullptr));
+    return [=](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {
+      emulate(f, grid, x, y, reinterpret_cast<const long long*>(args), tiles);
+    };
+  }
+
+ private:
+  bool compiled_ = false;
+  void* library_ = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "emulated CUDA and HIP kernels have the interpreter's bits, for every shape of a launch") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  MESSAGE("skipped: the emulation switches stacks, which this sanitizer does not follow");
+  return;
+#endif
+  const int begin = first_kernel(), count = kernels_wanted(60);
+  for (const emit::Dialect& dialect : {emit::cuda_dialect(), emit::hip_dialect()}) {
+    const std::string language(dialect.name);
+    CAPTURE(language);
+    std::string source =
+        "#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n" + std::string(dialect.prelude);
+    for (int seed = begin; seed < begin + count; ++seed) {
+      RandomKernel k(static_cast<std::uint64_t>(seed));
+      ir::Kernel kernel = k.kernel();
+      kernel.mode = ir::Mode::kWhole;
+      source += emit::clike_function(kernel, "k" + std::to_string(seed));
+      if (!k.can_split()) continue;
+      kernel.mode = ir::Mode::kSplit;
+      source += emit::clike_function(kernel, "s" + std::to_string(seed));
+    }
+    const Emulated emulated(source);
+    REQUIRE(emulated.loaded());
+    for (int seed = begin; seed < begin + count; ++seed) {
+      RandomKernel k(static_cast<std::uint64_t>(seed));
+      CAPTURE(seed);
+      INFO(k.text());
+      const auto want = k.run(Target::kInterpreter);
+      const bool row = k.kernel().form == ir::Form::kRow && k.kernel().has_reduce();
+      struct Shape {
+        unsigned grid, x, y;
+      };
+      const Shape shapes[] = {{1, 32, 1}, {3, 32, 4}, {2, 128, 1}};
+      for (const auto& [grid, x, y] : shapes) {
+        CAPTURE(x);
+        CAPTURE(y);
+        const unsigned some = row ? x : x - 3;
+        const auto got = k.run(emulated.runner("k" + std::to_string(seed), grid, some, y));
+        REQUIRE(difference(got, want) == "");
+        if (!k.can_split() || y > 1) continue;
+        const auto split =
+            k.run_split(emulated.runner("s" + std::to_string(seed), grid, some, y), 1 << seed % 4);
+        REQUIRE(difference(split, want) == "");
+      }
+    }
+  }
+}
+
+namespace {
+
+/// Σ x over the loop axes of 3 × 2 × 9001 elements (kRow), or of 2 × 321 for each of 37 lanes.
+template <class T>
+std::unique_ptr<Nest> sum_of(ir::Form form, const std::vector<T>& x, std::vector<T>& out) {
+  using ir::Role;
+  constexpr std::int64_t kSize = sizeof(T);
+  const bool row = form == ir::Form::kRow;
+  auto nest =
+      row ? std::make_unique<Nest>(
+                form,
+                std::vector<Nest::Axis>{{Role::kGrid, 3}, {Role::kLoop, 2}, {Role::kLoop, 9001}})
+          : std::make_unique<Nest>(
+                form,
+                std::vector<Nest::Axis>{{Role::kLoop, 2}, {Role::kLoop, 321}, {Role::kLane, 37}});
+  using Strides = std::vector<std::int64_t>;
+  const int in = nest->access(dtype_of<T>, x.data(),
+                              row ? Strides{2 * 9001 * kSize, 9001 * kSize, kSize}
+                                  : Strides{321 * 37 * kSize, 37 * kSize, kSize});
+  const int to =
+      nest->access(dtype_of<T>, out.data(), row ? Strides{kSize, 0, 0} : Strides{0, 0, kSize});
+  const int partials = nest->partials(dtype_of<T>, 1000);
+  nest->b.begin_loop();
+  const ir::Value r =
+      nest->b.reduce(ir::ReduceKind::kSum, nest->b.load(in, type_of<T>()), partials);
+  nest->b.begin_row();
+  nest->b.store(to, r);
+  if (!row) nest->set_chunk(19);
+  return nest;
+}
+
+template <class T>
+void check_sums() {
+  std::vector<T> x(3 * 2 * 9001);
+  for (std::size_t i = 0; i < x.size(); ++i)  // what shows the order of additions
+    x[i] = static_cast<T>((i % 3 ? 1.0 : -1.0) / static_cast<double>(1 + i % 977));
+  for (const ir::Form form : {ir::Form::kRow, ir::Form::kColumn}) {
+    std::vector<T> want(form == ir::Form::kRow ? 3 : 37), got = want;
+    const auto reference = sum_of(form, x, want), emulated = sum_of(form, x, got);
+    ir::Kernel split = emulated->kernel;
+    split.mode = ir::Mode::kSplit;
+    const Emulated library("#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n" +
+                           std::string(emit::cuda_dialect().prelude) +
+                           emit::clike_function(emulated->kernel, "whole") +
+                           emit::clike_function(split, "split"));
+    REQUIRE(library.loaded());
+    reference->run(Target::kInterpreter);
+    struct Shape {
+      unsigned x, y;
+    };
+    for (const auto& [width, height] : {Shape{32, 1}, Shape{32, 3}, Shape{64, 1}, Shape{160, 1}}) {
+      CAPTURE(width);
+      CAPTURE(height);
+      std::fill(got.begin(), got.end(), T{-1});
+      emulated->run(library.runner("whole", 2, width, height));
+      CHECK(got == want);
+      if (height > 1) continue;
+      for (const std::int64_t blocks : {1, 2, 8}) {
+        CAPTURE(blocks);
+        std::fill(got.begin(), got.end(), T{-1});
+        sum_of(form, x, got)->run_split(library.runner("split", 2, width, 1), blocks);
+        CHECK(got == want);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("emulated sums follow the fixed tree, whole and in parts") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  MESSAGE("skipped: the emulation switches stacks, which this sanitizer does not follow");
+  return;
+#endif
+  check_sums<float>();
+  check_sums<double>();
+}
