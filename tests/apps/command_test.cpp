@@ -80,6 +80,7 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
       {"predict --checkpont x y.png", 2,
        "'--checkpont' is no flag here: did you mean --checkpoint"},
       {"train digits --examples 9 --data x", 2, "--examples: counts drawn digits"},
+      {"train digits --out ''", 2, "--out: '' names no folder"},
       {"train digits --epochs 0", 2, "--epochs: '0' is not a whole number from 1 to 100000"},
       {"train digits --epochs 3x", 2, "--epochs: '3x' is not a whole number from 1 to 100000"},
       {"train digits --batch-size -4", 2, "--batch-size: '-4' is not a whole number from 1"},

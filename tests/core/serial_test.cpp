@@ -256,6 +256,9 @@ TEST_CASE("a program that could not have been recorded is refused with its node 
     CHECK_THROWS_AS(replay(p), ValueError);
   };
   using Node = TraceProgram::Node;
+  for (const int unknown : {static_cast<int>(Prim::kCount), 200, 255})
+    refuses(
+        Prim::kAdd, [&](Node& n) { n.op = static_cast<Prim>(unknown); }, "there is no primitive");
   refuses(
       Prim::kAdd, [](Node& n) { n.in[0] = 100000; }, "not an earlier node");
   refuses(

@@ -37,8 +37,7 @@ class Emulated {
     const std::string command = std::string(FLASH_TEST_CXX) +
                                 " -std=c++20 -O0 -ffp-contract=off -w -shared -fPIC -o " +
                                 so.string() + " " + cpp.string();
-    compiled_ = std::system(command.c_str()) == 0;
-    if (compiled_) library_ = dlopen(so.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (std::system(command.c_str()) == 0) library_ = dlopen(so.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ != nullptr) fs::remove_all(folder);  // left there when something is wrong
   }
   ~Emulated() {
@@ -60,7 +59,6 @@ class Emulated {
   }
 
  private:
-  bool compiled_ = false;
   void* library_ = nullptr;
 };
 

@@ -125,6 +125,14 @@ TEST_CASE("a leaf's finished tiles are not counted as read again") {
   });
   REQUIRE(h.size() == 1);
   CHECK(h[0].bytes == (32 * 64 + 64 * 16 + 16 + 32 * 16) * 4);
+  Tensor product;  // kept, it is written beside the epilogue's result
+  const auto kept = history_of([&] {
+    product = matmul(x, w);
+    y = relu(product * b);
+    eval_all();
+  });
+  REQUIRE(kept.size() == 1);
+  CHECK(kept[0].bytes == (32 * 64 + 64 * 16 + 16 + 2 * 32 * 16) * 4);
 }
 
 TEST_CASE("a copy of memory is in the history too") {

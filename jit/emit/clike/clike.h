@@ -37,7 +37,4 @@ inline constexpr int kWarp = 32;
 /// the IR does not verify.
 std::string clike_function(const ir::Kernel& k, std::string_view entry);
 
-/// A whole source: prelude and function.
-std::string clike_source(const ir::Kernel& k, const Dialect& d, std::string_view entry);
-
 }  // namespace flash::emit

@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "core/error.h"
 #include "jit/emit/clike/clike.h"
 #include "jit/ir/op_info.h"
 
@@ -84,6 +83,7 @@ class FunctionWriter {
   const Inst& inst(Value v) const { return k_.insts[static_cast<std::size_t>(v)]; }
   static std::string type(Type t) { return text(ir::name(t)); }
   int run_axis() const { return first_loop_ + loops_ - 1; }
+  std::string block() const { return str(column_ ? ir::kColumnBlock : ir::kRowBlock); }
 
   bool reads_table(std::size_t t) const {
     for (std::size_t v = 0; v < k_.insts.size(); ++v)
@@ -316,9 +316,8 @@ class FunctionWriter {
   }
   // kSplit: which block this is, and the indices of the outer axes from it.
   void part_bounds() {
-    const std::string block = str(column_ ? ir::kColumnBlock : ir::kRowBlock);
-    line("const i64 run = " + extent(run_axis()) + ", per_run = (run + " + block + " - 1) / " +
-         block + ";");
+    line("const i64 run = " + extent(run_axis()) + ", per_run = (run + " + block() + " - 1) / " +
+         block() + ";");
     std::string outer = "1";
     for (int a = first_loop_; a < run_axis(); ++a) outer += " * " + extent(a);
     line("const i64 blocks = per_run * " + outer + ", begin = part * " + arg(ir::kArgPartBlocks) +
@@ -333,11 +332,10 @@ class FunctionWriter {
       line("outer /= " + extent(a) + ";");
       line("(void)" + index(a) + ";");  // an access need not move along
     }
-    const std::string block = str(column_ ? ir::kColumnBlock : ir::kRowBlock);
-    line("const i64 from = number % per_run * " + block + ";");
+    line("const i64 from = number % per_run * " + block() + ";");
     // A warp beyond the part's last block has nothing to add up.
-    line("const i64 to = number >= end ? from : run < from + " + block + " ? run : from + " +
-         block + ";");
+    line("const i64 to = number >= end ? from : run < from + " + block() + " ? run : from + " +
+         block() + ";");
   }
 
   // -- form kRow
@@ -426,11 +424,12 @@ class FunctionWriter {
 
   void row_reduce(const ir::Section& s, const std::vector<Value>& r) {
     begin_counter(r);
-    line("const i64 run = " + extent(run_axis()) + ", blocks = (run + 4095) / 4096;");
+    line("const i64 run = " + extent(run_axis()) + ", blocks = (run + " + block() + " - 1) / " +
+         block() + ";");
     open_outer();
     open("for (i64 number = 0; number < blocks; number += warps)");
-    line("const i64 from = (number + warp) * 4096;");
-    line("const i64 to = run < from + 4096 ? run : from + 4096;");
+    line("const i64 from = (number + warp) * " + block() + ";");
+    line("const i64 to = run < from + " + block() + " ? run : from + " + block() + ";");
     row_block(s, r);
     push_round(r, "number", "blocks");
     close();
@@ -497,6 +496,7 @@ class FunctionWriter {
     combine_parts(r);
     close();
   }
+
   // -- form kColumn: a thread has a lane of its own
   void column() {
     line("const i64 first = whole % chunks * " + arg(ir::kArgChunk) + ", last = first + " +
@@ -549,8 +549,8 @@ class FunctionWriter {
     begin_counter(r);
     line("const i64 run = " + extent(run_axis()) + ";");
     open_outer();
-    open("for (i64 from = 0; from < run; from += 64)");
-    line("const i64 to = run < from + 64 ? run : from + 64;");
+    open("for (i64 from = 0; from < run; from += " + block() + ")");
+    line("const i64 to = run < from + " + block() + " ? run : from + " + block() + ";");
     column_block(s, r);
     close();
     close_outer();
@@ -581,10 +581,6 @@ class FunctionWriter {
 std::string clike_function(const ir::Kernel& k, std::string_view entry) {
   verify(k);
   return FunctionWriter(k, entry).run();
-}
-
-std::string clike_source(const ir::Kernel& k, const Dialect& d, std::string_view entry) {
-  return text(d.prelude) + "\n" + clike_function(k, entry);
 }
 
 }  // namespace flash::emit
