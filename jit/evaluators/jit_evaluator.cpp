@@ -122,7 +122,7 @@ class JitEvaluator final : public Evaluator {
   };
 
   PerDevice& of(Device device) {
-    const auto i = static_cast<std::size_t>(device.type);
+    const auto i = static_cast<std::size_t>(device.slot());
     if (PerDevice* d = ready_[i].load(std::memory_order_acquire)) return *d;
     std::lock_guard lock(mutex_);
     if (!devices_[i]) devices_[i] = std::make_unique<PerDevice>(runtime(device), o_);
@@ -133,8 +133,8 @@ class JitEvaluator final : public Evaluator {
   const EvaluatorOptions o_;
   PlansMade plans_made_;
   std::mutex mutex_;  // guards devices_ while one is added
-  std::unique_ptr<PerDevice> devices_[2];
-  std::atomic<PerDevice*> ready_[2] = {};
+  std::unique_ptr<PerDevice> devices_[Device::kSlots];
+  std::atomic<PerDevice*> ready_[Device::kSlots] = {};
 };
 
 }  // namespace

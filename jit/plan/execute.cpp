@@ -201,8 +201,11 @@ class Runner {
       s_.launch_of.push_back(static_cast<int>(s_.launches.size()));
       if (step.kernel) bind_kernel(*step.kernel, step.leaf != kNoNode);
     }
-    for (std::size_t i = 0; i < s_.launches.size(); ++i)
-      s_.launches[i].args = s_.words.data() + s_.offset[i];
+    const Word* const args = device_.bind_args(s_.words, {});
+    for (std::size_t i = 0; i < s_.launches.size(); ++i) {
+      s_.launches[i].args = args + s_.offset[i];
+      s_.launches[i].host_args = s_.words.data() + s_.offset[i];
+    }
   }
 
   struct Walk {
@@ -264,7 +267,7 @@ class Runner {
     for (const ScalarWord& s : spec.scalars) w[s.word] = scalar(spec, s, parts);
     for (const IotaWords& i : spec.iotas) bind_iota(w, i, axes);
     s_.offset.push_back(at);
-    s_.launches.push_back({k.whole.get(), nullptr, 0});
+    s_.launches.push_back({.kernel = k.whole.get()});
     if (epilogue) return;  // the leaf kernel sets extents and tiles
     choose_tiles(k, at);
   }
@@ -381,7 +384,7 @@ class Runner {
       s_.held.push_back(Buffer::allocate(device_, static_cast<std::size_t>(bytes), "partial sums"));
       w[k.spec.partials[i]] = reinterpret_cast<std::intptr_t>(s_.held.back()->data());
     }
-    s_.launches.back() = {k.split.get(), nullptr, tiles * parts};
+    s_.launches.back() = {.kernel = k.split.get(), .tiles = tiles * parts};
     // The tallies stand behind the kernel's words, which are the last so far.
     w[ir::kArgTallies] = static_cast<Word>(s_.words.size() - at);
     s_.words.resize(s_.words.size() + static_cast<std::size_t>(tiles), 0);
