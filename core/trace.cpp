@@ -76,7 +76,12 @@ NodeId Trace::node_of(TensorImpl& t) {
 }
 
 void Trace::assign(Cell& cell, NodeId node) {
-  if (cell.trace.load(std::memory_order_relaxed) == this) drop(cell);
+  if (cell.trace.load(std::memory_order_relaxed) == this) {
+    drop(cell);
+    cell.former = kNoNode;
+  } else {
+    cell.former = cell.input.get(epoch_);
+  }
   // The former version lives on only as an input of this trace, so that its memory can be reused.
   if (!cell.pinned) cell.buffer.reset();
   cell.input.clear();  // maybe another trace's, which reads the former version

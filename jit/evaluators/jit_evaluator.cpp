@@ -64,7 +64,7 @@ class JitEvaluator final : public Evaluator {
 
   std::string_view name() const override { return o_.name; }
 
-  void evaluate(const EvaluationRequest& request, bool& ran) override {
+  void evaluate(const EvaluationRequest& request, Progress& progress) override {
     const bool printed = debug_level() >= 1;
     const auto start = printed ? Clock::now() : Clock::time_point();
     PerDevice& d = of(request.trace.device());
@@ -88,7 +88,7 @@ class JitEvaluator final : public Evaluator {
       d.plans.insert(key, plan);
       plans_made_.note(request);
     }
-    run_plan(*plan, request, d.device, ran);
+    run_plan(*plan, request, d.device, progress);
     if (printed)
       print_flush(request, *plan, hit,
                   d.device.counters.launches.load(std::memory_order_relaxed) - launches,

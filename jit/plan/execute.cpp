@@ -39,15 +39,13 @@ class Runner {
   Runner(Plan& plan, const EvaluationRequest& r, DeviceRuntime& device, Scratch& s)
       : plan_(plan), r_(r), t_(r.trace), device_(device), s_(s) {}
 
-  void run(bool& ran) {
+  void run(Progress& progress) {
     try {
       place_memory();
       bind_steps();
-      ran = true;
-      launch_steps();
+      launch_steps(progress);
     } catch (...) {
-      if (!ran)  // the results would be half-made: the caller keeps its trace
-        for (LiveOut& l : r_.live) l.result.reset();
+      for (LiveOut& l : r_.live) l.result.reset();  // they would be half-made
       s_.held.clear();
       throw;
     }
@@ -391,11 +389,22 @@ class Runner {
   }
 
   // -- launches ---------------------------------------------------------------
-  void launch_steps() {
+  void launch_steps(Progress& progress) {
+    std::size_t overwriting = plan_.steps.size();  // the first step that writes a donor's memory
+    for (const Slot& slot : plan_.slots)
+      if (slot.donor != kNoNode)
+        overwriting = std::min(overwriting, static_cast<std::size_t>(slot.first));
+    progress.started = true;
     for (std::size_t i = 0; i < plan_.steps.size();) {
       const Step& step = plan_.steps[i];
+      std::size_t end = i + 1;
+      if (step.leaf == kNoNode)
+        while (end < plan_.steps.size() && plan_.steps[end].batch == step.batch) ++end;
+      progress.overwrites = progress.overwrites || overwriting < end;
       if (step.leaf != kNoNode) {
+        progress.failed = step.leaf;
         run_leaf(step, i);
+        progress.failed = kNoNode;
         ++i;
         continue;
       }
@@ -412,8 +421,6 @@ class Runner {
                 report_launch("copy", false, 1, {2 * bytes, 0}, us);
               });
       }
-      std::size_t end = i + 1;
-      while (end < plan_.steps.size() && plan_.steps[end].batch == step.batch) ++end;
       launch_batch(i, end);
       i = end;
     }
@@ -498,8 +505,9 @@ Scratch& this_scratch() {
 
 void prepare_run() { this_scratch(); }
 
-void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device, bool& ran) {
-  Runner(plan, request, device, this_scratch()).run(ran);
+void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device,
+              Progress& progress) {
+  Runner(plan, request, device, this_scratch()).run(progress);
 }
 
 }  // namespace flash::jit
