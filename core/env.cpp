@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "core/device.h"
 #include "core/error.h"
 
 namespace flash::env {
@@ -20,6 +21,8 @@ constexpr Info kTable[kNumEnv] = {
     {Env::kEvaluator, "FLASH_EVALUATOR", Kind::kChoice, "fuse", 0, 0, "fuse|eager|interpret",
      "How traces become values: fused kernels, one kernel an op, or the reference interpreter.",
      "core/evaluator.cpp"},
+    {Env::kDevice, "FLASH_DEVICE", Kind::kDevice, "cpu", 0, 0, "",
+     "Where tensors are made unless their call says otherwise, as in cuda:0.", "core/device.cpp"},
     {Env::kValidate, "FLASH_VALIDATE", Kind::kInt, "0", 0, 1, "",
      "1: every flush is also run unfused, interpreted and with inputs left alone; other bits are "
      "an error.",
@@ -44,6 +47,12 @@ constexpr Info kTable[kNumEnv] = {
      "Memory that tensors may take, that kept for reuse included, on each device; no limit when "
      "unset.",
      "core/allocator.cpp"},
+    {Env::kCacheDir, "FLASH_CACHE_DIR", Kind::kFolder, "", 0, 0, "",
+     "Where compiled kernels of GPUs are kept; $XDG_CACHE_HOME/flash or ~/.cache/flash when unset.",
+     "jit/cache/cached_compile.cpp"},
+    {Env::kCacheDirBytes, "FLASH_CACHE_DIR_BYTES", Kind::kBytes, "1G", 1 << 20, kMax, "",
+     "Size of that folder beyond which the kernels used longest ago are deleted.",
+     "jit/cache/cached_compile.cpp"},
 };
 
 constexpr bool in_order() {
@@ -77,7 +86,8 @@ bool is_set(Env variable) {
 
 std::int64_t get_int(Env variable) {
   const Info& r = row(variable);
-  if (r.kind == Kind::kChoice) throw InternalError(std::string(r.name) + " is not a number");
+  if (r.kind != Kind::kInt && r.kind != Kind::kBytes)
+    throw InternalError(std::string(r.name) + " is not a number");
   const std::string_view text = text_of(r);
   if (text.empty()) return 0;
   std::int64_t value = 0;
@@ -112,12 +122,41 @@ std::string get_choice(Env variable) {
   refuse(r, text, std::string("one of ") + r.choices);
 }
 
+std::string get_device(Env variable) {
+  const Info& r = row(variable);
+  if (r.kind != Kind::kDevice) throw InternalError(std::string(r.name) + " is not a device");
+  const std::string_view text = text_of(r);
+  if (!parse_device(text)) refuse(r, text, "one of " + std::string(kDeviceNames));
+  return std::string(text);
+}
+
+std::string get_folder(Env variable) {
+  const Info& r = row(variable);
+  if (r.kind != Kind::kFolder) throw InternalError(std::string(r.name) + " is not a folder");
+  const std::string_view text = text_of(r);
+  // A relative one would be another folder after each change of the working directory.
+  if (!text.empty() && text != "off" && text[0] != '/')
+    refuse(r, text, "the absolute path of a folder, or off");
+  return std::string(text);
+}
+
 void check() {
   for (const Info& r : kTable) {
-    if (r.kind == Kind::kChoice)
-      get_choice(r.id);
-    else
-      get_int(r.id);
+    switch (r.kind) {
+      case Kind::kInt:
+      case Kind::kBytes:
+        get_int(r.id);
+        break;
+      case Kind::kChoice:
+        get_choice(r.id);
+        break;
+      case Kind::kDevice:
+        get_device(r.id);
+        break;
+      case Kind::kFolder:
+        get_folder(r.id);
+        break;
+    }
   }
 }
 

@@ -34,6 +34,7 @@ typedef double f64;
 typedef bool pred;
 #define FN __device__ __forceinline__
 #define precise
+#define HAS_F64
 #define UNROLL _Pragma("unroll")
 #define KERNEL(name) extern "C" __global__ void name(u64 args, i64 tiles)
 #define ARGS args

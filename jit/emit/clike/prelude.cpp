@@ -10,7 +10,6 @@ std::string_view common_meaning() {
 FN i32 word_i32(i64 w) { return i32(w); }
 FN i64 word_i64(i64 w) { return w; }
 FN f32 word_f32(i64 w) { return bits_f32(u32(w)); }
-FN f64 word_f64(i64 w) { return bits_f64(u64(w)); }
 
 // -- integers: they wrap
 #define INTEGERS(T, U, MASK)                                                            \
@@ -44,12 +43,11 @@ FN i32 wrap_i16_i32(i32 a) { return i32(u32(a) << 16) >> 16; }
   FN T mul_##T(T a, T b) { precise T r = a * b; return r; }                                 \
   FN T max_##T(T a, T b) { return is_nan_##T(a) ? a : is_nan_##T(b) ? b : a > b ? a : b; }  \
   FN T min_##T(T a, T b) { return is_nan_##T(a) ? a : is_nan_##T(b) ? b : a < b ? a : b; }
+#ifndef SOFT_F32
 FLOATS(f32)
-FLOATS(f64)
+#endif
 FN f32 neg_f32(f32 a) { return bits_f32(f32_bits(a) ^ 0x80000000u); }
-FN f64 neg_f64(f64 a) { return bits_f64(f64_bits(a) ^ u64(0x80000000u) << 32); }
 FN f32 abs_f32(f32 a) { return bits_f32(f32_bits(a) & 0x7fffffffu); }
-FN f64 abs_f64(f64 a) { return bits_f64(f64_bits(a) & ~(u64(0x80000000u) << 32)); }
 // Two powers: the first product is exact, the second is rounded once.
 FN f32 scale_f32(f32 a, f32 n) {
   if (is_nan_f32(a)) return a;
@@ -57,13 +55,6 @@ FN f32 scale_f32(f32 a, f32 n) {
   const i32 second = rest < -126 ? -126 : rest > 127 ? 127 : rest;
   const f32 near = mul_f32(a, bits_f32(u32(first + 127) << 23));
   return mul_f32(near, bits_f32(u32(second + 127) << 23));
-}
-FN f64 scale_f64(f64 a, f64 n) {
-  if (is_nan_f64(a)) return a;
-  const i32 k = i32(n), first = k < -900 ? -900 : k > 900 ? 900 : k, rest = k - first;
-  const i32 second = rest < -1022 ? -1022 : rest > 1023 ? 1023 : rest;
-  const f64 near = mul_f64(a, bits_f64(u64(first + 1023) << 52));
-  return mul_f64(near, bits_f64(u64(second + 1023) << 52));
 }
 
 // -- comparisons, predicates, choice
@@ -76,8 +67,9 @@ FN f64 scale_f64(f64 a, f64 n) {
   FN T select_##T(pred p, T a, T b) { return p ? a : b; }
 COMPARISONS(i32)
 COMPARISONS(i64)
+#ifndef SOFT_F32
 COMPARISONS(f32)
-COMPARISONS(f64)
+#endif
 FN pred p_and(pred a, pred b) { return a && b; }
 FN pred p_or(pred a, pred b) { return a || b; }
 FN pred p_not(pred a) { return !a; }
@@ -87,25 +79,42 @@ FN i32 cast_i32_pred(pred a) { return a ? 1 : 0; }
 FN i32 cast_i32_i32(i32 a) { return a; }
 FN i64 cast_i64_i64(i64 a) { return a; }
 FN f32 cast_f32_f32(f32 a) { return a; }
-FN f64 cast_f64_f64(f64 a) { return a; }
 FN i64 cast_i64_i32(i32 a) { return i64(a); }
 FN i32 cast_i32_i64(i64 a) { return i32(u32(u64(a))); }
 FN f32 cast_f32_i32(i32 a) { return f32(a); }
-FN f64 cast_f64_i32(i32 a) { return f64(a); }
 FN f32 cast_f32_i64(i64 a) { return f32(a); }
-FN f64 cast_f64_i64(i64 a) { return f64(a); }
-FN f64 cast_f64_f32(f32 a) { return f64(a); }
-FN f32 cast_f32_f64(f64 a) { return f32(a); }
 #define TO_INTEGER(T, F, LIMIT, LEAST) \
   FN T cast_##T##_##F(F a) { return a >= -F(LIMIT) && a < F(LIMIT) ? T(a) : LEAST; }
 TO_INTEGER(i32, f32, 2147483648.0f, i32(0x80000000u))
-TO_INTEGER(i32, f64, 2147483648.0f, i32(0x80000000u))
 TO_INTEGER(i64, f32, 9223372036854775808.0f, i64(u64(0x80000000u) << 32))
-TO_INTEGER(i64, f64, 9223372036854775808.0f, i64(u64(0x80000000u) << 32))
 FN i32 bitcast_i32_f32(f32 a) { return i32(f32_bits(a)); }
 FN f32 bitcast_f32_i32(i32 a) { return bits_f32(u32(a)); }
+
+#ifdef HAS_F64
+FN f64 word_f64(i64 w) { return bits_f64(u64(w)); }
+FLOATS(f64)
+FN f64 neg_f64(f64 a) { return bits_f64(f64_bits(a) ^ u64(0x80000000u) << 32); }
+FN f64 abs_f64(f64 a) { return bits_f64(f64_bits(a) & ~(u64(0x80000000u) << 32)); }
+FN f64 scale_f64(f64 a, f64 n) {
+  if (is_nan_f64(a)) return a;
+  const i32 k = i32(n), first = k < -900 ? -900 : k > 900 ? 900 : k, rest = k - first;
+  const i32 second = rest < -1022 ? -1022 : rest > 1023 ? 1023 : rest;
+  const f64 near = mul_f64(a, bits_f64(u64(first + 1023) << 52));
+  return mul_f64(near, bits_f64(u64(second + 1023) << 52));
+}
+COMPARISONS(f64)
+FN f64 cast_f64_f64(f64 a) { return a; }
+FN f64 cast_f64_i32(i32 a) { return f64(a); }
+FN f64 cast_f64_i64(i64 a) { return f64(a); }
+#ifndef SOFT_F32
+FN f64 cast_f64_f32(f32 a) { return f64(a); }
+FN f32 cast_f32_f64(f64 a) { return f32(a); }
+#endif
+TO_INTEGER(i32, f64, 2147483648.0f, i32(0x80000000u))
+TO_INTEGER(i64, f64, 9223372036854775808.0f, i64(u64(0x80000000u) << 32))
 FN i64 bitcast_i64_f64(f64 a) { return i64(f64_bits(a)); }
 FN f64 bitcast_f64_i64(i64 a) { return bits_f64(u64(a)); }
+#endif
 
 // -- half types, by their bits: to nearest, ties to even; NaN stays one
 FN u32 bf16_bits(f32 x) {

@@ -5,10 +5,10 @@
 
 namespace flash::emit {
 
-/// Every op's meaning in the common subset. In front of it a dialect has defined types, memory and
-/// threads (clike.h), bits_f32, bits_f64, f32_bits, f64_bits, is_nan_f32, is_nan_f64, `precise` for
-/// variables that may not be contracted, and for f32 and f64: div, fma, sqrt, floor, ceil, rint,
-/// trunc.
+/// Every op's meaning in the common subset. In front of it a dialect has defined types (clike.h),
+/// `precise` for variables that may not be contracted, and for f32: bits_, _bits, is_nan_, div_,
+/// fma_, sqrt_, floor_, ceil_, rint_, trunc_. The same for f64 where it says HAS_F64. With SOFT_F32
+/// the dialect has its own of what adds, multiplies, compares and converts f32.
 std::string_view common_meaning();
 
 }  // namespace flash::emit
