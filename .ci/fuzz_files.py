@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-NAMES = ["idx", "gz", "npy", "npz", "safetensors", "trace", "checkpoint", "image"]
+NAMES = ["idx", "gz", "npy", "npz", "safetensors", "trace", "checkpoint", "image", "kernel_entry"]
 LIMITS = [
     "-timeout=10",  # seconds for one file
     "-rss_limit_mb=2560",

@@ -14,7 +14,7 @@ MAX_COLUMNS = 100
 MAY_INCLUDE = {
     "core": [],
     "jit": ["core"],
-    "kernels": ["core", "jit/emit", "jit/ir"],
+    "kernels": ["core", "jit/cache", "jit/emit", "jit/ir"],
     "nn": ["core"],
     "train": ["nn", "core"],
     "apps": ["train", "nn", "core"],  # and of these only public headers

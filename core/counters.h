@@ -8,10 +8,18 @@
 
 namespace flash {
 
+/// Of the disk cache of compiled kernels (jit/cache/disk.h).
+struct DiskCounters {
+  std::atomic<std::uint64_t> hits{0}, misses{0}, stored{0};
+  std::atomic<std::uint64_t> rejected{0};  ///< damaged, or refused by a driver
+  std::atomic<std::uint64_t> swept{0};  ///< deleted: to keep the cap, or left by killed processes
+};
+
 struct Counters {
   std::atomic<std::uint64_t> flushes{0}, nodes{0}, plan_hits{0}, plan_misses{0};
   std::atomic<std::uint64_t> kernels_compiled{0}, kernel_hits{0};
   std::atomic<std::uint64_t> compile_ns{0}, plan_ns{0};
+  DiskCounters disk;
   std::atomic<bool> record{false};  ///< launches are timed and kept
 };
 Counters& counters();

@@ -1,7 +1,8 @@
-// core/device.cpp -- names of devices and the registry of their runtimes
+// core/device.cpp -- names of devices, and the registry of their runtimes
 #include "core/device.h"
 
 #include <array>
+#include <charconv>
 #include <mutex>
 
 #include "core/error.h"
@@ -11,16 +12,34 @@
 namespace flash {
 namespace {
 
-constexpr std::array<std::string_view, 2> kNames{"cpu", "null"};
+constexpr std::array<std::string_view, Device::kTypes> kNames{"cpu", "null", "cuda", "hip",
+                                                              "vulkan"};
+constexpr bool is_single(DeviceType t) { return t == DeviceType::kCpu || t == DeviceType::kNull; }
 
-struct Registry {
-  std::mutex mutex;  // guards runtimes and list while devices are installed
+/// Devices of one kind. `count` is set when they have been opened, and all else before.
+struct Kind {
+  DeviceProvider provider;
+  std::once_flag opened;
+  std::atomic<int> count{-1};
   std::vector<std::unique_ptr<DeviceRuntime>> runtimes;
-  std::vector<Device> list;
+};
+struct Registry {
+  std::array<Kind, Device::kTypes> kinds;
 };
 Registry& registry() {
   static Registry& r = *new Registry;  // never destroyed: buffers of static tensors outlive main
   return r;
+}
+
+Kind& open_kind(DeviceType type) {
+  ensure_installed();
+  Kind& kind = registry().kinds[static_cast<std::size_t>(type)];
+  std::call_once(kind.opened, [&] {
+    if (kind.provider.open) kind.runtimes = kind.provider.open();
+    if (kind.runtimes.size() > Device::kOfOneType) kind.runtimes.resize(Device::kOfOneType);
+    kind.count.store(static_cast<int>(kind.runtimes.size()), std::memory_order_release);
+  });
+  return kind;
 }
 
 std::string known() {
@@ -29,55 +48,94 @@ std::string known() {
   return s.empty() ? "none" : s;
 }
 
+[[noreturn]] void refuse(const std::string& name, const std::string& why) {
+  throw DeviceError("device: '" + name + "' " + why + "; there are: " + known());
+}
+
+/// Throws unless the device is there.
+void check_there(DeviceType type, int index, const std::string& name) {
+  if (is_single(type) && index == 0) return;
+  if (is_single(type)) refuse(name, "is not there");
+  const int count = open_kind(type).count.load(std::memory_order_acquire);
+  if (index >= 0 && index < count) return;
+  refuse(name, count == 0 ? "is not there: " + missing(type) : "is not there");
+}
+
+std::string name_of(DeviceType type, int index) {
+  return std::string(kNames[static_cast<std::size_t>(type)]) +
+         (is_single(type) && index == 0 ? "" : ":" + std::to_string(index));
+}
+
 }  // namespace
 
-Device::Device(DeviceType t, int i) : type(t) {
-  // One of each kind so far.
-  const auto kind = static_cast<std::size_t>(t);
-  if (kind < kNames.size() && i == 0) return;
-  const std::string name =
-      kind < kNames.size() ? std::string(kNames[kind]) : "kind " + std::to_string(kind);
-  throw DeviceError("device: '" + name + ":" + std::to_string(i) +
-                    "' is not there; there are: " + known());
+Device::Device(DeviceType t, int i) : type(t), index(static_cast<std::int8_t>(i)) {
+  if (static_cast<int>(t) >= kTypes)
+    refuse("kind " + std::to_string(static_cast<int>(t)) + ":" + std::to_string(i),
+           "is not a device");
+  check_there(t, i, name_of(t, i));
 }
 
 Device::Device(std::string_view text) {
-  std::string_view kind = text.substr(0, text.find(':'));
-  std::string_view rest = kind.size() == text.size() ? "" : text.substr(kind.size() + 1);
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    if (kind != kNames[i]) continue;
-    type = static_cast<DeviceType>(i);
-    if (kind.size() == text.size() || rest == "0") return;
+  const std::size_t colon = text.find(':');
+  const std::string_view kind = text.substr(0, colon);
+  int number = 0;
+  bool whole = true;
+  if (colon != std::string_view::npos) {
+    const std::string_view rest = text.substr(colon + 1);
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
+    whole = error == std::errc() && end == rest.data() + rest.size() && number >= 0;
   }
-  throw DeviceError("device: '" + std::string(text) +
-                    "' is not a device of this build; there are: " + known());
+  for (std::size_t i = 0; i < kNames.size(); ++i) {
+    if (kind != kNames[i] || !whole) continue;
+    type = static_cast<DeviceType>(i);
+    check_there(type, number, std::string(text));
+    index = static_cast<std::int8_t>(number);
+    return;
+  }
+  refuse(std::string(text), "names no device (want cpu, null, cuda:N, hip:N or vulkan:N)");
 }
 
-std::string Device::str() const { return std::string(kNames[static_cast<std::size_t>(type)]); }
+std::string Device::str() const { return name_of(type, index); }
 
 DeviceRuntime& runtime(Device device) {
   static constinit thread_local DeviceRuntime* last FLASH_HOT_TLS = nullptr;
   static constinit thread_local Device last_device FLASH_HOT_TLS;
   if (last && last_device == device) return *last;
-  ensure_installed();
-  for (auto& r : registry().runtimes)
-    if (r->id() == device) {
-      last = r.get();
-      last_device = device;
-      return *r;
-    }
-  throw DeviceError("device: '" + device.str() + "' is not there; there are: " + known());
+  Kind& kind = open_kind(device.type);
+  const auto i = static_cast<std::size_t>(device.index);
+  if (i >= kind.runtimes.size()) check_there(device.type, device.index, device.str());
+  last = kind.runtimes.at(i).get();
+  last_device = device;
+  return *last;
 }
 
-void install_runtime(std::unique_ptr<DeviceRuntime> runtime) {
-  std::lock_guard lock(registry().mutex);
-  registry().list.push_back(runtime->id());
-  registry().runtimes.push_back(std::move(runtime));
+void install_devices(DeviceType type, DeviceProvider provider) {
+  DeviceProvider& first = registry().kinds[static_cast<std::size_t>(type)].provider;
+  if (!first.open) first = provider;
 }
 
 std::span<const Device> devices() {
-  ensure_installed();
-  return registry().list;
+  static const std::vector<Device>& list = *new std::vector<Device>([] {
+    std::vector<Device> all;
+    for (int t = 0; t < Device::kTypes; ++t)
+      for (const auto& r : open_kind(static_cast<DeviceType>(t)).runtimes) all.push_back(r->id());
+    return all;
+  }());
+  return list;
+}
+
+std::string missing(DeviceType type) {
+  const Kind& kind = open_kind(type);
+  if (!kind.runtimes.empty()) return {};
+  return kind.provider.missing ? kind.provider.missing() : "this build has none of its kind";
+}
+
+std::vector<DeviceRuntime*> open_runtimes() {
+  std::vector<DeviceRuntime*> open;
+  for (const Kind& kind : registry().kinds)
+    if (kind.count.load(std::memory_order_acquire) > 0)
+      for (const auto& r : kind.runtimes) open.push_back(r.get());
+  return open;
 }
 
 }  // namespace flash

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "dtype.h"
 #include "export.h"
@@ -25,18 +26,28 @@ struct Kernel;
 }
 class Allocator;
 
-enum class DeviceType : std::uint8_t { kCpu, kNull };
+enum class DeviceType : std::uint8_t { kCpu, kNull, kCuda, kHip, kVulkan };
 
-/// Names a device: "cpu", "null". The null device records and plans but computes nothing; it
-/// counts.
+/// Names a device: "cpu", "cuda:1". There is one "cpu" and one "null" device, which records and
+/// plans but computes nothing: it counts. GPUs of a kind are numbered from 0, and "cuda" is
+/// "cuda:0". A GPU's driver is opened when one of its kind is named first.
 struct FLASH_API Device {
+  static constexpr int kTypes = 5;
+  static constexpr int kOfOneType = 8;                          ///< GPUs of a kind, at most
+  static constexpr int kSlots = 2 + (kTypes - 2) * kOfOneType;  ///< of all kinds
+
   DeviceType type = DeviceType::kCpu;
   std::int8_t index = 0;
-  Device() = default;
+  constexpr Device() = default;
   Device(DeviceType t, int i = 0);  ///< throws as the next one does
-  Device(std::string_view text);    ///< "cpu", "cpu:0"; throws DeviceError naming what is there
+  Device(std::string_view text);    ///< throws DeviceError saying why it is not there, and what is
   Device(const char* text) : Device(std::string_view(text)) {}
   std::string str() const;
+  /// A number of its own in [0, kSlots).
+  constexpr int slot() const {
+    const int t = static_cast<int>(type);
+    return t < 2 ? t : 2 + (t - 2) * kOfOneType + index;
+  }
   friend bool operator==(const Device&, const Device&) = default;
 };
 
@@ -60,7 +71,8 @@ class LoadedKernel {
 /// them and run as one launch.
 struct Launch {
   const LoadedKernel* kernel = nullptr;
-  const std::int64_t* args = nullptr;
+  const std::int64_t* args = nullptr;  ///< its ArgBlock, where the kernel reads it: see bind_args()
+  const std::int64_t* host_args = nullptr;  ///< the same words for the host, during the call
   std::int64_t tiles = 0;
 };
 
@@ -118,6 +130,13 @@ class FLASH_API DeviceRuntime {
 
   /// Compiles and loads; throws and leaves nothing behind if it cannot.
   virtual std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) = 0;
+  /// Makes the ArgBlocks of one run readable by kernels: called once before its first launch.
+  /// Returns where they are: for a device that reads the host's memory the words themselves, which
+  /// stay until the run ends; else the address of a copy that lives until all that is enqueued
+  /// with it is done.
+  virtual const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream) {
+    return words.data();
+  }
   virtual void launch(std::span<const Launch> items, Stream stream) = 0;
   /// True if this device has a leaf kernel for `op` that takes an epilogue.
   virtual bool takes_epilogue(Prim op, DType dtype) const = 0;
@@ -131,6 +150,10 @@ class FLASH_API DeviceRuntime {
   /// As Evaluator::prepare_thread: makes the thread-local objects that its calls use.
   virtual void prepare_thread() {}
 
+  /// What it is, for people: hardware, architecture, memory, driver, compiler; or what of these is
+  /// missing and how to get it. One line; empty where there is nothing to say.
+  virtual std::string description() { return {}; }
+
   /// Threads that work on one launch: what the binder cuts tiles for.
   virtual int parallelism() const = 0;
   /// Measured at the first call; zeros where it cannot say.
@@ -141,8 +164,21 @@ class FLASH_API DeviceRuntime {
 
 /// The runtime of a device; throws DeviceError naming those that are installed.
 FLASH_API DeviceRuntime& runtime(Device device);
-/// Called once by flash.cpp for each device that is there.
-FLASH_API void install_runtime(std::unique_ptr<DeviceRuntime> runtime);
+/// How the devices of one kind are found; see install_devices().
+struct DeviceProvider {
+  /// Opens the driver. Each device of this kind that is there, numbered from 0; empty if there is
+  /// none. Called once, when one of them is named first.
+  std::vector<std::unique_ptr<DeviceRuntime>> (*open)() = nullptr;
+  /// Why there is none, and how to get one: one line, for people. Called after open().
+  std::string (*missing)() = nullptr;
+};
+/// Called by flash.cpp for each kind of device; of several calls for one kind the first counts.
+void install_devices(DeviceType type, DeviceProvider provider);
+/// Every device that is there, in order of kind; opens all drivers.
 FLASH_API std::span<const Device> devices();
+/// Why there is no device of this kind; empty if there is one.
+FLASH_API std::string missing(DeviceType type);
+/// Those whose drivers have been opened so far.
+std::vector<DeviceRuntime*> open_runtimes();
 
 }  // namespace flash

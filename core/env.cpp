@@ -44,6 +44,19 @@ constexpr Info kTable[kNumEnv] = {
      "Memory that tensors may take, that kept for reuse included, on each device; no limit when "
      "unset.",
      "core/allocator.cpp"},
+    {Env::kCacheDir, "FLASH_CACHE_DIR", Kind::kFolder, "", 0, 0, "",
+     "Where compiled kernels of GPUs are kept; $XDG_CACHE_HOME/flash or ~/.cache/flash when unset.",
+     "jit/cache/cached_compile.cpp"},
+    {Env::kCacheDirBytes, "FLASH_CACHE_DIR_BYTES", Kind::kBytes, "1G", 1 << 20, kMax, "",
+     "Size of that folder beyond which the kernels used longest ago are deleted.",
+     "jit/cache/cached_compile.cpp"},
+    {Env::kNvrtc, "FLASH_NVRTC", Kind::kFolder, "", 0, 0, "",
+     "Where NVIDIA's compiler libnvrtc lies (PyPI's nvidia-cuda-nvrtc has it in nvidia/cu13/lib); "
+     "the loader's path, $CUDA_HOME and /usr/local/cuda when unset.",
+     "kernels/cuda"},
+    {Env::kHiprtc, "FLASH_HIPRTC", Kind::kFolder, "", 0, 0, "",
+     "Where AMD's compiler libhiprtc lies; the loader's path, $ROCM_PATH and /opt/rocm when unset.",
+     "kernels/hip"},
 };
 
 constexpr bool in_order() {
@@ -77,7 +90,8 @@ bool is_set(Env variable) {
 
 std::int64_t get_int(Env variable) {
   const Info& r = row(variable);
-  if (r.kind == Kind::kChoice) throw InternalError(std::string(r.name) + " is not a number");
+  if (r.kind != Kind::kInt && r.kind != Kind::kBytes)
+    throw InternalError(std::string(r.name) + " is not a number");
   const std::string_view text = text_of(r);
   if (text.empty()) return 0;
   std::int64_t value = 0;
@@ -112,12 +126,30 @@ std::string get_choice(Env variable) {
   refuse(r, text, std::string("one of ") + r.choices);
 }
 
+std::string get_folder(Env variable) {
+  const Info& r = row(variable);
+  if (r.kind != Kind::kFolder) throw InternalError(std::string(r.name) + " is not a folder");
+  const std::string_view text = text_of(r);
+  // A relative one would be another folder after each change of the working directory.
+  if (!text.empty() && text != "off" && text[0] != '/')
+    refuse(r, text, "the absolute path of a folder, or off");
+  return std::string(text);
+}
+
 void check() {
   for (const Info& r : kTable) {
-    if (r.kind == Kind::kChoice)
-      get_choice(r.id);
-    else
-      get_int(r.id);
+    switch (r.kind) {
+      case Kind::kInt:
+      case Kind::kBytes:
+        get_int(r.id);
+        break;
+      case Kind::kChoice:
+        get_choice(r.id);
+        break;
+      case Kind::kFolder:
+        get_folder(r.id);
+        break;
+    }
   }
 }
 

@@ -23,8 +23,12 @@ enum class Env : std::uint8_t {
   kPendingBytes,
   kCacheBytes,
   kMemoryLimit,
+  kCacheDir,
+  kCacheDirBytes,
+  kNvrtc,
+  kHiprtc,
 };
-inline constexpr int kNumEnv = 11;
+inline constexpr int kNumEnv = 15;
 
 namespace env {
 
@@ -32,6 +36,7 @@ enum class Kind : std::uint8_t {
   kInt,     ///< a decimal integer between `low` and `high`
   kBytes,   ///< as kInt, and may end in K, M or G (times 2^10, 2^20, 2^30)
   kChoice,  ///< one of `choices`, separated by '|'
+  kFolder,  ///< the absolute path of a folder, or "off"
 };
 
 /// A row of the table.
@@ -57,6 +62,10 @@ FLASH_API std::int64_t get_int(Env variable);
 /// Value of a kChoice variable, one of its choices, or its default ("" when chosen at run time).
 /// Throws ValueError likewise.
 FLASH_API std::string get_choice(Env variable);
+
+/// Value of a kFolder variable: an absolute path, "off", or its default ("" when chosen at run
+/// time). Throws ValueError likewise.
+FLASH_API std::string get_folder(Env variable);
 
 /// True when the user set the variable to something not empty.
 FLASH_API bool is_set(Env variable);

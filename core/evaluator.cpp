@@ -57,7 +57,7 @@ void set_evaluator(std::string_view name) {
 void prepare_thread() {
   ensure_installed();
   for (auto& e : registry().all) e->prepare_thread();
-  for (const Device device : devices()) runtime(device).prepare_thread();
+  for (DeviceRuntime* r : open_runtimes()) r->prepare_thread();
 }
 
 Evaluator& evaluator() {

@@ -32,13 +32,19 @@ struct EvaluationRequest {
   FlushReason reason;
 };
 
+/// How far an evaluation came, for what to do about one that throws.
+struct Progress {
+  bool started = false;     ///< before the first launch: it may be tried again as it is
+  bool overwrites = false;  ///< memory of dying inputs was written: not all values can be had again
+  NodeId failed = kNoNode;  ///< the node whose kernel threw, where it is known: it would again
+};
+
 class FLASH_API Evaluator {
  public:
   virtual ~Evaluator() = default;
   virtual std::string_view name() const = 0;
-  /// Fills in every result. Until the first kernel has been launched an exception leaves no trace;
-  /// afterwards it means that the outputs are lost (`ran` says which).
-  virtual void evaluate(const EvaluationRequest& request, bool& ran) = 0;
+  /// Fills in every result, or throws; `progress` says what is lost then.
+  virtual void evaluate(const EvaluationRequest& request, Progress& progress) = 0;
   /// Called on a thread before it records anything. Thread-local objects that an evaluation uses
   /// are made here: what a thread leaves pending is evaluated when it ends, and so they must be
   /// destroyed after its traces, that is, made before them.

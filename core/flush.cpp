@@ -88,14 +88,16 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
       live.push_back({static_cast<NodeId>(i), n.owner && n.owner->soft_live(), {}});
     }
   }
-  bool ran = false;
   if (!live.empty()) {
+    Progress progress;
     try {
-      evaluator().evaluate({*this, count, live, dying, reason}, ran);
+      evaluator().evaluate({*this, count, live, dying, reason}, progress);
     } catch (const std::exception&) {
-      if (!ran) throw;
-      // What was recorded behind the cut needs lost values: it is lost as well.
-      abandon(std::current_exception());
+      if (!progress.started) throw;
+      if (progress.failed != kNoNode && !progress.overwrites)
+        forsake(progress.failed, std::current_exception());
+      else  // what was recorded behind the cut needs lost values: it is lost as well
+        abandon(std::current_exception());
       throw;
     }
   }
@@ -174,6 +176,8 @@ void Trace::keep_from(std::size_t cut, const std::vector<char>& needed,
       n.owner->pending = now[j];
     }
   }
+  for (const Node& n : nodes)
+    if (n.owner && n.owner->former != kNoNode) n.owner->former = now[n.owner->former];
   for (const Node& n : old_nodes)
     if (n.buffer) let_go(n.buffer);
 }
@@ -183,6 +187,24 @@ void Trace::let_go(Buffer* buffer) {
     dead_buffers_.push_back(Ref<Buffer>::adopt(buffer));
   else
     buffer->release();
+}
+
+void Trace::forsake(NodeId failed, const std::exception_ptr& why) {
+  std::vector<char> lost(nodes.size(), 0);
+  lost[failed] = 1;
+  for (std::size_t j = failed; j < nodes.size(); ++j) {
+    for (NodeId i : in(nodes[j]))
+      if (lost[i]) lost[j] = 1;
+    Cell* c = nodes[j].owner;
+    if (!lost[j] || !c) continue;
+    if (c->former == kNoNode) {
+      c->poison = why;
+    } else if (!c->pinned) {  // the user's memory still holds it
+      c->buffer = Ref<Buffer>(nodes[c->former].buffer);
+      c->input.set(epoch_, c->former);
+    }
+    drop(*c);  // last: readers that find no trace look at the rest
+  }
 }
 
 void Trace::abandon(const std::exception_ptr& why) {

@@ -41,8 +41,12 @@ Stats stats() {
   s.kernel_hits = c.kernel_hits;
   s.compile_us = static_cast<double>(c.compile_ns.load()) / 1e3;
   s.plan_us = static_cast<double>(c.plan_ns.load()) / 1e3;
-  for (const Device& d : devices()) {
-    const DeviceCounters& dc = runtime(d).counters;
+  s.disk_hits = c.disk.hits;
+  s.disk_misses = c.disk.misses;
+  s.disk_stored = c.disk.stored;
+  s.disk_rejected = c.disk.rejected;
+  for (const DeviceRuntime* r : open_runtimes()) {
+    const DeviceCounters& dc = r->counters;
     s.launches += dc.launches;
     s.leaf_launches += dc.leaf_launches;
     s.bytes_moved += dc.bytes_moved;
@@ -54,8 +58,9 @@ void reset_stats() {
   Counters& c = counters();
   c.flushes = c.nodes = c.plan_hits = c.plan_misses = c.kernels_compiled = c.kernel_hits = 0;
   c.compile_ns = c.plan_ns = 0;
-  for (const Device& d : devices()) {
-    DeviceCounters& dc = runtime(d).counters;
+  c.disk.hits = c.disk.misses = c.disk.stored = c.disk.rejected = c.disk.swept = 0;
+  for (DeviceRuntime* r : open_runtimes()) {
+    DeviceCounters& dc = r->counters;
     dc.launches = dc.leaf_launches = dc.bytes_moved = 0;
   }
 }

@@ -22,6 +22,10 @@ struct Stats {
   std::uint64_t kernel_hits = 0;       ///< kernels of new plans that were compiled before
   double compile_us = 0;               ///< time spent in compiling, microseconds
   double plan_us = 0;                  ///< time spent in planning, compilation excluded
+  std::uint64_t disk_hits = 0;         ///< kernels that were found compiled on disk
+  std::uint64_t disk_misses = 0;       ///< kernels that were looked for there in vain
+  std::uint64_t disk_stored = 0;       ///< kernels that were put there
+  std::uint64_t disk_rejected = 0;     ///< damaged ones that were deleted there
   std::uint64_t launches = 0;          ///< launches on all devices, leaf kernels included
   std::uint64_t leaf_launches = 0;     ///< of these, by leaf kernels
   std::uint64_t bytes_moved = 0;       ///< copied between buffers, to and from the host

@@ -94,6 +94,9 @@ class Cell {
   std::atomic<Trace*> trace{nullptr};  ///< where the latest version is pending
   NodeId pending = kNoNode;
   Ref<Buffer> buffer;  ///< the newest materialised version
+  /// While a version is pending: the input node that holds the version before it. kNoNode: there
+  /// was none, or nothing else needs it, or several versions are pending.
+  NodeId former = kNoNode;
 
   /// The node that stands for `buffer`, so that a value enters a trace once. Threads that share a
   /// tensor overwrite each other's note; a lost one costs a node.

@@ -6,19 +6,18 @@
 
 namespace flash {
 
-/// This thread's traces, by the type of device; null: none yet.
-inline constexpr int kTraceKinds = 2;
-extern constinit thread_local Trace* thread_traces[kTraceKinds] FLASH_HOT_TLS;
+/// This thread's traces, by Device::slot(); null: none yet.
+extern constinit thread_local Trace* thread_traces[Device::kSlots] FLASH_HOT_TLS;
 Trace& make_thread_trace(Device device);
 
 /// This thread's trace for a device. Traces are never freed, only reused, so that a cell may always
 /// lock the trace it is pending in.
 inline Trace& this_trace(Device device) {
-  Trace* t = thread_traces[static_cast<int>(device.type)];
+  Trace* t = thread_traces[device.slot()];
   return t ? *t : make_thread_trace(device);
 }
 
-inline bool Trace::is_own() const { return thread_traces[static_cast<int>(device_.type)] == this; }
+inline bool Trace::is_own() const { return thread_traces[device_.slot()] == this; }
 
 /// Holds a trace's mutex. The user's memory (from_blob) that nothing in the trace needs any more is
 /// given back afterwards: who is told so may use Flash.

@@ -76,7 +76,12 @@ NodeId Trace::node_of(TensorImpl& t) {
 }
 
 void Trace::assign(Cell& cell, NodeId node) {
-  if (cell.trace.load(std::memory_order_relaxed) == this) drop(cell);
+  if (cell.trace.load(std::memory_order_relaxed) == this) {
+    drop(cell);
+    cell.former = kNoNode;
+  } else {
+    cell.former = cell.input.get(epoch_);
+  }
   // The former version lives on only as an input of this trace, so that its memory can be reused.
   if (!cell.pinned) cell.buffer.reset();
   cell.input.clear();  // maybe another trace's, which reads the former version
@@ -134,7 +139,7 @@ std::int64_t Trace::pending_among(std::span<const Tensor* const> operands) const
 struct Traces {
   std::mutex mutex;  // guards the lists
   std::deque<Trace> all;
-  std::vector<Trace*> free[kTraceKinds];
+  std::vector<Trace*> free[Device::kSlots];
 
   void lock() {
     mutex.lock();
@@ -155,13 +160,13 @@ Traces& traces() {
 
 /// The traces of a thread; at its end what lives is evaluated and the traces are given back.
 struct ThreadTraces {
-  Trace* of[kTraceKinds] = {};
+  Trace* of[Device::kSlots] = {};
   ~ThreadTraces();
 };
 thread_local ThreadTraces t_owner;
 
 ThreadTraces::~ThreadTraces() {
-  for (int k = 0; k < kTraceKinds; ++k) {
+  for (int k = 0; k < Device::kSlots; ++k) {
     Trace* t = of[k];
     if (!t) continue;
     {
@@ -181,10 +186,11 @@ ThreadTraces::~ThreadTraces() {
 
 }  // namespace
 
-constinit thread_local Trace* thread_traces[kTraceKinds] FLASH_HOT_TLS = {};
+constinit thread_local Trace* thread_traces[Device::kSlots] FLASH_HOT_TLS = {};
 
 Trace& make_thread_trace(Device device) {
-  const int k = static_cast<int>(device.type);
+  const int k = device.slot();
+  runtime(device);   // is open from here on
   prepare_thread();  // before t_owner: what its end uses must be there until then
   Traces& all = traces();
   std::lock_guard lock(all.mutex);
@@ -212,8 +218,7 @@ void materialize(Cell& cell, FlushReason reason) {
   while (Trace* t = cell.trace.load(std::memory_order_acquire)) {
     TraceLock lock(*t);
     if (cell.trace.load(std::memory_order_relaxed) != t) continue;
-    t->flush(t == thread_traces[static_cast<int>(cell.device.type)] ? reason
-                                                                    : FlushReason::kThread);
+    t->flush(t == thread_traces[cell.device.slot()] ? reason : FlushReason::kThread);
   }
   if (cell.poison) std::rethrow_exception(cell.poison);
 }

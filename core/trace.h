@@ -88,8 +88,9 @@ class Trace {
   /// thread locks the trace next, which it does at its next operation. False on other threads.
   bool drop_later(Cell& cell);
 
-  /// Evaluates every live cell. Called with the mutex held; on an exception before anything ran the
-  /// trace is as it was and may be flushed again.
+  /// Evaluates every live cell. Called with the mutex held. On an exception before anything ran
+  /// the trace is as it was and may be flushed again. Where one kernel threw, what depends on it is
+  /// given up and the rest stays recorded; where values were overwritten by then, all is lost.
   void flush(FlushReason reason);
   /// A flush is due before an operation on `operands` is recorded. They don't count as bytes that
   /// wait: most often that operation is the last to use them, and they are never stored. One
@@ -117,6 +118,9 @@ class Trace {
   void free_dropped();
   void unlock_and_give_back();
   void evaluate(std::size_t count, FlushReason reason);
+  /// As if what depends on `failed` had never been asked for: a cell goes back to the value that it
+  /// had before, and has none, but the reason, where there is no such value.
+  void forsake(NodeId failed, const std::exception_ptr& why);
   /// By node: it is a value that lives, or such a value needs it.
   std::vector<char> needed() const;
   /// Records the needed nodes from `cut` on again, over what they need from before it.

@@ -14,6 +14,7 @@
 #include "../core/io/npy.h"
 #include "../core/io/npz.h"
 #include "../core/io/tensor_io.h"
+#include "../core/kernel_cache.h"
 #include "../core/log.h"
 #include "../core/ops/create.h"
 #include "../core/ops/elementwise.h"

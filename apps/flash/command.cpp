@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "apps/flash/cache.h"
 #include "apps/flash/devices.h"
 #include "apps/flash/predict.h"
 #include "apps/flash/train_digits.h"
@@ -178,6 +179,15 @@ int run_command(int argc, char** argv) {
 
   CLI::App* devices_app = app.add_subcommand("devices", "Show where Flash can compute");
 
+  CLI::App* cache_app = app.add_subcommand(
+      "cache", "Show the folder of compiled kernels: where, how many, how large");
+  cache_app->require_subcommand(0, 1);
+  CLI::App* clear_app = cache_app->add_subcommand(
+      "clear", "Delete the compiled kernels in it; they are compiled again when they are needed");
+  cache_app->footer(
+      "FLASH_CACHE_DIR names another folder, or is off; FLASH_CACHE_DIR_BYTES is\n"
+      "the size beyond which the kernels used longest ago are deleted.");
+
   try {
     app.parse(argc, argv);
     if (predict_app->parsed() && p.images.empty() && p.held_out == 0)
@@ -196,6 +206,7 @@ int run_command(int argc, char** argv) {
     if (digits->parsed()) status = train_digits(t);
     if (predict_app->parsed()) status = predict(p);
     if (devices_app->parsed()) status = show_devices();
+    if (cache_app->parsed()) status = clear_app->parsed() ? clear_cache() : show_cache();
     std::cout.flush();
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout)
       throw IoError("standard output cannot be written; the results that it lacks are lost");

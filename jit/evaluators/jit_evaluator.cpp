@@ -64,7 +64,7 @@ class JitEvaluator final : public Evaluator {
 
   std::string_view name() const override { return o_.name; }
 
-  void evaluate(const EvaluationRequest& request, bool& ran) override {
+  void evaluate(const EvaluationRequest& request, Progress& progress) override {
     const bool printed = debug_level() >= 1;
     const auto start = printed ? Clock::now() : Clock::time_point();
     PerDevice& d = of(request.trace.device());
@@ -88,7 +88,7 @@ class JitEvaluator final : public Evaluator {
       d.plans.insert(key, plan);
       plans_made_.note(request);
     }
-    run_plan(*plan, request, d.device, ran);
+    run_plan(*plan, request, d.device, progress);
     if (printed)
       print_flush(request, *plan, hit,
                   d.device.counters.launches.load(std::memory_order_relaxed) - launches,
@@ -122,7 +122,7 @@ class JitEvaluator final : public Evaluator {
   };
 
   PerDevice& of(Device device) {
-    const auto i = static_cast<std::size_t>(device.type);
+    const auto i = static_cast<std::size_t>(device.slot());
     if (PerDevice* d = ready_[i].load(std::memory_order_acquire)) return *d;
     std::lock_guard lock(mutex_);
     if (!devices_[i]) devices_[i] = std::make_unique<PerDevice>(runtime(device), o_);
@@ -133,8 +133,8 @@ class JitEvaluator final : public Evaluator {
   const EvaluatorOptions o_;
   PlansMade plans_made_;
   std::mutex mutex_;  // guards devices_ while one is added
-  std::unique_ptr<PerDevice> devices_[2];
-  std::atomic<PerDevice*> ready_[2] = {};
+  std::unique_ptr<PerDevice> devices_[Device::kSlots];
+  std::atomic<PerDevice*> ready_[Device::kSlots] = {};
 };
 
 }  // namespace

@@ -68,25 +68,26 @@ class ValidatingEvaluator final : public Evaluator {
 
   std::string_view name() const override { return checked_->name(); }
 
-  void evaluate(const EvaluationRequest& request, bool& ran) override {
-    if (request.trace.device().type != DeviceType::kCpu) return checked_->evaluate(request, ran);
+  void evaluate(const EvaluationRequest& request, Progress& progress) override {
+    if (request.trace.device().type != DeviceType::kCpu)
+      return checked_->evaluate(request, progress);
     // First, while the buffers that may be reused still hold the inputs.
     const std::vector<char> none(request.count, 0);
     std::vector<LiveOut> results[3];
     std::string refused[3];
     for (std::size_t i = 0; i < 3; ++i) {
       for (const LiveOut& l : request.live) results[i].push_back({l.node, l.soft, {}});
-      bool reference_ran = false;
+      Progress of_reference;
       try {
         references_[i].evaluator->evaluate(
-            {request.trace, request.count, results[i], none, request.reason}, reference_ran);
+            {request.trace, request.count, results[i], none, request.reason}, of_reference);
       } catch (const OutOfMemory&) {
         throw;  // not a matter of what is computed: the caller may free something and try again
       } catch (const Error& e) {
         refused[i] = e.what();
       }
     }
-    checked_->evaluate(request, ran);  // has the same to say if the program is wrong
+    checked_->evaluate(request, progress);  // has the same to say if the program is wrong
     for (std::size_t i = 0; i < 3; ++i) {
       if (!refused[i].empty())
         throw InternalError("FLASH_VALIDATE: the evaluator '" + std::string(name()) +

@@ -39,15 +39,13 @@ class Runner {
   Runner(Plan& plan, const EvaluationRequest& r, DeviceRuntime& device, Scratch& s)
       : plan_(plan), r_(r), t_(r.trace), device_(device), s_(s) {}
 
-  void run(bool& ran) {
+  void run(Progress& progress) {
     try {
       place_memory();
       bind_steps();
-      ran = true;
-      launch_steps();
+      launch_steps(progress);
     } catch (...) {
-      if (!ran)  // the results would be half-made: the caller keeps its trace
-        for (LiveOut& l : r_.live) l.result.reset();
+      for (LiveOut& l : r_.live) l.result.reset();  // they would be half-made
       s_.held.clear();
       throw;
     }
@@ -201,8 +199,11 @@ class Runner {
       s_.launch_of.push_back(static_cast<int>(s_.launches.size()));
       if (step.kernel) bind_kernel(*step.kernel, step.leaf != kNoNode);
     }
-    for (std::size_t i = 0; i < s_.launches.size(); ++i)
-      s_.launches[i].args = s_.words.data() + s_.offset[i];
+    const Word* const args = device_.bind_args(s_.words, {});
+    for (std::size_t i = 0; i < s_.launches.size(); ++i) {
+      s_.launches[i].args = args + s_.offset[i];
+      s_.launches[i].host_args = s_.words.data() + s_.offset[i];
+    }
   }
 
   struct Walk {
@@ -264,7 +265,7 @@ class Runner {
     for (const ScalarWord& s : spec.scalars) w[s.word] = scalar(spec, s, parts);
     for (const IotaWords& i : spec.iotas) bind_iota(w, i, axes);
     s_.offset.push_back(at);
-    s_.launches.push_back({k.whole.get(), nullptr, 0});
+    s_.launches.push_back({.kernel = k.whole.get()});
     if (epilogue) return;  // the leaf kernel sets extents and tiles
     choose_tiles(k, at);
   }
@@ -381,18 +382,29 @@ class Runner {
       s_.held.push_back(Buffer::allocate(device_, static_cast<std::size_t>(bytes), "partial sums"));
       w[k.spec.partials[i]] = reinterpret_cast<std::intptr_t>(s_.held.back()->data());
     }
-    s_.launches.back() = {k.split.get(), nullptr, tiles * parts};
+    s_.launches.back() = {.kernel = k.split.get(), .tiles = tiles * parts};
     // The tallies stand behind the kernel's words, which are the last so far.
     w[ir::kArgTallies] = static_cast<Word>(s_.words.size() - at);
     s_.words.resize(s_.words.size() + static_cast<std::size_t>(tiles), 0);
   }
 
   // -- launches ---------------------------------------------------------------
-  void launch_steps() {
+  void launch_steps(Progress& progress) {
+    std::size_t overwriting = plan_.steps.size();  // the first step that writes a donor's memory
+    for (const Slot& slot : plan_.slots)
+      if (slot.donor != kNoNode)
+        overwriting = std::min(overwriting, static_cast<std::size_t>(slot.first));
+    progress.started = true;
     for (std::size_t i = 0; i < plan_.steps.size();) {
       const Step& step = plan_.steps[i];
+      std::size_t end = i + 1;
+      if (step.leaf == kNoNode)
+        while (end < plan_.steps.size() && plan_.steps[end].batch == step.batch) ++end;
+      progress.overwrites = progress.overwrites || overwriting < end;
       if (step.leaf != kNoNode) {
+        progress.failed = step.leaf;
         run_leaf(step, i);
+        progress.failed = kNoNode;
         ++i;
         continue;
       }
@@ -409,8 +421,6 @@ class Runner {
                 report_launch("copy", false, 1, {2 * bytes, 0}, us);
               });
       }
-      std::size_t end = i + 1;
-      while (end < plan_.steps.size() && plan_.steps[end].batch == step.batch) ++end;
       launch_batch(i, end);
       i = end;
     }
@@ -495,8 +505,9 @@ Scratch& this_scratch() {
 
 void prepare_run() { this_scratch(); }
 
-void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device, bool& ran) {
-  Runner(plan, request, device, this_scratch()).run(ran);
+void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device,
+              Progress& progress) {
+  Runner(plan, request, device, this_scratch()).run(progress);
 }
 
 }  // namespace flash::jit

@@ -78,7 +78,8 @@ std::shared_ptr<Plan> make_plan(const EvaluationRequest& request, bool fuse, Dev
 /// Makes what run_plan() keeps for a thread.
 void prepare_run();
 
-/// Allocates and binds everything, then sets `ran` and runs. Fills the live results.
-void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device, bool& ran);
+/// Allocates and binds everything, then runs. Fills the live results, or throws and leaves none.
+void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device,
+              Progress& progress);
 
 }  // namespace flash::jit

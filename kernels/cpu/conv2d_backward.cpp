@@ -22,28 +22,11 @@ namespace {
 
 using Index = std::int64_t;
 
-/// How the sum is cut. A unit is one block of k: some output rows of one image.
-struct Plan {
-  Index unit_rows, units_per_image, units, chunks;
-};
-Plan plan_for(const ConvShape& s) {
-  constexpr Index kPixels = 256, kChunks = 16, kMostElements = 1 << 22;
-  Plan p;
-  const Index height = s.out_size[0], width = std::max<Index>(s.out_size[1], 1);
-  const Index most = std::max<Index>(kPixels / width, 1);
-  p.unit_rows = ceil_div(height, std::max<Index>(ceil_div(height, most), 1));
-  p.units_per_image = ceil_div(height, std::max<Index>(p.unit_rows, 1));
-  p.units = s.images * p.units_per_image;
-  const Index elements = std::max<Index>(s.groups * s.out * s.in * s.taps(), 1);
-  p.chunks = std::min({p.units, kChunks, std::max<Index>(kMostElements / elements, 1)});
-  return p;
-}
-
 template <class T>
 class WeightGradient {
  public:
   WeightGradient(const LeafCall& call, const ConvShape& s)
-      : call_(call), s_(s), plan_(plan_for(s)) {
+      : call_(call), s_(s), plan_(filter_sum(s)) {
     const auto& kernels = microkernels<T>();
     width_ = ceil_div(s.out, kernels.lanes) * kernels.lanes;
     for (Index i = 0; i < s.kernel[0]; ++i)
@@ -185,7 +168,7 @@ class WeightGradient {
 
   const LeafCall& call_;
   const ConvShape& s_;
-  const Plan plan_;
+  const FilterSum plan_;
   std::vector<Tap> taps_;
   std::vector<Index> tap_offsets_;
   Planes planes_;

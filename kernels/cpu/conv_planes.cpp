@@ -27,33 +27,6 @@ struct Inside {
 
 }  // namespace
 
-ConvShape conv_shape(const LeafCall& call, const Shape& x, const Shape& w, const Shape& y) {
-  require(call.attrs.size() >= kConvAttrs && x.rank() == 4 && w.rank() == 4 && y.rank() == 4, call,
-          "[N, C, H, W] operands and stride, padding, dilation, groups");
-  const auto a = [&](std::size_t i) { return call.attrs[i]; };
-  ConvShape s{};
-  s.images = x[0];
-  s.groups = a(6);
-  require(s.groups > 0 && x[1] % s.groups == 0 && w[0] % s.groups == 0, call,
-          "channels that are multiples of the groups");
-  s.in = x[1] / s.groups;
-  s.out = w[0] / s.groups;
-  for (int d = 0; d < 2; ++d) {
-    const auto i = static_cast<std::size_t>(d);
-    s.size[d] = x[2 + d];
-    s.out_size[d] = y[2 + d];
-    s.kernel[d] = w[2 + d];
-    s.stride[d] = a(i);
-    s.padding[d] = a(2 + i);
-    s.dilation[d] = a(4 + i);
-    require(s.stride[d] > 0 && s.dilation[d] > 0, call, "a positive stride and dilation");
-  }
-  require(w[1] == s.in && y[0] == s.images && y[1] == w[0], call, "operands whose sizes agree");
-  for (const Operand& operand : call.inputs)
-    require(operand.dtype == call.output.dtype, call, "operands of one dtype");
-  return s;
-}
-
 Planes planes_for(const std::vector<Tap>& taps, const Index step[2], Index rows, Index cols,
                   std::vector<Index>* offsets) {
   Planes p;

@@ -10,20 +10,9 @@
 #include <vector>
 
 #include "core/device.h"
+#include "kernels/contraction.h"
 
 namespace flash::cpu {
-
-/// Sizes of a 2-D convolution, as the forward direction sees it.
-struct ConvShape {
-  std::int64_t images, groups;
-  std::int64_t in, out;               ///< channels a group
-  std::int64_t size[2], out_size[2];  ///< height and width of x and of y
-  std::int64_t kernel[2], stride[2], padding[2], dilation[2];
-  std::int64_t taps() const { return kernel[0] * kernel[1]; }
-};
-
-/// Reads and checks the operands of a convolution call; x, w, y are its three shapes.
-ConvShape conv_shape(const LeafCall& call, const Shape& x, const Shape& w, const Shape& y);
 
 /// How source pixels lie in planes: element (i, j) of the plane of phase (p, q) is the source pixel
 /// (i * step[0] + phase[0][p] + origin[0], j * step[1] + phase[1][q] + origin[1]), or 0 outside.

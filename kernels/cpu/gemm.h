@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/contraction.h"
 #include "kernels/cpu/microkernel.h"
 
 namespace flash::cpu {
@@ -18,12 +19,6 @@ struct Matrix {
   }
   Matrix transposed() const { return {data, col, row}; }
 };
-
-/// Start of piece `i` when n things are cut into `pieces` as evenly as can be.
-constexpr std::int64_t cut(std::int64_t n, std::int64_t pieces, std::int64_t i) {
-  return n * i / pieces;
-}
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// How an m × n block of output is covered by calls of micro-kernels.
 struct Cover {

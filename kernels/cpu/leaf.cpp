@@ -37,10 +37,6 @@ int run_leaf(const LeafCall& call) {
                       std::string(info(call.op).name));
 }
 
-void require(bool ok, const LeafCall& call, const char* what) {
-  if (!ok) throw InternalError(std::string(info(call.op).name) + ": leaf kernel wants " + what);
-}
-
 void run_epilogue(const Epilogue& epilogue, std::span<const std::int64_t> begin,
                   std::span<const std::int64_t> extent) {
   const auto& kernel = static_cast<const CpuKernel&>(*epilogue.kernel);

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "core/device.h"
+#include "kernels/contraction.h"
 
 namespace flash::cpu {
 
@@ -19,9 +20,6 @@ int run_leaf(const LeafCall& call);
 /// dimensions.
 void run_epilogue(const Epilogue& epilogue, std::span<const std::int64_t> begin,
                   std::span<const std::int64_t> extent);
-
-/// Throws InternalError naming the primitive when `ok` is false.
-void require(bool ok, const LeafCall& call, const char* what);
 
 // The kernels, one file each. All return the number of launches.
 int matmul(const LeafCall& call);

@@ -4,7 +4,7 @@
 // Every element of an output block is one chain of fused multiply-adds in order of k, starting at
 // 0; blocks of k are added to the output in order. So results don't depend on the instruction set,
 // on how rows and columns are cut into blocks, or on packing: all of that is free to choose for
-// speed. Only where k is cut matters, and that is a function of sizes (see k_block).
+// speed. Only where k is cut matters: kernels/contraction.h says it.
 #pragma once
 
 #include <cstdint>
@@ -109,12 +109,5 @@ struct MicrokernelSets {
   static const Microkernels<T>* portable();
 };
 const HalfRows* half_rows_avx2();
-
-/// Blocks that k is cut into, as evenly as can be: the fewest of at most 256. Part of a result's
-/// bits.
-constexpr std::int64_t k_blocks(std::int64_t k) {
-  constexpr std::int64_t kMost = 256;
-  return k > kMost ? (k + kMost - 1) / kMost : 1;
-}
 
 }  // namespace flash::cpu

@@ -133,7 +133,7 @@ Code Compiler::compile(const std::string& source, const std::string& name,
   const bool ptx = architecture.rfind("compute_", 0) == 0;
   check((ptx ? calls_.ptx_size : calls_.code_size)(program, &bytes), "asking for the code's size");
   code.image.resize(bytes);
-  check((ptx ? calls_.ptx : calls_.code)(program, code.image.data()), "reading the code");
+  check((ptx ? calls_.ptx : calls_.code)(program, reinterpret_cast<char*>(code.image.data())), "reading the code");
   if (!code.log.empty() && logging::enabled(logging::Level::kDebug))
     logging::debug(name + ": " + code.log);
   return code;

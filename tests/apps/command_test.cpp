@@ -25,7 +25,7 @@ const std::string kSmall = "train digits --examples 640 --epochs 2 --batch-size 
 TEST_CASE("help is there for every verb and names every flag") {
   const Result top = flash("--help");
   CHECK(top.status == 0);
-  for (const char* verb : {"train", "predict", "devices"}) CHECK(contains(top.out, verb));
+  for (const char* verb : {"train", "predict", "devices", "cache"}) CHECK(contains(top.out, verb));
   CHECK(flash("train --help").status == 0);
   const Result train = flash("train digits --help");
   CHECK(train.status == 0);
@@ -70,7 +70,7 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
     int status;
     std::string says;
   } table[] = {
-      {"", 2, "flash: a verb is missing, one of train, predict, devices; --help"},
+      {"", 2, "flash: a verb is missing, one of train, predict, devices, cache; --help"},
       {"trian digits", 2, "'trian' is no verb here; --help lists them"},
       {"train", 2, "flash: train: a verb is missing, one of digits; --help"},
       {"train letters", 2, "'letters' is no verb here; --help lists them"},
@@ -112,6 +112,9 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
        "there are no weights in the folder"},
       {"predict --checkpoint " + at + "/empty --held-out 0 x.png", 2,
        "--held-out: '0' is not a whole number from 1"},
+      {"cache clean", 2, "'clean' was not expected; --help lists what is"},
+      {"cache clear now", 2, "'now' was not expected; --help lists what is"},
+      {"cache --clear", 2, "'--clear' is no flag here; --help lists the flags"},
   };
   const std::set<std::string> before = f.names();
   for (const auto& row : table) {
@@ -125,6 +128,49 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
     CHECK(r.error.find('\n') == r.error.size() - 1);
   }
   CHECK(f.names() == before);
+}
+
+TEST_CASE("the cache of compiled kernels is shown and cleared, of other files none is touched") {
+  Folder f("cache");
+  const std::string folder = f / "kernels", kernel(64, 'a');
+  setenv("FLASH_CACHE_DIR", folder.c_str(), 1);
+  setenv("FLASH_CACHE_DIR_BYTES", "3M", 1);
+  Result r = flash("cache");
+  CHECK(r.status == 0);
+  CHECK(r.out == "folder   " + folder + "\nentries  0 kernels\nsize     0 bytes of 3.0 MiB\n");
+  CHECK_FALSE(fs::exists(folder));
+  fs::create_directories(folder);
+  f.write("kernels/" + kernel + ".kernel", std::string(1500, 'x'));
+  f.write("kernels/" + kernel + ".kernel.0123456789abcdef.tmp", std::string(36, 'x'));
+  f.write("kernels/mine.kernel", "mine");
+  r = flash("cache");
+  CHECK(r.out == "folder   " + folder + "\nentries  1 kernel\nsize     1.5 KiB of 3.0 MiB\n");
+  r = flash("cache clear");
+  CHECK(r.status == 0);
+  CHECK(r.error == "");
+  CHECK(r.out == "1 kernel (1.5 KiB) deleted from " + folder + "\n");
+  CHECK(f.names() == std::set<std::string>{"kernels", "kernels/mine.kernel"});
+
+  setenv("FLASH_CACHE_DIR", (f / "kernels/mine.kernel").c_str(), 1);
+  for (const char* verb : {"cache", "cache clear"}) {
+    r = flash(verb);
+    CHECK(r.status == 1);
+    CHECK(r.out == "");
+    CHECK(r.error ==
+          "flash: \"" + (f / "kernels/mine.kernel") + "\": cannot be opened: Not a directory\n");
+  }
+  setenv("FLASH_CACHE_DIR", "kernels", 1);
+  r = flash("cache");
+  CHECK(r.status == 1);
+  CHECK(contains(r.error, "flash: FLASH_CACHE_DIR: \"kernels\" is not valid; want the absolute"));
+  setenv("FLASH_CACHE_DIR", "off", 1);
+  for (const char* verb : {"cache", "cache clear"}) {
+    r = flash(verb);
+    CHECK(r.status == 0);
+    CHECK(r.out == "compiled kernels are not kept: FLASH_CACHE_DIR is off\n");
+  }
+  unsetenv("FLASH_CACHE_DIR");
+  unsetenv("FLASH_CACHE_DIR_BYTES");
 }
 
 TEST_CASE("a wrong environment variable stops the command before it begins") {

@@ -109,6 +109,20 @@ TEST_CASE("a device that is not there is refused when it is named") {
                        doctest::Contains("device: 'cpu:1' is not there; there are: cpu"),
                        DeviceError);
   CHECK_THROWS_AS(Device("cpu:1"), DeviceError);
+  for (const char* name : {"", "gpu", "cuda:", "cuda:-1", "cuda:x", "cuda:0:0", "cuda: 0", "CPU",
+                           "cuda:99999999999999999999"})
+    CHECK_THROWS_WITH_AS(Device(std::string_view(name)),
+                         doctest::Contains("names no device (want cpu, null, cuda:N"), DeviceError);
+  CHECK_THROWS_WITH_AS(Device("vulkan:7"), doctest::Contains("'vulkan:7' is not there"),
+                       DeviceError);
+}
+
+TEST_CASE("every device has a slot of its own") {
+  CHECK(Device().slot() == 0);
+  Device last;
+  last.type = DeviceType::kVulkan;
+  last.index = Device::kOfOneType - 1;
+  CHECK(last.slot() == Device::kSlots - 1);
 }
 
 TEST_CASE("unsqueeze speaks of the tensor's own rank") {

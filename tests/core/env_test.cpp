@@ -71,6 +71,26 @@ TEST_CASE("an invalid value gives one error that names the variable and what is 
   }
 }
 
+TEST_CASE("a folder is an absolute path or off") {
+  for (const char* good : {"/somewhere/else", "off", "/"}) {
+    ScopedEnv folder("FLASH_CACHE_DIR", good);
+    CHECK(env::get_folder(Env::kCacheDir) == good);
+  }
+  for (const char* unset : {static_cast<const char*>(nullptr), ""}) {
+    ScopedEnv folder("FLASH_CACHE_DIR", unset);
+    CHECK(env::get_folder(Env::kCacheDir) == "");
+  }
+  for (const char* bad : {"cache", "./cache", "OFF", "~/cache"}) {
+    ScopedEnv folder("FLASH_CACHE_DIR", bad);
+    CHECK_THROWS_WITH_AS(env::get_folder(Env::kCacheDir),
+                         ("FLASH_CACHE_DIR: \"" + std::string(bad) +
+                          "\" is not valid; want the absolute path of a folder, or off. Fix the "
+                          "environment variable or unset it.")
+                             .c_str(),
+                         ValueError);
+  }
+}
+
 TEST_CASE("one check covers every variable, whatever first needs it") {
   CHECK_NOTHROW(env::check());
   for (const env::Info& row : env::table()) {
@@ -86,6 +106,8 @@ TEST_CASE("every default in the table is itself valid") {
     CAPTURE(row.name);
     if (row.kind == env::Kind::kChoice) {
       CHECK(env::get_choice(row.id) == row.default_value);
+    } else if (row.kind == env::Kind::kFolder) {
+      CHECK(env::get_folder(row.id) == row.default_value);
     } else {
       CHECK_NOTHROW(env::get_int(row.id));
     }
@@ -100,6 +122,8 @@ TEST_CASE("docs/environment.md holds the table, row by row") {
     if (row.kind == env::Kind::kChoice) {
       for (const char c : std::string_view(row.choices))
         values += c == '|' ? ", " : std::string(1, c);
+    } else if (row.kind == env::Kind::kFolder) {
+      values = "an absolute path, off";
     } else {
       values = row.high == INT64_MAX ? "bytes; K, M, G may follow"
                                      : std::to_string(row.low) + " to " + std::to_string(row.high);

@@ -21,9 +21,9 @@ class Watching final : public Evaluator {
  public:
   Watching(Evaluator& other, std::vector<std::size_t>& asked) : other_(other), asked_(asked) {}
   std::string_view name() const override { return "watching"; }
-  void evaluate(const EvaluationRequest& request, bool& ran) override {
+  void evaluate(const EvaluationRequest& request, Progress& progress) override {
     asked_.push_back(request.live.size());
-    other_.evaluate(request, ran);
+    other_.evaluate(request, progress);
   }
 
  private:

@@ -49,6 +49,12 @@ std::span<const Format> formats() {
        {"formats/png", "formats/jpeg", "formats/bmp"},
        {".png", ".jpg", ".bmp", ".ppm"},
        {"IHDR", "PLTE", "IDAT", "IEND", "tRNS", "CgBI", "\0\0\0\0"sv, "P5 ", "P6 ", " 65535\n"}},
+      {"kernel_entry",
+       read_kernel_entry,
+       kernel_entry_seeds,
+       {},
+       {},
+       {"\1FLASHKRN\1\0\0\0"sv, "\xff\xff\xff\xff\xff\xff\xff\xff", "\0\0\0\4\0\0\0\0"sv}},
   };
   return all;
 }

@@ -17,6 +17,7 @@ bool read_safetensors(io::ByteSpan file);
 bool read_trace(io::ByteSpan file);
 bool read_checkpoint(io::ByteSpan file);
 bool read_image(io::ByteSpan file);
+bool read_kernel_entry(io::ByteSpan file);
 
 std::vector<io::Bytes> idx_seeds();
 std::vector<io::Bytes> gz_seeds();
@@ -26,6 +27,7 @@ std::vector<io::Bytes> safetensors_seeds();
 std::vector<io::Bytes> trace_seeds();
 std::vector<io::Bytes> checkpoint_seeds();
 std::vector<io::Bytes> image_seeds();
+std::vector<io::Bytes> kernel_entry_seeds();
 
 /// Bytes that are all different, as far as there are so many.
 HostArray some_array(DType dtype, const Shape& shape);

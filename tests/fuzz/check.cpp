@@ -18,9 +18,9 @@ namespace {
 class NarrowEvaluator final : public Evaluator {
  public:
   std::string_view name() const override { return "narrow"; }
-  void evaluate(const EvaluationRequest& request, bool& ran) override {
+  void evaluate(const EvaluationRequest& request, Progress& progress) override {
     const emit::IsaLimit limit(emit::Isa::kAvx2);
-    inner_->evaluate(request, ran);
+    inner_->evaluate(request, progress);
   }
   void prepare_thread() override { inner_->prepare_thread(); }
 

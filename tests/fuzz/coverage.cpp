@@ -71,9 +71,9 @@ class Counting final : public Evaluator {
  public:
   Counting(std::unique_ptr<Evaluator> inner, Coverage& to) : inner_(std::move(inner)), to_(to) {}
   std::string_view name() const override { return "counted"; }
-  void evaluate(const EvaluationRequest& request, bool& ran) override {
+  void evaluate(const EvaluationRequest& request, Progress& progress) override {
     to_.note(request);
-    inner_->evaluate(request, ran);
+    inner_->evaluate(request, progress);
   }
   void prepare_thread() override { inner_->prepare_thread(); }
 

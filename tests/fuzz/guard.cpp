@@ -62,8 +62,13 @@ class ExactPolicy final : public AllocationPolicy {
 
 void install_guards() {
   on = true;
-  // Found first, before the one that install_all() brings.
-  install_runtime(std::make_unique<cpu::CpuRuntime>(std::make_unique<GuardedMemory>()));
+  // Before the one that install_all() brings.
+  install_devices(
+      DeviceType::kCpu, {.open = [] {
+        std::vector<std::unique_ptr<DeviceRuntime>> all;
+        all.push_back(std::make_unique<cpu::CpuRuntime>(std::make_unique<GuardedMemory>()));
+        return all;
+      }});
   set_allocation_policy(std::make_unique<ExactPolicy>());
 }
 

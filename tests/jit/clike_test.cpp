@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Entry = void (*)(const long long*, long long);
-using Emulate = void (*)(Entry, unsigned grid, unsigned x, unsigned y, const long long* args,
+using Entry = void (*)(unsigned long long, long long);
+using Emulate = void (*)(Entry, unsigned grid, unsigned x, unsigned y, unsigned long long args,
                          long long tiles);
 
 /// Sources that the host's compiler has made a library of.
@@ -54,7 +54,7 @@ class Emulated {
     REQUIRE((f != nullptr));
     REQUIRE((emulate != nullptr));
     return [=](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {
-      emulate(f, grid, x, y, reinterpret_cast<const long long*>(args), tiles);
+      emulate(f, grid, x, y, reinterpret_cast<unsigned long long>(args), tiles);
     };
   }
 

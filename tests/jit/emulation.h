@@ -20,7 +20,7 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
-#define __shared__ static
+#define __shared__
 
 namespace emulation {
 
@@ -41,8 +41,8 @@ inline Dim thread_index, block_index, block_size, grid_size;
 inline std::vector<Thread> threads;
 inline std::size_t current = 0;
 inline ucontext_t scheduler;
-inline void (*body)(const long long*, long long) = nullptr;
-inline const long long* body_args = nullptr;
+inline void (*body)(unsigned long long, long long) = nullptr;
+inline unsigned long long body_args = 0;
 inline long long body_tiles = 0;
 
 constexpr std::size_t kStack = 256 << 10, kWarp = 32;
@@ -145,15 +145,19 @@ template <class T>
 T __shfl(T v, int lane, int) {
   return emulation::from_lane(v, static_cast<unsigned>(lane), false);
 }
-inline unsigned long long atomicAdd(unsigned long long* at, unsigned long long n) {
-  const unsigned long long before = *at;
+template <class T>
+T __ldg(const T* at) {
+  return *at;
+}
+inline unsigned atomicAdd(unsigned* at, unsigned n) {
+  const unsigned before = *at;
   *at += n;
   return before;
 }
 
 /// Launches a kernel: blocks of x times y threads. The last block runs first, so that order shows.
-extern "C" void emulate(void (*kernel)(const long long*, long long), unsigned grid, unsigned x,
-                        unsigned y, const long long* args, long long tiles) {
+extern "C" void emulate(void (*kernel)(unsigned long long, long long), unsigned grid, unsigned x,
+                        unsigned y, unsigned long long args, long long tiles) {
   using namespace emulation;
   body = kernel;
   body_args = args;

@@ -19,8 +19,8 @@ class Wrong final : public Evaluator {
  public:
   explicit Wrong(std::string_view name) : name_(name) {}
   std::string_view name() const override { return name_; }
-  void evaluate(const EvaluationRequest& request, bool& ran) override {
-    inner_->evaluate(request, ran);
+  void evaluate(const EvaluationRequest& request, Progress& progress) override {
+    inner_->evaluate(request, progress);
     if (spoil) spoil(request.live.back().result->data());
   }
   void (*spoil)(void*) = nullptr;

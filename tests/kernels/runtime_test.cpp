@@ -71,7 +71,7 @@ TEST_CASE("a launch runs all tiles of all its items, on any number of threads, a
       for (std::size_t i = 0; i < x.size(); ++i) {
         args.push_back(
             args_of(x[i].data(), y[i].data(), static_cast<std::int64_t>(x[i].size()), 256));
-        items.push_back({kernel.get(), args[i].data(), args[i][1]});
+        items.push_back({.kernel = kernel.get(), .args = args[i].data(), .tiles = args[i][1]});
       }
       runtime.launch(items, {});
       CHECK(runtime.counters.launches == 1);
@@ -107,7 +107,7 @@ TEST_CASE(
   const std::vector<float> x(10, 1e-38f);
   std::vector<float> y(10);
   const auto args = args_of(x.data(), y.data(), 10, 10);
-  const Launch item{kernel.get(), args.data(), 1};
+  const Launch item{.kernel = kernel.get(), .args = args.data(), .tiles = 1};
   const unsigned before = _mm_getcsr();
   _mm_setcsr(before | 0x8040);  // flush to zero, denormals are zero
   const unsigned set = _mm_getcsr();
@@ -124,7 +124,7 @@ TEST_CASE("the null device counts launches by name, computes nothing and hands o
   const auto kernel = runtime.load(add_one(), CodeKind::kBest);
   Block* block = runtime.allocator().allocate(std::size_t{64} << 30);  // more than there may be
   const std::vector<std::int64_t> args(9, 0);
-  const Launch item{kernel.get(), args.data(), 1};
+  const Launch item{.kernel = kernel.get(), .args = args.data(), .tiles = 1};
   runtime.launch({&item, 1}, {});
   runtime.launch({&item, 1}, {});
   const Launch both[] = {item, item};

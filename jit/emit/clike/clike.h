@@ -1,17 +1,38 @@
 // jit/emit/clike/clike.h -- kernel IR to source text, for devices whose drivers compile C-like
 // languages
 //
-// One function of the source is one kernel. A block has X = blockDim.x threads along a kernel's
-// vector axis and Y = blockDim.y tiles; blocks walk the tiles in steps of the grid. What a launch
-// may choose:
+// One function of the source is one kernel, in a subset that CUDA C++, HIP C++ and GLSL have in
+// common; only the preludes in front of it differ. Kernels written by hand use the same subset:
+//
+//   i32 u32 i64 u64 f32 f64 pred     types; a cast is a call, i64(x). No pointers, no suffix but u
+//   FN type name(arguments)          a function
+//   KERNEL(name) { … }               a kernel: args (the ArgBlock's address, u64) and tiles (i64)
+//                                    are in scope
+//   bits_F(b) F_bits(v)              f32 and u32, f64 and u64; literal_F(b): a constant by its bits
+//   op_T(…)                          every op of the IR: add_f32, fma_f64, cast_f32_i64, …
+//   ARG(n) ARGS                      word n of the ArgBlock (i64); its address
+//   load_T(at) store_T(at, v)        memory at an address, for every dtype; narrow ones are widened
+//   publish_T(at, v) fresh_T(at)     what other blocks of the same launch are to read, and have
+//                                    written (i32, i64, f32, f64)
+//   atomic_add_u32(at, n)            gives the former value
+//   SHARED(type, name, count)        memory of a block, in front of the kernel
+//   TABLE(name, 16 values)           u32 constants, in front of the kernel
+//   BARRIER() FENCE()                all threads of a block; all memory
+//   THREAD_X THREAD_Y SIZE_X SIZE_Y BLOCK_X GRID_X       of type i32
+//   below_T(v, n) first_T(v)         v of the thread n further, of the first, in a warp of 32;
+//                                    only where all threads of the block come along
+//   UNROLL for (…)                   a hint
+//
+// A block has SIZE_X threads along a kernel's vector axis and SIZE_Y tiles; blocks walk the tiles
+// in steps of the grid. What a launch may choose:
 //
 //   maps       any X and Y
 //   kRow       X a multiple of 32: X / 32 warps share a tile. With more than one, Y = 1
 //   kColumn    any X and Y: a thread has a lane of its own
 //   kSplit     as the form says, and Y = 1
 //
-// Every one of them gives the bits that kernel.h defines. `args` is the ArgBlock in memory of the
-// device.
+// Every one of them gives the bits that kernel.h defines. Where a warp is made of barriers
+// (GLSL on devices with narrower groups), kRow takes X = 32, Y = 1 alone.
 #pragma once
 
 #include <string>
@@ -24,7 +45,7 @@ namespace flash::emit {
 /// What differs between the languages.
 struct Dialect {
   std::string_view name;
-  std::string_view prelude;  ///< types and one function for every op and type, named op_type
+  std::string_view prelude;  ///< the subset's types, macros and functions; one an op and type
 };
 
 Dialect cuda_dialect();

@@ -1,260 +1,90 @@
-// jit/emit/clike/function.cpp -- kernel IR to a function of C-like source, one line an instruction
-#include <bit>
+// jit/emit/clike/function.cpp -- a kernel's function in C-like source: tiles, loops, reductions
 #include <string>
 #include <vector>
 
 #include "jit/emit/clike/clike.h"
+#include "jit/emit/clike/instructions.h"
 #include "jit/ir/op_info.h"
 
 namespace flash::emit {
 namespace {
 
-using ir::Access;
-using ir::Form;
 using ir::Inst;
-using ir::kNone;
-using ir::Mode;
 using ir::Op;
 using ir::Role;
-using ir::Step;
-using ir::Type;
 using ir::Value;
 
-std::string str(std::int64_t n) { return std::to_string(n); }
-std::string text(std::string_view s) { return std::string(s); }
-
-class FunctionWriter {
+class FunctionWriter : InstructionWriter {
  public:
-  FunctionWriter(const ir::Kernel& k, std::string_view entry) : k_(k), entry_(entry) {
+  FunctionWriter(const ir::Kernel& k, std::string_view entry) : InstructionWriter(k, entry) {
     for (const Role r : k.axes) {
       first_loop_ += r == Role::kGrid;
       loops_ += r == Role::kLoop;
     }
-    column_ = k.form == Form::kColumn;
     reduces_ = k.has_reduce();
-    split_ = k.mode == Mode::kSplit;
-    find_uses();
+    split_ = k.mode == ir::Mode::kSplit;
   }
 
   std::string run() {
-    for (std::size_t t = 0; t < k_.tables.size(); ++t)
-      if (reads_table(t)) table(t);
+    ++depth_;
+    tiles();
+    --depth_;
+    const std::string body = take();  // which says what stands in front of it
     line("// " + k_.name);
-    // A kernel that writes its ArgBlock's tallies may not promise that nobody does.
-    open("extern \"C\" __global__ void " + entry_ + "(const i64* " +
-         (split_ ? "" : "__restrict__ ") + "args, i64 tiles)");
-    if (split_) line("__shared__ i32 is_last;");
+    for (const std::string& s : table_lines()) line(s);
+    if (split_) line("SHARED(i32, " + verdict() + ", 1)");
     if (reduces_ && !column_) shared_partials();
-    line("const i32 lane = threadIdx.x, width = blockDim.x;");
+    open("KERNEL(" + entry_ + ")");
+    for (const std::string& s : argument_lines()) line(s);
+    return take() + body + "}\n";
+  }
+
+ private:
+  int run_axis() const { return first_loop_ + loops_ - 1; }
+  std::string block() const { return str(column_ ? ir::kColumnBlock : ir::kRowBlock); }
+  std::string verdict() const { return entry_ + "_is_last"; }
+  std::string shared(Value v) const { return entry_ + "_shared" + str(v); }
+
+  void tiles() {
+    line("const i32 lane = THREAD_X, width = SIZE_X;");
     open(
-        "for (i64 tile = (i64)blockIdx.x * blockDim.y + threadIdx.y; tile < tiles; "
-        "tile += (i64)gridDim.x * blockDim.y)");
+        "for (i64 tile = i64(BLOCK_X) * SIZE_Y + THREAD_Y; tile < tiles; "
+        "tile += i64(GRID_X) * SIZE_Y)");
     if (split_)
       line("const i64 parts = " + arg(ir::kArgParts) +
            ", part = tile % parts, whole = tile / parts;");
-    else
-      line("const i64 whole = tile;");
-    grid();
+    const bool chunked = column_ || !reduces_;
+    const bool anywhere = split_ || lowest_walked(0, first_loop_) < first_loop_;
+    if (!split_ && (chunked || anywhere)) line("const i64 whole = tile;");
+    if (chunked) line("const i64 chunks = " + arg(ir::kArgChunks) + ";");
+    if (anywhere) line("const i64 point = " + std::string(chunked ? "whole / chunks;" : "whole;"));
+    unravel("point", 0, first_loop_);
     if (column_)
       column();
     else
       row();
     close();
-    close();
-    return std::move(out_);
   }
 
- private:
-  // -- text
-  void line(const std::string& s) { out_.append(2 * depth_, ' ').append(s).append("\n"); }
-  void open(const std::string& s) {
-    line(s.empty() ? "{" : s + " {");
-    ++depth_;
+  int lowest_walked(int first, int end) const {
+    while (first < end && !walked(first)) ++first;
+    return first;
   }
-  void close() {
-    --depth_;
-    line("}");
-  }
-
-  static std::string arg(std::int64_t word) { return "args[" + str(word) + "]"; }
-  std::string extent(int axis) const { return arg(ir::kArgExtents + axis); }
-  static std::string index(int axis) { return "i" + str(axis); }
-  static std::string name(Value v) { return "v" + str(v); }
-  const Inst& inst(Value v) const { return k_.insts[static_cast<std::size_t>(v)]; }
-  static std::string type(Type t) { return text(ir::name(t)); }
-  int run_axis() const { return first_loop_ + loops_ - 1; }
-  std::string block() const { return str(column_ ? ir::kColumnBlock : ir::kRowBlock); }
-
-  bool reads_table(std::size_t t) const {
-    for (std::size_t v = 0; v < k_.insts.size(); ++v)
-      if (used_[v] && k_.insts[v].op == Op::kTable && k_.insts[v].imm == t) return true;
-    return false;
-  }
-  void table(std::size_t t) {
-    std::string values;
-    for (const float x : k_.tables[t])
-      values += (values.empty() ? "" : ", ") + str(std::bit_cast<std::uint32_t>(x)) + "u";
-    line("static __device__ const u32 " + entry_ + "_table" + str(static_cast<std::int64_t>(t)) +
-         "[16] = {" + values + "};");
-  }
-
-  // The indices of the grid axes.
-  void grid() {
-    const bool chunked = column_ || !reduces_;
-    if (chunked) line("const i64 chunks = " + arg(ir::kArgChunks) + ";");
-    if (first_loop_ > 0 || split_)
-      line("const i64 point = " + std::string(chunked ? "whole / chunks;" : "whole;"));
-    if (first_loop_ > 0) line("i64 rest = point;");
-    for (int a = first_loop_ - 1; a >= 0; --a) {
-      if (a > 0) {
-        line("const i64 " + index(a) + " = rest % " + extent(a) + ";");
-        line("rest /= " + extent(a) + ";");
-      } else {
-        line("const i64 " + index(a) + " = rest;");
-      }
+  // The indices of the axes first … end - 1, as far as they are read, from their row-major number.
+  void unravel(const std::string& number, int first, int end) {
+    const int lowest = lowest_walked(first, end);
+    std::string rest = number;
+    for (int a = end - 1; a >= lowest; --a) {
+      if (walked(a))
+        line("const i64 " + index(a) + " = " + rest + (a > first ? " % " + extent(a) + ";" : ";"));
+      if (a == lowest) break;
+      line("const i64 " + index(a) + "_above = " + rest + " / " + extent(a) + ";");
+      rest = index(a) + "_above";
     }
-  }
-
-  // Compilers warn of values that nobody reads.
-  void find_uses() {
-    used_.assign(k_.insts.size(), false);
-    for (auto s = k_.sections.rbegin(); s != k_.sections.rend(); ++s)
-      for (auto v = s->body.rbegin(); v != s->body.rend(); ++v) {
-        const Inst& i = inst(*v);
-        if (!used(*v) && i.op != Op::kStore && i.op != Op::kReduce) continue;
-        for (const Value u : {i.a, i.b, i.c, i.guard})
-          if (u != kNone) used_[static_cast<std::size_t>(u)] = true;
-      }
-  }
-  bool used(Value v) const { return used_[static_cast<std::size_t>(v)]; }
-
-  // -- instructions
-  // Whether an axis has an index here: loop axes have none in row sections.
-  bool has_index(int axis, bool loop) const {
-    const Role r = k_.axes[static_cast<std::size_t>(axis)];
-    return r != Role::kLoop || loop;
-  }
-
-  std::string address(const Inst& i, Value at, bool loop) const {
-    const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
-    std::string s = (a.stored ? "(char*)" : "(const char*)") + arg(a.pointer);
-    for (int axis = 0; axis < k_.n_axes(); ++axis) {
-      const Step step = a.step[static_cast<std::size_t>(axis)];
-      if (step == Step::kZero || !has_index(axis, loop)) continue;
-      s += " + " + index(axis) + " * " +
-           (step == Step::kUnit ? str(size_of(a.dtype)) : arg(a.strides + axis));
-    }
-    if (at != kNone) s += " + " + name(at) + " * " + str(size_of(a.dtype));
-    return s;
-  }
-  static std::int64_t size_of(DType d) { return flash::size_of(d); }
-
-  std::string literal(const Inst& i) const {
-    const auto half = [](std::uint64_t bits) {
-      return str(static_cast<std::uint32_t>(bits)) + "u";
-    };
-    // 64 bits are given in halves, so that no literal is beyond an i64.
-    const std::string word = ir::size_of(i.type) == 8
-                                 ? "((u64)" + half(i.imm >> 32) + " << 32 | " + half(i.imm) + ")"
-                                 : half(i.imm);
-    if (ir::is_float(i.type)) return "bits_" + type(i.type) + "(" + word + ")";
-    return "(" + type(i.type) + ")" + word;
-  }
-
-  std::string expression(const Inst& i, bool loop) const {
-    const auto call = [&](const std::string& f) {
-      std::string s = f + "(" + name(i.a);
-      if (i.b != kNone) s += ", " + name(i.b);
-      if (i.c != kNone) s += ", " + name(i.c);
-      return s + ")";
-    };
-    const std::string op = text(ir::info(i.op).name);
-    switch (i.op) {
-      case Op::kConst:
-        return literal(i);
-      case Op::kScalar:
-        return "word_" + type(i.type) + "(" + arg(i.slot) + ")";
-      case Op::kIota: {
-        std::string s = arg(i.slot);
-        for (int axis = 0; axis < k_.n_axes(); ++axis)
-          if (has_index(axis, loop)) s += " + " + index(axis) + " * " + arg(i.slot + 1 + axis);
-        return s;
-      }
-      case Op::kLoad: {
-        const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
-        const std::string s =
-            "load_" + text(flash::name(a.dtype)) + "(" + address(i, i.a, loop) + ")";
-        return i.guard == kNone ? s : name(i.guard) + " ? " + s + " : (" + type(i.type) + ")0";
-      }
-      case Op::kTable:
-        return "bits_f32(" + entry_ + "_table" + str(static_cast<std::int64_t>(i.imm)) + "[" +
-               name(i.a) + " & 15])";
-      case Op::kCast:
-      case Op::kBitcast:
-        return call(op + "_" + type(i.type) + "_" + type(inst(i.a).type));
-      case Op::kToPred:
-      case Op::kEq:
-      case Op::kNe:
-      case Op::kLt:
-      case Op::kLe:
-        return call(op + "_" + type(inst(i.a).type));
-      case Op::kPAnd:
-      case Op::kPOr:
-      case Op::kPNot:
-        return call(op);
-      default:
-        return call(op + "_" + type(i.type));
-    }
-  }
-
-  void instruction(Value v, bool loop) {
-    const Inst& i = inst(v);
-    if (i.op == Op::kStore) {
-      const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
-      std::string s = "store_" + text(flash::name(a.dtype)) + "(" + address(i, i.b, loop) + ", " +
-                      name(i.a) + ");";
-      if (i.guard != kNone) s = "if (" + name(i.guard) + ") " + s;
-      // Threads that share a row-level value leave the store to the first of them.
-      if (!loop && !column_) s = "if (lane == 0) " + s;
-      return line(s);
-    }
-    if (i.op == Op::kReduce) {
-      const std::string acc = accumulator(v) + (column_ ? "" : doubled(i) ? "[half]" : "[0]");
-      std::string s = acc + " = " + combine(i, acc, name(i.a)) + ";";
-      if (i.guard != kNone) s = "if (" + name(i.guard) + ") " + s;
-      return line(s);
-    }
-    if (!used(v)) return;
-    line("const " + type(i.type) + " " + name(v) + " = " + expression(i, loop) + ";");
-  }
-  void body(const ir::Section& s) {
-    for (const Value v : s.body) instruction(v, s.loop);
   }
 
   // -- reductions
-  static std::string accumulator(Value v) { return "acc" + str(v); }
   static std::string stack(Value v) { return "stack" + str(v); }
-  static bool doubled(const Inst& i) { return ir::lanes(i.type) == 2 * kWarp; }
-  std::string combine(const Inst& i, const std::string& a, const std::string& b) const {
-    constexpr std::string_view kNames[] = {"add", "mul", "max", "min"};
-    return text(kNames[static_cast<std::size_t>(i.reduce)]) + "_" + type(i.type) + "(" + a + ", " +
-           b + ")";
-  }
-  std::string identity(const Inst& i) const {
-    const bool least = i.reduce == ir::ReduceKind::kMax;
-    if (i.reduce == ir::ReduceKind::kSum) return "(" + type(i.type) + ")0";
-    if (i.reduce == ir::ReduceKind::kProd) return "(" + type(i.type) + ")1";
-    switch (i.type) {
-      case Type::kF32:
-        return least ? "bits_f32(0xff800000u)" : "bits_f32(0x7f800000u)";
-      case Type::kF64:
-        return least ? "bits_f64(0xfff0000000000000ull)" : "bits_f64(0x7ff0000000000000ull)";
-      case Type::kI32:
-        return least ? "(-2147483647 - 1)" : "2147483647";
-      default:
-        return least ? "(-9223372036854775807ll - 1)" : "9223372036854775807ll";
-    }
-  }
   std::vector<Value> reductions(const ir::Section& s) const {
     std::vector<Value> r;
     for (const Value v : s.body)
@@ -266,7 +96,7 @@ class FunctionWriter {
   void shared_partials() {
     for (const ir::Section& s : k_.sections)
       for (const Value v : reductions(s))
-        line("__shared__ " + type(inst(v).type) + " shared" + str(v) + "[32];");
+        line("SHARED(" + type(inst(v).type) + ", " + shared(v) + ", " + str(kWarp) + ")");
   }
 
   void begin_counter(const std::vector<Value>& r) {
@@ -279,24 +109,24 @@ class FunctionWriter {
       const std::string result = prefix + str(v), level = stack(v) + "[level]";
       open("");
       line("i32 level = 0;");
-      line("for (; pushed >> level & 1; ++level) " + result + " = " +
+      line("for (; (pushed >> level & i64(1)) != 0; ++level) " + result + " = " +
            combine(inst(v), level, result) + ";");
       line(level + " = " + result + ";");
       close();
     }
     line("++pushed;");
   }
-  // Declares the reductions' values.
+  // Gives the reductions' values.
   void finish(const std::vector<Value>& r) {
     for (const Value v : r) {
       const Inst& i = inst(v);
       line(name(v) + " = " + identity(i) + ";");
       open("if (pushed > 0)");
       line("i32 level = 0;");
-      line("while (!(pushed >> level & 1)) ++level;");
+      line("while ((pushed >> level & i64(1)) == 0) ++level;");
       line(name(v) + " = " + stack(v) + "[level];");
-      line("for (++level; pushed >> level; ++level)");
-      line("  if (pushed >> level & 1) " + name(v) + " = " +
+      line("for (++level; (pushed >> level) != 0; ++level)");
+      line("  if ((pushed >> level & i64(1)) != 0) " + name(v) + " = " +
            combine(i, stack(v) + "[level]", name(v)) + ";");
       close();
     }
@@ -318,20 +148,16 @@ class FunctionWriter {
   void part_bounds() {
     line("const i64 run = " + extent(run_axis()) + ", per_run = (run + " + block() + " - 1) / " +
          block() + ";");
-    std::string outer = "1";
+    std::string outer;
     for (int a = first_loop_; a < run_axis(); ++a) outer += " * " + extent(a);
-    line("const i64 blocks = per_run * " + outer + ", begin = part * " + arg(ir::kArgPartBlocks) +
-         ";");
-    line("const i64 end = blocks < begin + " + arg(ir::kArgPartBlocks) + " ? blocks : begin + " +
-         arg(ir::kArgPartBlocks) + ";");
+    const std::string blocks = arg(ir::kArgPartBlocks);
+    line("const i64 blocks = per_run" + outer + ", begin = part * " + blocks + ";");
+    line("const i64 end = blocks < begin + " + blocks + " ? blocks : begin + " + blocks + ";");
   }
   void block_of_part() {
-    line("i64 outer = number / per_run;");
-    for (int a = run_axis() - 1; a >= first_loop_; --a) {
-      line("const i64 " + index(a) + " = outer % " + extent(a) + ";");
-      line("outer /= " + extent(a) + ";");
-      line("(void)" + index(a) + ";");  // an access need not move along
-    }
+    if (lowest_walked(first_loop_, run_axis()) < run_axis())
+      line("const i64 outer = number / per_run;");
+    unravel("outer", first_loop_, run_axis());
     line("const i64 from = number % per_run * " + block() + ";");
     // A warp beyond the part's last block has nothing to add up.
     line("const i64 to = number >= end ? from : run < from + " + block() + " ? run : from + " +
@@ -342,10 +168,9 @@ class FunctionWriter {
   void row() {
     const std::string i = index(run_axis());
     if (!reduces_) {  // a map: the tile is a chunk of the run
-      line("const i64 begin = whole % chunks * " + arg(ir::kArgChunk) + ", last = begin + " +
-           arg(ir::kArgChunk) + ";");
-      line("const i64 end = last < " + extent(run_axis()) + " ? last : " + extent(run_axis()) +
-           ";");
+      const std::string chunk = arg(ir::kArgChunk), run = extent(run_axis());
+      line("const i64 begin = whole % chunks * " + chunk + ", last = begin + " + chunk + ";");
+      line("const i64 end = last < " + run + " ? last : " + run + ";");
     } else {
       line("const i32 warps = width / 32, warp = lane / 32, l = lane % 32;");
     }
@@ -379,14 +204,12 @@ class FunctionWriter {
   void row_block(const ir::Section& s, const std::vector<Value>& r) {
     const std::string i = index(run_axis());
     for (const Value v : r) {
-      const Inst& in = inst(v);
-      line(type(in.type) + " " + accumulator(v) + "[2] = {" + identity(in) + ", " + identity(in) +
-           "};");
+      const std::string none = identity(inst(v));
+      line(type(inst(v).type) + " " + accumulator(v) + "[2] = {" + none + ", " + none + "};");
     }
     open("for (i64 pair = from + l; pair < to; pair += 64)");
-    line("#pragma unroll");
-    open("for (i32 half = 0; half < 2; ++half)");
-    line("const i64 " + i + " = pair + 32 * half;");
+    open("UNROLL for (i32 second = 0; second < 2; ++second)");
+    line("const i64 " + i + " = pair + 32 * second;");
     line("if (" + i + " >= to) break;");
     body(s);
     close();
@@ -411,14 +234,13 @@ class FunctionWriter {
     push(r, "r");
     close();
     open("else");
-    for (const Value v : r) line("if (l == 0) shared" + str(v) + "[warp] = r" + str(v) + ";");
-    line("__syncthreads();");
+    for (const Value v : r) line("if (l == 0) " + shared(v) + "[warp] = r" + str(v) + ";");
+    line("BARRIER();");
     open("for (i32 w = 0; w < warps && " + at + " + w < " + count + "; ++w)");
-    for (const Value v : r)
-      line(type(inst(v).type) + " s" + str(v) + " = shared" + str(v) + "[w];");
+    for (const Value v : r) line(type(inst(v).type) + " s" + str(v) + " = " + shared(v) + "[w];");
     push(r, "s");
     close();
-    line("__syncthreads();");
+    line("BARRIER();");
     close();
   }
 
@@ -437,33 +259,34 @@ class FunctionWriter {
     finish(r);
   }
 
-  std::string partial(Value v, const std::string& part) const {
+  std::string partial(Value v, const std::string& part) {
     const Inst& i = inst(v);
     std::string element = "(point * parts + " + part + ")";
     if (column_)
       element =
           "(" + element + " * " + extent(k_.vector_axis()) + " + " + index(k_.vector_axis()) + ")";
-    return "(char*)" + arg(k_.accesses[static_cast<std::size_t>(i.access)].pointer) + " + " +
-           element + " * " + str(ir::size_of(i.type));
+    return "u64(" + arg(k_.accesses[static_cast<std::size_t>(i.access)].pointer) + " + " + element +
+           " * " + str(ir::size_of(i.type)) + ")";
   }
-  void store_partials(const std::vector<Value>& r) {
+  void publish_partials(const std::vector<Value>& r) {
     for (const Value v : r)
-      line("store_" + type(inst(v).type) + "(" + partial(v, "part") + ", " + name(v) + ");");
+      line("publish_" + type(inst(v).type) + "(" + partial(v, "part") + ", " + name(v) + ");");
   }
   // The thread block that finishes a tile's last part goes on; others take their next tile.
   void leave_unless_last() {
-    line("__threadfence();");
-    line("__syncthreads();");
+    line("FENCE();");
+    line("BARRIER();");
     open("if (lane == 0)");
-    line("u64* tally = (u64*)(args + " + arg(ir::kArgTallies) + " + whole);");
-    line("is_last = atomicAdd(tally, 1ull) + 1 == (u64)parts;");
-    line("if (is_last) *tally = 0;");
+    line("const u64 tally = ARGS + u64((" + arg(ir::kArgTallies) + " + whole) * 8);");
+    line("const pred all = atomic_add_u32(tally, 1u) + 1u == u32(parts);");
+    line("if (all) store_i32(tally, 0);");
+    line(verdict() + "[0] = all ? 1 : 0;");
     close();
-    line("__syncthreads();");
-    line("const bool goes_on = is_last;");
-    line("__syncthreads();");  // before the next tile's verdict
+    line("BARRIER();");
+    line("const pred goes_on = " + verdict() + "[0] != 0;");
+    line("BARRIER();");  // before the next tile's verdict
     line("if (!goes_on) continue;");
-    line("__threadfence();");
+    line("FENCE();");
   }
   void combine_parts(const std::vector<Value>& r) {
     begin_counter(r);
@@ -480,15 +303,15 @@ class FunctionWriter {
     open("");
     begin_counter(r);
     part_bounds();
-    open("for (i64 round = begin; round < end; round += warps)");
-    line("const i64 number = round + warp;");
+    open("for (i64 round_begin = begin; round_begin < end; round_begin += warps)");
+    line("const i64 number = round_begin + warp;");
     block_of_part();
     row_block(s, r);
-    push_round(r, "round", "end");
+    push_round(r, "round_begin", "end");
     close();
     finish(r);
     open("if (lane == 0)");
-    store_partials(r);
+    publish_partials(r);
     close();
     close();
     leave_unless_last();
@@ -499,10 +322,9 @@ class FunctionWriter {
 
   // -- form kColumn: a thread has a lane of its own
   void column() {
-    line("const i64 first = whole % chunks * " + arg(ir::kArgChunk) + ", last = first + " +
-         arg(ir::kArgChunk) + ";");
-    line("const i64 end_lane = last < " + extent(k_.vector_axis()) +
-         " ? last : " + extent(k_.vector_axis()) + ";");
+    const std::string chunk = arg(ir::kArgChunk), width = extent(k_.vector_axis());
+    line("const i64 first = whole % chunks * " + chunk + ", last = first + " + chunk + ";");
+    line("const i64 end_lane = last < " + width + " ? last : " + width + ";");
     if (!split_) return lanes(Pass::kWhole);
     lanes(Pass::kPart);
     leave_unless_last();
@@ -564,16 +386,11 @@ class FunctionWriter {
     column_block(s, r);
     close();
     finish(r);
-    store_partials(r);
+    publish_partials(r);
   }
 
-  const ir::Kernel& k_;
-  const std::string entry_;
-  std::vector<bool> used_;
   int first_loop_ = 0, loops_ = 0;
-  bool column_ = false, reduces_ = false, split_ = false;
-  std::string out_;
-  std::size_t depth_ = 0;
+  bool reduces_ = false, split_ = false;
 };
 
 }  // namespace

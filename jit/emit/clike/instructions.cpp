@@ -1,0 +1,222 @@
+// jit/emit/clike/instructions.cpp -- an instruction's line: its value's name, its function, its
+// operands
+#include "jit/emit/clike/instructions.h"
+
+#include <bit>
+
+#include "jit/emit/clike/clike.h"
+#include "jit/ir/op_info.h"
+
+namespace flash::emit {
+
+using ir::Access;
+using ir::Inst;
+using ir::kNone;
+using ir::Op;
+using ir::Role;
+using ir::Step;
+using ir::Type;
+using ir::Value;
+
+namespace {
+
+std::string text(std::string_view s) { return std::string(s); }
+
+/// 64 bits out of halves: no dialect's literal is longer.
+std::string word64(std::uint64_t bits) {
+  const auto half = [](std::uint64_t b) {
+    return std::to_string(static_cast<std::uint32_t>(b)) + "u";
+  };
+  return "(u64(" + half(bits >> 32) + ") << 32 | u64(" + half(bits) + "))";
+}
+
+}  // namespace
+
+InstructionWriter::InstructionWriter(const ir::Kernel& k, std::string_view entry)
+    : k_(k), entry_(entry), column_(k.form == ir::Form::kColumn) {
+  words_.assign(static_cast<std::size_t>(k.words), false);
+  find_uses();
+}
+
+std::string InstructionWriter::type(Type t) { return text(ir::name(t)); }
+
+std::string InstructionWriter::arg(int word) {
+  words_[static_cast<std::size_t>(word)] = true;
+  return "w" + str(word);
+}
+
+std::vector<std::string> InstructionWriter::argument_lines() const {
+  std::vector<std::string> lines;
+  for (std::size_t w = 0; w < words_.size(); ++w) {
+    const std::string n = std::to_string(w);
+    if (words_[w]) lines.push_back("const i64 w" + n + " = ARG(" + n + ");");
+  }
+  return lines;
+}
+
+std::string InstructionWriter::table(std::uint64_t t) const {
+  return entry_ + "_table" + std::to_string(t);
+}
+
+std::vector<std::string> InstructionWriter::table_lines() const {
+  std::vector<bool> read(k_.tables.size(), false);
+  for (std::size_t v = 0; v < k_.insts.size(); ++v)
+    if (used_[v] && k_.insts[v].op == Op::kTable) read[k_.insts[v].imm] = true;
+  std::vector<std::string> lines;
+  for (std::size_t t = 0; t < read.size(); ++t) {
+    if (!read[t]) continue;
+    std::string values;
+    for (const float x : k_.tables[t]) values += ", " + str(std::bit_cast<std::uint32_t>(x)) + "u";
+    lines.push_back("TABLE(" + table(t) + values + ")");
+  }
+  return lines;
+}
+
+// Compilers warn of values that nobody reads.
+void InstructionWriter::find_uses() {
+  used_.assign(k_.insts.size(), false);
+  walked_.assign(k_.axes.size(), false);
+  const auto walk = [&](const Inst& i, bool loop) {
+    const bool iota = i.op == Op::kIota;
+    if (!iota && i.op != Op::kLoad && i.op != Op::kStore) return;
+    for (int axis = 0; axis < k_.n_axes(); ++axis) {
+      const auto a = static_cast<std::size_t>(axis);
+      if (!has_index(axis, loop)) continue;
+      if (iota || k_.accesses[static_cast<std::size_t>(i.access)].step[a] != Step::kZero)
+        walked_[a] = true;
+    }
+  };
+  for (auto s = k_.sections.rbegin(); s != k_.sections.rend(); ++s)
+    for (auto v = s->body.rbegin(); v != s->body.rend(); ++v) {
+      const Inst& i = inst(*v);
+      if (!used(*v) && i.op != Op::kStore && i.op != Op::kReduce) continue;
+      walk(i, s->loop);
+      for (const Value u : {i.a, i.b, i.c, i.guard})
+        if (u != kNone) used_[static_cast<std::size_t>(u)] = true;
+    }
+}
+
+// Loop axes have no index in row sections.
+bool InstructionWriter::has_index(int axis, bool loop) const {
+  return loop || k_.axes[static_cast<std::size_t>(axis)] != Role::kLoop;
+}
+
+std::string InstructionWriter::address(const Inst& i, Value at, bool loop) {
+  const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
+  const std::string size = str(flash::size_of(a.dtype));
+  std::string s = "u64(" + arg(a.pointer);
+  for (int axis = 0; axis < k_.n_axes(); ++axis) {
+    const Step step = a.step[static_cast<std::size_t>(axis)];
+    if (step == Step::kZero || !has_index(axis, loop)) continue;
+    s += " + " + index(axis) + " * " + (step == Step::kUnit ? size : arg(a.strides + axis));
+  }
+  if (at != kNone) s += " + " + name(at) + " * " + size;
+  return s + ")";
+}
+
+std::string InstructionWriter::literal(const Inst& i) const {
+  const std::string bits =
+      ir::size_of(i.type) == 8 ? word64(i.imm) : str(static_cast<std::uint32_t>(i.imm)) + "u";
+  return (ir::is_float(i.type) ? "literal_" : "") + type(i.type) + "(" + bits + ")";
+}
+
+std::string InstructionWriter::call(const Inst& i, const std::string& function) const {
+  std::string s = function + "(" + name(i.a);
+  if (i.b != kNone) s += ", " + name(i.b);
+  if (i.c != kNone) s += ", " + name(i.c);
+  return s + ")";
+}
+
+std::string InstructionWriter::expression(const Inst& i, bool loop) {
+  const std::string op = text(ir::info(i.op).name);
+  switch (i.op) {
+    case Op::kConst:
+      return literal(i);
+    case Op::kScalar:
+      return "word_" + type(i.type) + "(" + arg(i.slot) + ")";
+    case Op::kIota: {
+      std::string s = arg(i.slot);
+      for (int axis = 0; axis < k_.n_axes(); ++axis)
+        if (has_index(axis, loop)) s += " + " + index(axis) + " * " + arg(i.slot + 1 + axis);
+      return s;
+    }
+    case Op::kLoad: {
+      const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
+      const std::string s =
+          "load_" + text(flash::name(a.dtype)) + "(" + address(i, i.a, loop) + ")";
+      return i.guard == kNone ? s : name(i.guard) + " ? " + s + " : " + type(i.type) + "(0)";
+    }
+    case Op::kTable:
+      return "bits_f32(" + table(i.imm) + "[" + name(i.a) + " & 15])";
+    case Op::kCast:
+    case Op::kBitcast:
+      return call(i, op + "_" + type(i.type) + "_" + type(inst(i.a).type));
+    case Op::kToPred:
+    case Op::kEq:
+    case Op::kNe:
+    case Op::kLt:
+    case Op::kLe:
+      return call(i, op + "_" + type(inst(i.a).type));
+    case Op::kPAnd:
+    case Op::kPOr:
+    case Op::kPNot:
+      return call(i, op);
+    default:
+      return call(i, op + "_" + type(i.type));
+  }
+}
+
+void InstructionWriter::instruction(Value v, bool loop) {
+  const Inst& i = inst(v);
+  if (i.op == Op::kStore) {
+    const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
+    std::string s = "store_" + text(flash::name(a.dtype)) + "(" + address(i, i.b, loop) + ", " +
+                    name(i.a) + ");";
+    if (i.guard != kNone) s = "if (" + name(i.guard) + ") " + s;
+    // Threads that share a row-level value leave the store to the first of them.
+    if (!loop && !column_) s = "if (lane == 0) " + s;
+    return line(s);
+  }
+  if (i.op == Op::kReduce) {
+    const std::string acc = accumulator(v) + (column_ ? "" : doubled(i) ? "[second]" : "[0]");
+    std::string s = acc + " = " + combine(i, acc, name(i.a)) + ";";
+    if (i.guard != kNone) s = "if (" + name(i.guard) + ") " + s;
+    return line(s);
+  }
+  if (!used(v)) return;
+  line("const " + type(i.type) + " " + name(v) + " = " + expression(i, loop) + ";");
+}
+
+void InstructionWriter::body(const ir::Section& s) {
+  for (const Value v : s.body) instruction(v, s.loop);
+}
+
+bool InstructionWriter::doubled(const Inst& i) { return ir::lanes(i.type) == 2 * kWarp; }
+
+std::string InstructionWriter::combine(const Inst& i, const std::string& a,
+                                       const std::string& b) const {
+  constexpr std::string_view kNames[] = {"add", "mul", "max", "min"};
+  return text(kNames[static_cast<std::size_t>(i.reduce)]) + "_" + type(i.type) + "(" + a + ", " +
+         b + ")";
+}
+
+std::string InstructionWriter::identity(const Inst& i) const {
+  const bool least = i.reduce == ir::ReduceKind::kMax;
+  if (i.reduce == ir::ReduceKind::kProd) return type(i.type) + "(1)";
+  if (i.reduce == ir::ReduceKind::kSum)
+    return i.type == Type::kF32   ? "literal_f32(0u)"
+           : i.type == Type::kF64 ? "literal_f64(u64(0))"
+                                  : type(i.type) + "(0)";
+  switch (i.type) {
+    case Type::kF32:
+      return least ? "literal_f32(0xff800000u)" : "literal_f32(0x7f800000u)";
+    case Type::kF64:
+      return "literal_f64(u64(" + text(least ? "0xfff00000u" : "0x7ff00000u") + ") << 32)";
+    case Type::kI32:
+      return least ? "i32(0x80000000u)" : "i32(0x7fffffffu)";
+    default:
+      return "i64(" + word64(least ? std::uint64_t{1} << 63 : ~std::uint64_t{0} >> 1) + ")";
+  }
+}
+
+}  // namespace flash::emit

@@ -1,0 +1,80 @@
+// jit/emit/clike/instructions.h -- lines of C-like source, and one for each instruction of a body
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "jit/ir/kernel.h"
+
+namespace flash::emit {
+
+/// Text with its indentation.
+class Lines {
+ public:
+  void line(const std::string& s) { text_.append(2 * depth_, ' ').append(s).append("\n"); }
+  void open(const std::string& s) {
+    line(s.empty() ? "{" : s + " {");
+    ++depth_;
+  }
+  void close() {
+    --depth_;
+    line("}");
+  }
+  std::string take() { return std::move(text_); }
+
+ protected:
+  std::size_t depth_ = 0;
+
+ private:
+  std::string text_;
+};
+
+/// What an instruction is called and computed from. Words of the ArgBlock become constants of the
+/// function, w<index>: memory that stores may reach is read once, in front of all loops.
+class InstructionWriter : public Lines {
+ protected:
+  InstructionWriter(const ir::Kernel& k, std::string_view entry);
+
+  static std::string str(std::int64_t n) { return std::to_string(n); }
+  static std::string type(ir::Type t);
+  static std::string index(int axis) { return "i" + str(axis); }
+  static std::string name(ir::Value v) { return "v" + str(v); }
+  static std::string accumulator(ir::Value v) { return "acc" + str(v); }
+  const ir::Inst& inst(ir::Value v) const { return k_.insts[static_cast<std::size_t>(v)]; }
+  std::string arg(int word);
+  std::string extent(int axis) { return arg(ir::kArgExtents + axis); }
+  /// "const i64 w0 = ARG(0);" for every word that was asked for.
+  std::vector<std::string> argument_lines() const;
+  /// "TABLE(...)" for every table that is read.
+  std::vector<std::string> table_lines() const;
+  /// Whether anything reads the index of `axis`.
+  bool walked(int axis) const { return walked_[static_cast<std::size_t>(axis)]; }
+
+  void body(const ir::Section& s);
+  /// Whether a thread keeps two lanes of such a reduction.
+  static bool doubled(const ir::Inst& i);
+  std::string combine(const ir::Inst& i, const std::string& a, const std::string& b) const;
+  std::string identity(const ir::Inst& i) const;
+
+  const ir::Kernel& k_;
+  const std::string entry_;
+  const bool column_;
+
+ private:
+  void find_uses();
+  bool used(ir::Value v) const { return used_[static_cast<std::size_t>(v)]; }
+  bool has_index(int axis, bool loop) const;
+  std::string table(std::uint64_t t) const;
+  std::string address(const ir::Inst& i, ir::Value at, bool loop);
+  std::string literal(const ir::Inst& i) const;
+  std::string call(const ir::Inst& i, const std::string& function) const;
+  std::string expression(const ir::Inst& i, bool loop);
+  void instruction(ir::Value v, bool loop);
+
+  std::vector<bool> used_;    // of values
+  std::vector<bool> walked_;  // of axes
+  std::vector<bool> words_;   // of the ArgBlock: asked for
+};
+
+}  // namespace flash::emit

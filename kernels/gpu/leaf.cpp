@@ -1,0 +1,131 @@
+// kernels/gpu/leaf.cpp -- the table of leaf kernels, and the sources that have been put together
+#include "kernels/gpu/leaf.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "core/error.h"
+#include "kernels/gpu/leaf_source.h"
+
+namespace flash::gpu {
+namespace {
+
+using Function = std::vector<LeafLaunch> (*)(const LeafCall&, const Capabilities&,
+                                             const LeafMemory&);
+
+struct Row {
+  Prim op;
+  Function function;
+};
+
+constexpr Row kTable[] = {
+    {Prim::kMatmul, product_launches},   {Prim::kConv2d, product_launches},
+    {Prim::kConv2dDx, product_launches}, {Prim::kConv2dDw, product_launches},
+    {Prim::kMaxPool2d, pool_launches},   {Prim::kMaxPool2dDx, pool_launches},
+    {Prim::kAvgPool2d, pool_launches},   {Prim::kAvgPool2dDx, pool_launches},
+    {Prim::kGatherRows, row_launches},   {Prim::kScatterAddRows, row_launches},
+};
+
+/// Loops over the registers of a thread have to vanish; drivers of GLSL see to that themselves.
+constexpr std::string_view kUnroll = R"source(#ifndef UNROLL
+#if defined(__CUDACC__) || defined(__HIP__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL
+#endif
+#endif
+)source";
+
+struct Made {
+  std::string text, entry;
+  int threads;
+};
+
+struct Sources {
+  std::mutex mutex;
+  std::unordered_map<std::string, std::unique_ptr<Made>> made;
+};
+Sources& sources() {
+  static Sources all;
+  return all;
+}
+
+}  // namespace
+
+std::vector<LeafLaunch> leaf_launches(const LeafCall& call, const Capabilities& device,
+                                      const LeafMemory& memory) {
+  const std::string op(info(call.op).name);
+  if (call.epilogue != nullptr)
+    throw InternalError(op +
+                        ": leaf kernels of GPUs take no epilogue; what follows is a kernel "
+                        "of its own");
+  if (call.output.dtype == DType::kF64 && !device.f64 && call.op != Prim::kGatherRows)
+    throw DTypeError(op + ": this device has no f64 arithmetic; cast the operands to f32");
+  for (const Row& row : kTable)
+    if (row.op == call.op) return row.function(call, device, memory);
+  throw InternalError("leaf_launches: GPUs have no leaf kernel for " + op);
+}
+
+std::vector<LeafSource> leaf_sources(const Capabilities& device) {
+  std::vector<LeafSource> all;
+  add_product_sources(device, all);
+  add_pool_sources(device, all);
+  add_row_sources(device, all);
+  return all;
+}
+
+Defines& Defines::add(std::string_view name, std::string_view value) {
+  text_ += "#define " + std::string(name) + " " + std::string(value) + "\n";
+  return *this;
+}
+
+Defines& Defines::types(DType dtype) {
+  const std::string storage(name(dtype)), real = dtype == DType::kF64 ? "f64" : "f32";
+  add("REAL", real).add("REAL_BYTES", real == "f64" ? 8 : 4);
+  for (const char* op : {"fma", "add", "div", "lt", "ne"}) {
+    std::string upper(op);
+    for (char& c : upper) c = static_cast<char>(c - 'a' + 'A');
+    add(upper, std::string(op) + "_" + real);
+  }
+  add("LOAD_REAL", "load_" + real).add("STORE_REAL", "store_" + real);
+  add("LOAD", "load_" + storage).add("STORE", "store_" + storage);
+  return add("BYTES", size_of(dtype));
+}
+
+Defines& Defines::words(std::span<const std::string_view> names) {
+  std::int64_t i = 0;
+  for (const std::string_view name : names)
+    add("ARG_" + std::string(name), "ARG(" + std::to_string(i++) + ")");
+  return add("ARG_TAIL", i);
+}
+
+LeafSource leaf_source(const std::string& entry, std::string_view body, int threads,
+                       FunctionRef<void(Defines&)> define) {
+  Sources& all = sources();
+  const std::lock_guard lock(all.mutex);
+  std::unique_ptr<Made>& made = all.made[entry];
+  if (!made) {
+    Defines defines;
+    defines.add("NAME", entry).add("THREADS", threads);
+    define(defines);
+    made = std::make_unique<Made>(
+        Made{"// " + entry + "\n" + defines.text() + std::string(kUnroll) + std::string(body),
+             entry, threads});
+  }
+  return {made->text, made->entry, made->threads, 1};
+}
+
+LeafLaunch launch_of(const LeafSource& source, std::vector<std::int64_t> words, std::int64_t tiles,
+                     std::int64_t most_blocks) {
+  return {source.source,
+          source.entry,
+          std::move(words),
+          tiles,
+          source.x,
+          source.y,
+          static_cast<int>(std::min(tiles, most_blocks))};
+}
+
+}  // namespace flash::gpu
