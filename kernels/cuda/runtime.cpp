@@ -2,6 +2,7 @@
 #include "kernels/cuda/runtime.h"
 
 #include "core/env.h"
+#include "kernels/gpu/library.h"
 
 namespace flash::cuda {
 namespace {

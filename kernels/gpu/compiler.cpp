@@ -42,8 +42,8 @@ void Compiler::open() {
   }
   path_ = library.path();
   const char* absent = nullptr;
-#define X(member, type, cuda, hip)                                                     \
-  if (const char* symbol = vendor_.hip ? hip : cuda) {                                 \
+#define X(member, type, cuda_name, hip_name)                                                     \
+  if (const char* symbol = vendor_.hip ? hip_name : cuda_name) {                                 \
     calls_.member = reinterpret_cast<decltype(calls_.member)>(library.symbol(symbol)); \
     if (!calls_.member) absent = symbol;                                               \
   }
@@ -92,10 +92,10 @@ std::string Compiler::architecture(const std::string& native) {
 
 std::vector<std::string> Compiler::options() const {
   // What is computed is a contract: no contraction, subnormals kept, division and square root
-  // rounded correctly. An explicit fma() is not touched by any of these.
+  // rounded correctly (hiprtc's default, for which older ones take no option). An explicit fma() is
+  // not touched by any of these.
   if (vendor_.hip)
-    return {"-O3", "-std=c++17", "-ffp-contract=off", "-fno-gpu-flush-denormals-to-zero",
-            "-fhip-fp32-correctly-rounded-divide-sqrt"};
+    return {"-O3", "-std=c++17", "-ffp-contract=off", "-fno-gpu-flush-denormals-to-zero"};
   return {"--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"};
 }
 

@@ -2,6 +2,7 @@
 #include "kernels/hip/runtime.h"
 
 #include "core/env.h"
+#include "kernels/gpu/library.h"
 
 namespace flash::hip {
 namespace {
