@@ -26,8 +26,10 @@ enum class Env : std::uint8_t {
   kMemoryLimit,
   kCacheDir,
   kCacheDirBytes,
+  kNvrtc,
+  kHiprtc,
 };
-inline constexpr int kNumEnv = 14;
+inline constexpr int kNumEnv = 16;
 
 namespace env {
 

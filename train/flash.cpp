@@ -5,6 +5,8 @@
 #include "jit/evaluators/jit_evaluator.h"
 #include "jit/evaluators/validating_evaluator.h"
 #include "kernels/cpu/runtime.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/hip/runtime.h"
 #include "kernels/null/runtime.h"
 
 namespace flash {
@@ -22,6 +24,8 @@ std::vector<std::unique_ptr<DeviceRuntime>> one() {
 void install_all() {
   install_devices(DeviceType::kCpu, {.open = one<cpu::CpuRuntime>});
   install_devices(DeviceType::kNull, {.open = one<null::NullRuntime>});
+  install_devices(DeviceType::kCuda, {cuda::make_runtimes, cuda::what_is_missing});
+  install_devices(DeviceType::kHip, {hip::make_runtimes, hip::what_is_missing});
   const bool validate = env::get_int(Env::kValidate) != 0;
   for (const auto make :
        {jit::make_fusing_evaluator, jit::make_eager_evaluator, jit::make_interpreting_evaluator})

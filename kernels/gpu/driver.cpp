@@ -15,8 +15,8 @@ Driver::Driver(const Vendor& vendor) : vendor_(vendor) {
     return;
   }
   const char* absent = nullptr;
-#define X(member, type, cuda, hip)                                                   \
-  if (const char* symbol = vendor.hip ? hip : cuda) {                                \
+#define X(member, type, cuda_name, hip_name)                                         \
+  if (const char* symbol = vendor.hip ? hip_name : cuda_name) {                      \
     calls.member = reinterpret_cast<decltype(calls.member)>(library.symbol(symbol)); \
     if (!calls.member) absent = symbol;                                              \
   }

@@ -113,10 +113,10 @@ inline constexpr unsigned kStreamNonBlocking = 1, kEventWithoutTiming = 2;
 /// What differs between the two but for the calls' names.
 struct Vendor {
   DeviceType type;
-  const char* name;                           ///< "CUDA"
-  const char* compiler;                       ///< "NVRTC"
-  bool hip;                                   ///< which column of the tables
-  int max_threads, processors, major, minor;  ///< numbers of attributes; -1: there is none
+  const char* name;                                         ///< "CUDA"
+  const char* compiler;                                     ///< "NVRTC"
+  bool hip;                                                 ///< which column of the tables
+  int max_threads, shared_bytes, processors, major, minor;  ///< attributes' numbers; -1: none
   std::span<const char*const> driver_libraries, compiler_libraries;  ///< names, newest first
   std::vector<std::string> (*driver_folders)();                      ///< where they may lie
   std::vector<std::string> (*compiler_folders)();

@@ -20,15 +20,15 @@ std::int64_t threads_for(std::int64_t n, std::int64_t most) {
 
 }  // namespace
 
-Shape shape_of(const ir::Kernel& kernel) {
-  Shape s{kernel.form, kernel.has_reduce(), kernel.mode == ir::Mode::kSplit, 0};
+KernelShape shape_of(const ir::Kernel& kernel) {
+  KernelShape s{kernel.form, kernel.has_reduce(), kernel.mode == ir::Mode::kSplit, 0};
   for (int a = 0; a < kernel.n_axes(); ++a)
     if (kernel.axes[static_cast<std::size_t>(a)] == ir::Role::kLoop) s.run_axis = a;
   return s;
 }
 
-Geometry geometry(const Shape& shape, const ir::Word* args, std::int64_t tiles, int processors,
-                  int max_threads) {
+Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
+                  int processors, int max_threads) {
   const std::int64_t block = std::min<std::int64_t>(kBlock, max_threads);
   std::int64_t x, y;
   if (shape.reduces && shape.form == ir::Form::kRow) {
