@@ -50,6 +50,9 @@ constexpr Info kTable[kNumEnv] = {
     {Env::kCacheDirBytes, "FLASH_CACHE_DIR_BYTES", Kind::kBytes, "1G", 1 << 20, kMax, "",
      "Size of that folder beyond which the kernels used longest ago are deleted.",
      "jit/cache/cached_compile.cpp"},
+    {Env::kVulkanValidation, "FLASH_VULKAN_VALIDATION", Kind::kInt, "0", 0, 1, "",
+     "1: Vulkan's validation layer checks every call; what it says is an error.",
+     "kernels/vulkan/instance.cpp"},
 };
 
 constexpr bool in_order() {

@@ -25,8 +25,9 @@ enum class Env : std::uint8_t {
   kMemoryLimit,
   kCacheDir,
   kCacheDirBytes,
+  kVulkanValidation,
 };
-inline constexpr int kNumEnv = 13;
+inline constexpr int kNumEnv = 14;
 
 namespace env {
 

@@ -6,6 +6,9 @@
 #include "jit/evaluators/validating_evaluator.h"
 #include "kernels/cpu/runtime.h"
 #include "kernels/null/runtime.h"
+#if FLASH_WITH_VULKAN
+#include "kernels/vulkan/runtime.h"
+#endif
 
 namespace flash {
 namespace {
@@ -22,6 +25,10 @@ std::vector<std::unique_ptr<DeviceRuntime>> one() {
 void install_all() {
   install_devices(DeviceType::kCpu, {.open = one<cpu::CpuRuntime>});
   install_devices(DeviceType::kNull, {.open = one<null::NullRuntime>});
+#if FLASH_WITH_VULKAN
+  install_devices(DeviceType::kVulkan,
+                  {.open = vulkan::make_runtimes, .missing = vulkan::what_is_missing});
+#endif
   const bool validate = env::get_int(Env::kValidate) != 0;
   for (const auto make :
        {jit::make_fusing_evaluator, jit::make_eager_evaluator, jit::make_interpreting_evaluator})
