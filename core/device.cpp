@@ -5,6 +5,7 @@
 #include <charconv>
 #include <mutex>
 
+#include "core/env.h"
 #include "core/error.h"
 #include "core/evaluator.h"
 #include "core/hot_tls.h"
@@ -75,27 +76,50 @@ Device::Device(DeviceType t, int i) : type(t), index(static_cast<std::int8_t>(i)
   check_there(t, i, name_of(t, i));
 }
 
-Device::Device(std::string_view text) {
+std::optional<std::pair<DeviceType, int>> parse_device(std::string_view text) {
   const std::size_t colon = text.find(':');
-  const std::string_view kind = text.substr(0, colon);
   int number = 0;
-  bool whole = true;
   if (colon != std::string_view::npos) {
     const std::string_view rest = text.substr(colon + 1);
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
-    whole = error == std::errc() && end == rest.data() + rest.size() && number >= 0;
+    if (error != std::errc() || end != rest.data() + rest.size() || number < 0) return {};
   }
-  for (std::size_t i = 0; i < kNames.size(); ++i) {
-    if (kind != kNames[i] || !whole) continue;
-    type = static_cast<DeviceType>(i);
-    check_there(type, number, std::string(text));
-    index = static_cast<std::int8_t>(number);
-    return;
-  }
-  refuse(std::string(text), "names no device (want cpu, null, cuda:N, hip:N or vulkan:N)");
+  for (std::size_t i = 0; i < kNames.size(); ++i)
+    if (text.substr(0, colon) == kNames[i]) return std::pair(static_cast<DeviceType>(i), number);
+  return {};
+}
+
+Device::Device(std::string_view text) {
+  const auto parsed = parse_device(text);
+  if (!parsed)
+    refuse(std::string(text), "names no device (want " + std::string(kDeviceNames) + ")");
+  check_there(parsed->first, parsed->second, std::string(text));
+  type = parsed->first;
+  index = static_cast<std::int8_t>(parsed->second);
 }
 
 std::string Device::str() const { return name_of(type, index); }
+
+namespace {
+
+std::atomic<Device>& chosen_device() {
+  static std::atomic<Device> chosen = [] {
+    const std::string text = env::get_device(Env::kDevice);
+    try {
+      return Device(text);
+    } catch (const DeviceError& e) {
+      throw DeviceError("FLASH_DEVICE: " + std::string(e.what()));
+    }
+  }();
+  return chosen;
+}
+
+}  // namespace
+
+Device default_device() { return chosen_device().load(std::memory_order_relaxed); }
+void set_default_device(Device device) {
+  chosen_device().store(device, std::memory_order_relaxed);
+}
 
 DeviceRuntime& runtime(Device device) {
   static constinit thread_local DeviceRuntime* last FLASH_HOT_TLS = nullptr;

@@ -9,9 +9,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "dtype.h"
@@ -50,6 +52,16 @@ struct FLASH_API Device {
   }
   friend bool operator==(const Device&, const Device&) = default;
 };
+
+/// What names of devices look like; N may be left out and is 0 then.
+inline constexpr const char* kDeviceNames = "cpu, null, cuda:N, hip:N, vulkan:N";
+/// Kind and number of a name that looks so, whether or not there is such a device.
+std::optional<std::pair<DeviceType, int>> parse_device(std::string_view text);
+
+/// Where tensors are made unless their call says otherwise: FLASH_DEVICE, or the CPU. One for the
+/// process, as the seed is. Host memory that is wrapped (from_blob) is always the CPU's.
+FLASH_API Device default_device();
+FLASH_API void set_default_device(Device device);
 
 /// Order of work on a device. Work on one stream runs in order.
 struct Stream {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "core/device.h"
 #include "core/error.h"
 
 namespace flash::env {
@@ -20,6 +21,8 @@ constexpr Info kTable[kNumEnv] = {
     {Env::kEvaluator, "FLASH_EVALUATOR", Kind::kChoice, "fuse", 0, 0, "fuse|eager|interpret",
      "How traces become values: fused kernels, one kernel an op, or the reference interpreter.",
      "core/evaluator.cpp"},
+    {Env::kDevice, "FLASH_DEVICE", Kind::kDevice, "cpu", 0, 0, "",
+     "Where tensors are made unless their call says otherwise, as in cuda:0.", "core/device.cpp"},
     {Env::kValidate, "FLASH_VALIDATE", Kind::kInt, "0", 0, 1, "",
      "1: every flush is also run unfused, interpreted and with inputs left alone; other bits are "
      "an error.",
@@ -122,6 +125,14 @@ std::string get_choice(Env variable) {
   refuse(r, text, std::string("one of ") + r.choices);
 }
 
+std::string get_device(Env variable) {
+  const Info& r = row(variable);
+  if (r.kind != Kind::kDevice) throw InternalError(std::string(r.name) + " is not a device");
+  const std::string_view text = text_of(r);
+  if (!parse_device(text)) refuse(r, text, "one of " + std::string(kDeviceNames));
+  return std::string(text);
+}
+
 std::string get_folder(Env variable) {
   const Info& r = row(variable);
   if (r.kind != Kind::kFolder) throw InternalError(std::string(r.name) + " is not a folder");
@@ -141,6 +152,9 @@ void check() {
         break;
       case Kind::kChoice:
         get_choice(r.id);
+        break;
+      case Kind::kDevice:
+        get_device(r.id);
         break;
       case Kind::kFolder:
         get_folder(r.id);

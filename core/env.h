@@ -15,6 +15,7 @@ enum class Env : std::uint8_t {
   kLog,
   kDebug,
   kEvaluator,
+  kDevice,
   kValidate,
   kIsa,
   kJitSymbols,
@@ -35,6 +36,7 @@ enum class Kind : std::uint8_t {
   kInt,     ///< a decimal integer between `low` and `high`
   kBytes,   ///< as kInt, and may end in K, M or G (times 2^10, 2^20, 2^30)
   kChoice,  ///< one of `choices`, separated by '|'
+  kDevice,  ///< the name of a device
   kFolder,  ///< the absolute path of a folder, or "off"
 };
 
@@ -61,6 +63,10 @@ FLASH_API std::int64_t get_int(Env variable);
 /// Value of a kChoice variable, one of its choices, or its default ("" when chosen at run time).
 /// Throws ValueError likewise.
 FLASH_API std::string get_choice(Env variable);
+
+/// Value of a kDevice variable, or its default; whether the device is there is not looked at.
+/// Throws ValueError likewise.
+FLASH_API std::string get_device(Env variable);
 
 /// Value of a kFolder variable: an absolute path, "off", or its default ("" when chosen at run
 /// time). Throws ValueError likewise.

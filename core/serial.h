@@ -40,7 +40,7 @@ struct TraceProgram {
 
 /// What is recorded on this thread for a device. Nothing is computed. With `with_data` the values
 /// of all inputs are copied.
-FLASH_API TraceProgram recorded_program(Device device = {}, bool with_data = true);
+FLASH_API TraceProgram recorded_program(Device device = default_device(), bool with_data = true);
 
 /// Version 1: little-endian; magic, version, scopes, nodes, outputs, data. See serial.cpp.
 FLASH_API io::Bytes write_program(const TraceProgram& program);
@@ -58,6 +58,6 @@ FLASH_API void verify_program(const TraceProgram& program);
 /// values of the kInput nodes without data, in order; they must be on `device`. Outside of the
 /// tape.
 FLASH_API std::vector<Tensor> replay(const TraceProgram& program,
-                                     const std::vector<Tensor>& inputs = {}, Device device = {});
+                                     const std::vector<Tensor>& inputs = {}, Device device = default_device());
 
 }  // namespace flash

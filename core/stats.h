@@ -34,17 +34,17 @@ FLASH_API Stats stats();
 FLASH_API void reset_stats();
 
 /// Statistics of a device's caching allocator.
-FLASH_API MemoryStats memory_stats(Device device = {});
+FLASH_API MemoryStats memory_stats(Device device = default_device());
 /// Starts the peaks of memory_stats() anew, from what is live now.
-FLASH_API void reset_peak_memory_stats(Device device = {});
+FLASH_API void reset_peak_memory_stats(Device device = default_device());
 /// Replaces how a device's memory is rounded, kept and limited; null: as the environment says.
 /// Returns the former policy.
 FLASH_API std::unique_ptr<AllocationPolicy> set_allocation_policy(
-    std::unique_ptr<AllocationPolicy> policy, Device device = {});
+    std::unique_ptr<AllocationPolicy> policy, Device device = default_device());
 
 /// What the device can do at best, measured at the first call, which takes about half a second and
 /// 192 MiB for that time.
-FLASH_API MachineLimits machine_limits(Device device = {});
+FLASH_API MachineLimits machine_limits(Device device = default_device());
 
 /// One launch, as kernel_history() reports it while recording is on.
 struct KernelRecord {
@@ -83,11 +83,11 @@ FLASH_API void eval_all();
 /// The end of a training step: as eval_all(), under its own reason. Optimizers call it.
 FLASH_API void end_step();
 /// Waits for all work of a device.
-FLASH_API void synchronize(Device device = {});
+FLASH_API void synchronize(Device device = default_device());
 
 /// The trace that is recorded on this thread and not evaluated yet, as Graphviz text. With `fused`,
 /// operations that will run in one kernel stand in one box, and those that nobody needs are dashed.
-FLASH_API std::string trace_to_dot(Device device = {}, bool fused = false);
+FLASH_API std::string trace_to_dot(Device device = default_device(), bool fused = false);
 
 /// Why the last trace that had to be planned was not one of those planned before: the first
 /// operation that differs from the nearest of them, and in what. Needed when a loop compiles anew.

@@ -330,7 +330,7 @@ FLASH_IN_PLACE(operator/=, div_)
 // -- making tensors
 struct TensorOptions {
   std::optional<DType> dtype = {};  ///< none: the function's default, f32 for most
-  Device device = {};
+  Device device = default_device();
   bool requires_grad = false;
 };
 
@@ -341,7 +341,7 @@ template <class T>
 Tensor from_vector(const std::vector<T>& values) {
   return from_vector(values, Shape{static_cast<std::int64_t>(values.size())});
 }
-FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype, Device device = {});
+FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype, Device device = default_device());
 
 /// Wraps the user's host memory without copying; in-place changes land in it once they are computed
 /// (`eval()`), at the latest when the last tensor over it is gone. `release` runs when nothing uses

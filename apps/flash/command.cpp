@@ -138,7 +138,7 @@ int run_command(int argc, char** argv) {
       ->check(whole(1, 1024, "N"));
   digits
       ->add_option("--device", t.device,
-                   "Where to compute; flash devices lists what there is [cpu]")
+                   "Where to compute; flash devices lists what there is [FLASH_DEVICE, or cpu]")
       ->type_name("NAME");
   digits
       ->add_option("--out", t.out,

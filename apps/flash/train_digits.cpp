@@ -156,8 +156,10 @@ T as_number(const Config& config, const char* key) {
 
 int train_digits(const TrainDigitsOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  if (const Device device(options.device); device.type != DeviceType::kCpu)
-    throw DeviceError("--device: '" + options.device + "' computes nothing; use cpu");
+  const Device device = options.device.empty() ? default_device() : Device(options.device);
+  if (device.type == DeviceType::kNull)
+    throw DeviceError("--device: '" + device.str() + "' computes nothing; use another one");
+  set_default_device(device);
 
   const std::optional<train::CheckpointInfo> from = find_start(options.resume);
   const std::string out = choose_out(options, from);
@@ -248,6 +250,7 @@ int train_digits(const TrainDigitsOptions& options) {
       {"seed", seed},
       {"epochs", epochs},
       {"batch_size", batch_size},
+      {"device", device.str()},
       {"test_accuracy", test.accuracy.value()},
       {"test_loss", test.loss},
       {"train_loss", train_loss},
@@ -258,7 +261,7 @@ int train_digits(const TrainDigitsOptions& options) {
        compiled_in_training - compiled_after_first.value_or(compiled_in_training)},
       {"launches_of_step", launches_of_step},
       {"launches", counted.launches},
-      {"peak_bytes", memory_stats().peak},
+      {"peak_bytes", memory_stats(device).peak},
   };
   const std::string text = report.dump(2) + "\n";
   io::write_file_atomic(options.report, io::as_bytes(text));

@@ -14,7 +14,8 @@ struct TrainDigitsOptions {
   std::optional<std::int64_t> train_examples;  ///< of drawn digits
   std::optional<double> lr;
   std::optional<std::uint64_t> seed;
-  std::string device = "cpu", out, resume, report;
+  std::string device;  ///< empty: the default device
+  std::string out, resume, report;
 };
 
 inline constexpr std::int64_t kDefaultEpochs = 5;

@@ -90,7 +90,7 @@ Tensor scalar_on(Scalar value, DType dtype, Device device) {
 
 Tensor scalar_tensor(Scalar value, DType dtype) {
   check_holds(dtype, value, "scalar_tensor");
-  return scalar_on(value, dtype, {});
+  return scalar_on(value, dtype, default_device());
 }
 
 namespace {
@@ -162,11 +162,12 @@ Tensor arange(Scalar start, Scalar end, Scalar step) {
     const std::int64_t s = step.to_int();
     const __int128 w = static_cast<__int128>(end.to_int()) - start.to_int();
     if (w != 0 && (w < 0) != (s < 0)) throw ValueError("arange: the step leads away from the end");
-    return iota_on(arange_count((w + s - (s > 0 ? 1 : -1)) / s), {}, start.to_int(), s);
+    return iota_on(arange_count((w + s - (s > 0 ? 1 : -1)) / s), default_device(), start.to_int(), s);
   }
   const double count = std::ceil(width / step.to_double());
   const Tensor i =
-      iota_on(arange_count(static_cast<__int128>(std::min(count, 0x1p63))), {}).to(DType::kF64);
+      iota_on(arange_count(static_cast<__int128>(std::min(count, 0x1p63))), default_device())
+          .to(DType::kF64);
   return add(mul(i, step), start).to(DType::kF32);
 }
 Tensor arange(Scalar end) {

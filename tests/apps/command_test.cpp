@@ -89,7 +89,7 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
       {"train digits --seed 1.5", 2, "--seed: '1.5' is not a whole number from 0"},
       {"train digits --threads 0", 2, "--threads: '0' is not a whole number from 1 to 1024"},
       {"train digits --device gpu7", 1, "gpu7"},
-      {"train digits --device null", 1, "--device: 'null' computes nothing; use cpu"},
+      {"train digits --device null", 1, "--device: 'null' computes nothing; use another one"},
       {"train digits --data " + at + "/missing", 1, at + "/missing"},
       {"train digits --data " + at + "/empty", 1, "train-images-idx3-ubyte"},
       {"train digits --data " + at + "/idx", 1, "train-images-idx3-ubyte"},

@@ -113,8 +113,25 @@ TEST_CASE("a device that is not there is refused when it is named") {
                            "cuda:99999999999999999999"})
     CHECK_THROWS_WITH_AS(Device(std::string_view(name)),
                          doctest::Contains("names no device (want cpu, null, cuda:N"), DeviceError);
+  CHECK_THROWS_AS(set_default_device("cpu:1"), DeviceError);
+  CHECK(parse_device("hip:3") == std::pair(DeviceType::kHip, 3));
   CHECK_THROWS_WITH_AS(Device("vulkan:7"), doctest::Contains("'vulkan:7' is not there"),
                        DeviceError);
+}
+
+TEST_CASE("tensors are made on the default device") {
+  const Device before = default_device();
+  set_default_device("null");
+  const Tensor there = zeros({2}), scalar = scalar_tensor(1, f32), numbers = arange(3),
+               drawn = rand({2}), copied = from_vector(std::vector<float>{1, 2}),
+               here = zeros({2}, {.device = "cpu"});
+  float value = 1;
+  const Tensor wrapped = from_blob(&value, {1}, f32);
+  set_default_device(before);
+  for (const Tensor& t : {there, scalar, numbers, drawn, copied, there + 1})
+    CHECK(t.device() == Device("null"));
+  CHECK(here.device() == Device());
+  CHECK(wrapped.device() == Device());
 }
 
 TEST_CASE("every device has a slot of its own") {

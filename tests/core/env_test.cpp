@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/io/file.h"
 #include "core/log.h"
@@ -106,6 +107,8 @@ TEST_CASE("every default in the table is itself valid") {
     CAPTURE(row.name);
     if (row.kind == env::Kind::kChoice) {
       CHECK(env::get_choice(row.id) == row.default_value);
+    } else if (row.kind == env::Kind::kDevice) {
+      CHECK(env::get_device(row.id) == row.default_value);
     } else if (row.kind == env::Kind::kFolder) {
       CHECK(env::get_folder(row.id) == row.default_value);
     } else {
@@ -122,6 +125,8 @@ TEST_CASE("docs/environment.md holds the table, row by row") {
     if (row.kind == env::Kind::kChoice) {
       for (const char c : std::string_view(row.choices))
         values += c == '|' ? ", " : std::string(1, c);
+    } else if (row.kind == env::Kind::kDevice) {
+      values = kDeviceNames;
     } else if (row.kind == env::Kind::kFolder) {
       values = "an absolute path, off";
     } else {

@@ -1,0 +1,67 @@
+// kernels/cuda/runtime.cpp -- NVIDIA GPUs: the driver's own interface and NVRTC, opened at run time
+#include "kernels/cuda/runtime.h"
+
+namespace flash::cuda {
+namespace {
+
+std::vector<std::string> driver_folders() { return {"", "/usr/lib/wsl/lib"}; }
+
+std::vector<std::string> compiler_folders() {
+  constexpr const char* kFlash[] = {"FLASH_NVRTC"};
+  constexpr const char* kToolkit[] = {"CUDA_HOME", "CUDA_PATH"};
+  std::vector<std::string> folders = gpu::folders_of(kFlash, "");
+  folders.emplace_back();
+  for (std::string& folder : gpu::folders_of(kToolkit, "lib64")) folders.push_back(folder);
+  folders.emplace_back("/usr/local/cuda/lib64");
+  return folders;
+}
+
+constexpr const char* kDriver[] = {"libcuda.so.1", "libcuda.so"};
+constexpr const char* kCompiler[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2",
+                                     "libnvrtc.so"};
+
+const gpu::Driver& driver() {
+  static const gpu::Driver& driver = *new gpu::Driver(vendor());  // outlives static tensors
+  return driver;
+}
+
+}  // namespace
+
+const gpu::Vendor& vendor() {
+  static const gpu::Vendor vendor{
+      .type = DeviceType::kCuda,
+      .name = "CUDA",
+      .compiler = "NVRTC",
+      .hip = false,
+      .max_threads = 1,
+      .processors = 16,
+      .major = 75,
+      .minor = 76,
+      .driver_libraries = kDriver,
+      .compiler_libraries = kCompiler,
+      .driver_folders = driver_folders,
+      .compiler_folders = compiler_folders,
+      .get_driver = "NVIDIA's driver brings it; in a container, start that with its GPUs.",
+      .get_compiler =
+          "Install the CUDA toolkit, or PyPI's nvidia-cuda-nvrtc, and name the folder with "
+          "libnvrtc by FLASH_NVRTC.",
+      .one_by_one = "CUDA_LAUNCH_BLOCKING=1",
+  };
+  return vendor;
+}
+
+gpu::Compiler& compiler() {
+  static gpu::Compiler& compiler = *new gpu::Compiler(vendor());
+  return compiler;
+}
+
+CudaRuntime::CudaRuntime(int index)
+    : DriverRuntime(driver(), compiler(), emit::cuda_dialect(), Device{DeviceType::kCuda, index}) {}
+
+std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {
+  return gpu::runtimes_of<CudaRuntime>(driver());
+}
+
+std::string what_is_missing() { return driver().missing(); }
+
+}  // namespace flash::cuda

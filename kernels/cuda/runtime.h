@@ -1,0 +1,27 @@
+// kernels/cuda/runtime.h -- NVIDIA GPUs: the driver's own interface and NVRTC, opened at run time
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/gpu/driver_runtime.h"
+
+namespace flash::cuda {
+
+/// See kernels/gpu/driver_runtime.h.
+class CudaRuntime final : public gpu::DriverRuntime {
+ public:
+  /// Throws DeviceError when the driver is missing or refuses.
+  explicit CudaRuntime(int index);
+};
+
+const gpu::Vendor& vendor();
+gpu::Compiler& compiler();
+
+/// One for every device; empty when there is no driver. Opens the driver.
+std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes();
+/// Why there is none, and how to get one; empty when there is one.
+std::string what_is_missing();
+
+}  // namespace flash::cuda

@@ -1,0 +1,101 @@
+// kernels/gpu/driver_runtime.h -- a device behind a driver like CUDA's: the runtime that CUDA and
+// HIP share
+//
+// MEMORY  A device has one queue, which runs everything in the order of the calls, whatever the
+// thread. So a block that is freed may be handed out at once: only work that is enqueued later can
+// use it, and that runs when all that used it before is done. The host never touches device memory;
+// it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings a
+// second queue, or gives a block to another device, must make that wait for an event recorded here,
+// and this queue for one recorded there before the block is freed.
+//
+// ERRORS  of a call are thrown by it. Errors of a kernel show in a later call; see context.h.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/device.h"
+#include "jit/emit/clike/clike.h"
+#include "kernels/gpu/compiler.h"
+#include "kernels/gpu/context.h"
+#include "kernels/gpu/geometry.h"
+#include "kernels/gpu/staging.h"
+
+namespace flash::gpu {
+
+/// A loaded module; unloaded when its last kernel goes.
+class Module {
+ public:
+  Module(std::shared_ptr<Context> context, const std::string& image);
+  ~Module();
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+  Handle function(const std::string& name) const;
+
+ private:
+  std::shared_ptr<Context> context_;
+  Handle handle_ = nullptr;
+};
+
+class DriverKernel final : public LoadedKernel {
+ public:
+  std::string listing() const override { return source; }
+  std::string source;  ///< kept at FLASH_DEBUG=4
+  std::unique_ptr<Module> module;
+  Handle function = nullptr;
+  Shape shape;
+};
+
+class DriverRuntime : public DeviceRuntime {
+ public:
+  ~DriverRuntime() override;
+
+  Device id() const override { return id_; }
+  Allocator& allocator() override { return *allocator_; }
+  /// Both kinds of code are the same: there is one emitter for this device.
+  std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
+  const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream) override;
+  void launch(std::span<const Launch> items, Stream stream) override;
+  bool takes_epilogue(Prim, DType) const override { return false; }
+  void run_leaf(const LeafCall& call, Stream stream) override;
+  void copy(void* dst, const void* src, std::size_t bytes, Stream stream) override;
+  void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
+  void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
+  void synchronize(Stream stream) override;
+  int parallelism() const override { return context_->processors(); }
+  std::string description() const override;
+
+ protected:
+  DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, Device id);
+
+ private:
+  std::string image_of(const std::string& source, const std::string& name);
+  void launch_one(const DriverKernel& kernel, const Launch& item);
+
+  const Device id_;
+  Compiler& compiler_;
+  const emit::Dialect dialect_;
+  const std::shared_ptr<Context> context_;
+  std::unique_ptr<Allocator> allocator_;
+  Staging staging_;
+
+  // The ArgBlocks of a thread's latest run. Its next run writes them over, in the same queue: behind
+  // the launches that read them.
+  std::mutex args_mutex_;  // guards the map
+  std::unordered_map<std::thread::id, Block*> args_;
+};
+
+/// The runtimes of all of a driver's devices.
+template <class Runtime>
+std::vector<std::unique_ptr<DeviceRuntime>> runtimes_of(const Driver& driver) {
+  std::vector<std::unique_ptr<DeviceRuntime>> out;
+  for (int i = 0; i < driver.devices() && i < Device::kOfOneType; ++i)
+    out.push_back(std::make_unique<Runtime>(i));
+  return out;
+}
+
+}  // namespace flash::gpu

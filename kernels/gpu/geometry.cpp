@@ -1,0 +1,54 @@
+// kernels/gpu/geometry.cpp -- how many threads and blocks a kernel's launch gets
+#include "kernels/gpu/geometry.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace flash::gpu {
+namespace {
+
+constexpr std::int64_t kWarp = 32;
+constexpr std::int64_t kBlock = 256;         // threads, where the work is enough
+constexpr std::int64_t kRowThreads = 1024;   // of one tile, for long rows
+constexpr std::int64_t kWaves = 16;          // blocks for each processor; further tiles are looped over
+
+/// Threads for n elements: a power of two from one warp to `most`.
+std::int64_t threads_for(std::int64_t n, std::int64_t most) {
+  const auto wanted = static_cast<std::uint64_t>(std::clamp(n, kWarp, most));
+  return std::min(static_cast<std::int64_t>(std::bit_ceil(wanted)), most);
+}
+
+}  // namespace
+
+Shape shape_of(const ir::Kernel& kernel) {
+  Shape s{kernel.form, kernel.has_reduce(), kernel.mode == ir::Mode::kSplit, 0};
+  for (int a = 0; a < kernel.n_axes(); ++a)
+    if (kernel.axes[static_cast<std::size_t>(a)] == ir::Role::kLoop) s.run_axis = a;
+  return s;
+}
+
+Geometry geometry(const Shape& shape, const ir::Word* args, std::int64_t tiles, int processors,
+                  int max_threads) {
+  const std::int64_t block = std::min<std::int64_t>(kBlock, max_threads);
+  std::int64_t x, y;
+  if (shape.reduces && shape.form == ir::Form::kRow) {
+    // A warp adds up one block of the tree at a time: more warps than blocks only help loops that
+    // do not reduce.
+    const std::int64_t run = shape.split ? args[ir::kArgPartBlocks] * ir::kRowBlock
+                                         : args[ir::kArgExtents + shape.run_axis];
+    const std::int64_t warps = (run + ir::kRowBlock - 1) / ir::kRowBlock;
+    x = warps <= 1 ? kWarp
+                   : threads_for(warps * kWarp, std::min<std::int64_t>(kRowThreads, max_threads));
+    y = x == kWarp && !shape.split ? block / kWarp : 1;
+  } else {  // a map's run, or the lanes of a column
+    x = threads_for(args[ir::kArgChunk], block);
+    y = shape.split ? 1 : block / x;
+  }
+  y = std::clamp<std::int64_t>(y, 1, tiles);
+  const std::int64_t blocks = (tiles + y - 1) / y;
+  const std::int64_t most = kWaves * std::max(processors, 1) * std::max<std::int64_t>(1, block / (x * y));
+  return {static_cast<unsigned>(std::min(blocks, most)), static_cast<unsigned>(x),
+          static_cast<unsigned>(y)};
+}
+
+}  // namespace flash::gpu

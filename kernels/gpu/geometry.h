@@ -1,0 +1,29 @@
+// kernels/gpu/geometry.h -- how many threads and blocks a kernel's launch gets
+#pragma once
+
+#include <cstdint>
+
+#include "jit/ir/kernel.h"
+
+namespace flash::gpu {
+
+/// What the geometry depends on, kept beside a loaded kernel.
+struct Shape {
+  ir::Form form = ir::Form::kRow;
+  bool reduces = false;
+  bool split = false;
+  int run_axis = 0;  ///< the last loop axis
+};
+Shape shape_of(const ir::Kernel& kernel);
+
+/// Blocks of x threads along a kernel's vector axis times y tiles.
+struct Geometry {
+  unsigned grid = 1, x = 1, y = 1;
+};
+
+/// For `tiles` > 0 tiles with these ArgBlock words, on a device with that many processors.
+/// Changes no bit of a result; see jit/emit/clike/clike.h for what a kernel's form allows.
+Geometry geometry(const Shape& shape, const ir::Word* args, std::int64_t tiles, int processors,
+                  int max_threads);
+
+}  // namespace flash::gpu

@@ -1,0 +1,71 @@
+// kernels/hip/runtime.cpp -- AMD GPUs: HIP and hiprtc, opened at run time
+#include "kernels/hip/runtime.h"
+
+namespace flash::hip {
+namespace {
+
+std::vector<std::string> folders() {
+  constexpr const char* kToolkit[] = {"ROCM_PATH", "HIP_PATH"};
+  std::vector<std::string> folders{""};
+  for (std::string& folder : gpu::folders_of(kToolkit, "lib")) folders.push_back(folder);
+  folders.emplace_back("/opt/rocm/lib");
+  return folders;
+}
+std::vector<std::string> compiler_folders() {
+  constexpr const char* kFlash[] = {"FLASH_HIPRTC"};
+  std::vector<std::string> all = gpu::folders_of(kFlash, "");
+  for (std::string& folder : folders()) all.push_back(folder);
+  return all;
+}
+
+constexpr const char* kDriver[] = {"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5",
+                                   "libamdhip64.so"};
+// Releases up to 5 have the compiler in the driver's library.
+constexpr const char* kCompiler[] = {"libhiprtc.so.7",   "libhiprtc.so.6",   "libhiprtc.so",
+                                     "libamdhip64.so.5", "libamdhip64.so"};
+
+const gpu::Driver& driver() {
+  static const gpu::Driver& driver = *new gpu::Driver(vendor());  // outlives static tensors
+  return driver;
+}
+
+}  // namespace
+
+const gpu::Vendor& vendor() {
+  static const gpu::Vendor vendor{
+      .type = DeviceType::kHip,
+      .name = "HIP",
+      .compiler = "hiprtc",
+      .hip = true,
+      .max_threads = 56,
+      .processors = 63,
+      .major = -1,
+      .minor = -1,
+      .driver_libraries = kDriver,
+      .compiler_libraries = kCompiler,
+      .driver_folders = folders,
+      .compiler_folders = compiler_folders,
+      .get_driver = "Install AMD's ROCm (Debian: apt-get install libamdhip64-5); in a container, "
+                    "pass /dev/kfd and /dev/dri in.",
+      .get_compiler = "Install AMD's ROCm (Debian: apt-get install libamdhip64-5 "
+                      "libhiprtc-builtins5), or name the folder with libhiprtc by FLASH_HIPRTC.",
+      .one_by_one = "AMD_SERIALIZE_KERNEL=3",
+  };
+  return vendor;
+}
+
+gpu::Compiler& compiler() {
+  static gpu::Compiler& compiler = *new gpu::Compiler(vendor());
+  return compiler;
+}
+
+HipRuntime::HipRuntime(int index)
+    : DriverRuntime(driver(), compiler(), emit::hip_dialect(), Device{DeviceType::kHip, index}) {}
+
+std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {
+  return gpu::runtimes_of<HipRuntime>(driver());
+}
+
+std::string what_is_missing() { return driver().missing(); }
+
+}  // namespace flash::hip

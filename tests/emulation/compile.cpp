@@ -1,0 +1,89 @@
+// tests/emulation/compile.cpp -- CUDA and HIP sources to libraries, by the host's compiler
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "emulation/engine.h"
+
+namespace fs = std::filesystem;
+
+namespace flash::test::emulation {
+namespace {
+
+constexpr const char* kFolder = FLASH_SOURCE_ROOT "/tests/emulation";
+
+std::string read(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::uint64_t hash(const std::string& text, std::uint64_t h) {
+  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3;  // FNV-1a
+  return h ^ h >> 29;
+}
+
+std::string command(bool checks) {
+  std::string s = FLASH_TEST_CXX
+      " -std=c++20 -O1 -ffp-contract=off -w -shared -fPIC -nostdlib -fno-exceptions"
+      " -fno-asynchronous-unwind-tables -I " + std::string(kFolder);
+  if (checks) s += " -fsanitize=thread";
+#if defined(__clang__)
+  if (checks) s += " -mllvm -tsan-distinguish-volatile";
+#else
+  if (checks) s += " --param tsan-distinguish-volatile=1";
+#endif
+  return s;
+}
+
+}  // namespace
+
+Compiled compile(const std::string& source, const CompileOptions& options) {
+  static std::atomic<int> count{0};
+  static const std::string headers =
+      read(fs::path(kFolder) / "kernel.h") + read(fs::path(kFolder) / "kernel_state.h");
+  const std::string line = command(options.checks);
+  char name[40];
+  std::snprintf(name, sizeof name, "%016llx%016llx",
+                static_cast<unsigned long long>(hash(line + headers + source, 1)),
+                static_cast<unsigned long long>(hash(source + line, 2)));
+  const fs::path kept = options.folder.empty() ? fs::path() : fs::path(options.folder) / name;
+  std::error_code ignored;
+  Compiled out;
+  if (!kept.empty() && fs::exists(kept, ignored)) {
+    out.library = read(kept);
+    out.ok = !out.library.empty();
+    if (out.ok) return out;
+  }
+  const fs::path work = fs::temp_directory_path() /
+                        ("flash_emulation_" + std::to_string(getpid()) + "_" +
+                         std::to_string(count.fetch_add(1)));
+  fs::create_directories(work);
+  std::ofstream(work / "kernel.cpp") << "#include \"kernel.h\"\n" << source;
+  const std::string all = line + " -o " + (work / "kernel.so").string() + " " +
+                          (work / "kernel.cpp").string() + " > " + (work / "log").string() +
+                          " 2>&1";
+  const int status = std::system(all.c_str());
+  out.log = read(work / "log");
+  out.ok = status == 0;
+  if (out.ok) {
+    out.library = read(work / "kernel.so");
+    if (!kept.empty()) {
+      // Under its name at once and whole: other processes look for it.
+      fs::create_directories(kept.parent_path(), ignored);
+      const fs::path fresh = kept.string() + "." + std::to_string(getpid());
+      if (std::ofstream(fresh, std::ios::binary) << out.library) fs::rename(fresh, kept, ignored);
+      fs::remove(fresh, ignored);
+    }
+  }
+  fs::remove_all(work, ignored);
+  return out;
+}
+
+}  // namespace flash::test::emulation

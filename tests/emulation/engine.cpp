@@ -1,0 +1,285 @@
+// tests/emulation/engine.cpp -- fibers, barriers and shuffles of emulated blocks
+// Checked jumps of the C library's take a switch of stacks for an error.
+#undef _FORTIFY_SOURCE
+#include "emulation/engine.h"
+
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <stdexcept>
+#include <vector>
+
+#include "emulation/checks.h"
+
+namespace flash::test::emulation {
+
+Library::Library(const std::string& bytes) {
+  const int fd = memfd_create("emulated kernels", MFD_CLOEXEC);
+  if (fd < 0 || write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+    throw std::runtime_error("emulation: no memory for a library");
+  // The loader knows a library by its file: this one is another in every call.
+  handle_ = dlopen(("/proc/self/fd/" + std::to_string(fd)).c_str(), RTLD_NOW | RTLD_LOCAL);
+  close(fd);
+  if (!handle_) throw std::runtime_error(std::string("emulation: ") + dlerror());
+  state_ = static_cast<State*>(dlsym(handle_, "emulation_state"));
+  const auto shared =
+      reinterpret_cast<void (*)(char**, char**)>(dlsym(handle_, "emulation_shared"));
+  if (!state_ || !shared) throw std::runtime_error("emulation: not a library of kernels");
+  shared(&shared_begin_, &shared_end_);
+}
+Library::~Library() { dlclose(handle_); }
+Entry Library::entry(const std::string& name) const {
+  return reinterpret_cast<Entry>(dlsym(handle_, name.c_str()));
+}
+
+namespace {
+
+constexpr std::size_t kStack = 128 << 10, kWarp = 32;
+
+enum class Waits : std::uint8_t { kNot, kBlock, kWarp, kDone };
+
+/// A stack on which threads of a block run, one after another while none has to wait.
+struct Fiber {
+  ucontext_t context;
+  jmp_buf at;
+  std::unique_ptr<char[]> stack{new char[kStack]};
+  std::size_t thread = 0;  // the one that runs on it, or is halted there
+};
+
+}  // namespace
+
+/// One launch. Reached by the kernel's calls through a pointer of the process: one runs at a time.
+class Run {
+ public:
+  Run(const Library& library, const Launch& launch)
+      : library_(library),
+        launch_(launch),
+        state_(*library.state_),
+        n_(std::size_t{launch.x} * launch.y),
+        checks_(n_, library.shared_begin_, library.shared_end_, launch.valid) {
+    waits_.resize(n_);
+    values_.resize(n_);
+    fiber_of_.resize(n_);
+  }
+
+  std::string run() {
+    static const Calls calls{[] { now->wait(Waits::kBlock); },
+                             [] { now->checks_.fence(now->current_); },
+                             [](void* v, unsigned bytes, unsigned offset, bool down) {
+                               now->shuffle(v, bytes, offset, down);
+                             },
+                             [](unsigned* at, unsigned n) { return now->atomic_add(at, n); },
+                             [](const void* at, unsigned bytes, unsigned kind) {
+                               now->access(at, bytes, kind);
+                             }};
+    state_ = {{}, {}, {launch_.x, launch_.y, 1}, {launch_.grid, 1, 1}, &calls};
+    for (unsigned b = launch_.grid; b-- > 0 && problem_.empty();) {
+      block_ = b;
+      state_.block = {b, 0, 0};
+      // Nothing of another block's is there.
+      std::memset(library_.shared_begin_, 0x7f,
+                  static_cast<std::size_t>(library_.shared_end_ - library_.shared_begin_));
+      checks_.begin_block(b);
+      run_block();
+    }
+    if (problem_.empty()) problem_ = checks_.problem();
+    return problem_;
+  }
+
+  static Run* now;  // the running launch
+
+ private:
+  void run_block() {
+    next_ = 0;
+    std::fill(waits_.begin(), waits_.end(), Waits::kNot);
+    for (;;) {
+      bool ran = false;
+      while (next_ < n_) {
+        start();
+        ran = true;
+      }
+      for (std::size_t t = 0; t < n_; ++t)
+        if (waits_[t] == Waits::kNot) {
+          resume(t);
+          ran = true;
+        }
+      bool alive = false;
+      for (std::size_t t = 0; t < n_; ++t) alive = alive || waits_[t] != Waits::kDone;
+      if (!alive) return;
+      bool freed = release(0, n_, Waits::kBlock);
+      if (freed) checks_.barrier();
+      for (std::size_t w = 0; w < n_; w += kWarp)
+        freed = release(w, std::min(w + kWarp, n_), Waits::kWarp) || freed;
+      if (!ran && !freed) {
+        problem_ = "threads of a block wait for different things, or only some of them for one";
+        return;
+      }
+    }
+  }
+
+  // Lets threads that have not begun run on a fiber until one of them waits.
+  void start() {
+    if (idle_.empty()) {
+      fibers_.push_back(std::make_unique<Fiber>());
+      idle_.push_back(fibers_.back().get());
+    }
+    Fiber& f = *idle_.back();
+    idle_.pop_back();
+    fiber_ = &f;
+    getcontext(&f.context);
+    f.context.uc_stack.ss_sp = f.stack.get();
+    f.context.uc_stack.ss_size = kStack;
+    f.context.uc_link = nullptr;
+    makecontext(&f.context, [] { now->begin_threads(); }, 0);
+    if (_setjmp(scheduler_) == 0) setcontext(&f.context);
+    left();
+  }
+  void begin_threads() {
+    while (next_ < n_) {
+      fiber_->thread = next_++;
+      enter(fiber_->thread);
+      launch_.entry(launch_.args, launch_.tiles);
+      waits_[fiber_->thread] = Waits::kDone;
+    }
+    _longjmp(scheduler_, 1);
+  }
+  void resume(std::size_t t) {
+    fiber_ = fiber_of_[t];
+    enter(t);
+    if (_setjmp(scheduler_) == 0) _longjmp(fiber_->at, 1);
+    left();
+  }
+  // The fiber gave control back: its thread waits, or it has no more to do.
+  void left() {
+    if (waits_[fiber_->thread] == Waits::kDone)
+      idle_.push_back(fiber_);
+    else
+      fiber_of_[fiber_->thread] = fiber_;
+  }
+  void enter(std::size_t t) {
+    current_ = t;
+    state_.thread = {static_cast<unsigned>(t % launch_.x), static_cast<unsigned>(t / launch_.x), 0};
+  }
+  void wait(Waits what) {
+    waits_[current_] = what;
+    if (_setjmp(fiber_->at) == 0) _longjmp(scheduler_, 1);
+  }
+  // Whether all of threads first … last - 1 wait for `what`; then they go on.
+  bool release(std::size_t first, std::size_t last, Waits what) {
+    for (std::size_t t = first; t < last; ++t)
+      if (waits_[t] != what) return false;
+    std::fill(waits_.begin() + static_cast<std::ptrdiff_t>(first),
+              waits_.begin() + static_cast<std::ptrdiff_t>(last), Waits::kNot);
+    return true;
+  }
+
+  void shuffle(void* v, unsigned bytes, unsigned offset, bool down) {
+    std::memcpy(values_[current_].bytes, v, bytes);
+    wait(Waits::kWarp);
+    const std::size_t lane = current_ % kWarp, warp = current_ - lane;
+    const std::size_t other = down ? (lane + offset < kWarp ? lane + offset : lane) : offset;
+    std::memcpy(v, values_[warp + other].bytes, bytes);
+    wait(Waits::kWarp);
+  }
+  unsigned atomic_add(unsigned* at, unsigned n) {
+    checks_.atomic(current_, at);
+    const unsigned before = *at;
+    *at += n;
+    return before;
+  }
+  void access(const void* at, unsigned bytes, unsigned kind) {
+    const char* p = static_cast<const char*>(at);
+    if (p >= fiber_->stack.get() && p < fiber_->stack.get() + kStack) return;  // a thread's own
+    checks_.access(current_, p, bytes, kind);
+  }
+
+  const Library& library_;
+  const Launch& launch_;
+  State& state_;
+  const std::size_t n_;  // threads of a block
+  Checks checks_;
+  std::string problem_;
+  struct Value {
+    unsigned char bytes[8];
+  };
+  std::vector<Waits> waits_;  // by thread
+  std::vector<Value> values_;
+  std::vector<Fiber*> fiber_of_;  // of threads that wait
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Fiber*> idle_;
+  std::size_t next_ = 0;  // the first thread that has not begun
+  std::size_t current_ = 0;
+  unsigned block_ = 0;
+  Fiber* fiber_ = nullptr;
+  jmp_buf scheduler_;
+};
+
+Run* Run::now = nullptr;
+
+namespace {
+
+sigjmp_buf touched;  // where a touch of forbidden memory ends
+thread_local bool in_kernel = false;
+const void* volatile touched_at = nullptr;
+struct sigaction before_segv, before_bus;
+
+void on_touch(int signal, siginfo_t* info, void*) {
+  if (!in_kernel) {  // somebody else's: let it happen again without us
+    sigaction(signal, signal == SIGBUS ? &before_bus : &before_segv, nullptr);
+    return;
+  }
+  touched_at = info->si_addr;
+  siglongjmp(touched, 1);
+}
+
+/// Catches touches of forbidden memory by this thread.
+class Guard {
+ public:
+  Guard() {
+    stack_t alternative{};
+    alternative.ss_sp = stack_.get();
+    alternative.ss_size = kStack;
+    sigaltstack(&alternative, &before_);
+    struct sigaction action {};
+    action.sa_sigaction = on_touch;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, &action, &before_segv);
+    sigaction(SIGBUS, &action, &before_bus);
+    in_kernel = true;
+  }
+  ~Guard() {
+    in_kernel = false;
+    sigaction(SIGSEGV, &before_segv, nullptr);
+    sigaction(SIGBUS, &before_bus, nullptr);
+    sigaltstack(&before_, nullptr);
+  }
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+
+ private:
+  std::unique_ptr<char[]> stack_{new char[kStack]};
+  stack_t before_{};
+};
+
+}  // namespace
+
+std::string run(const Library& library, const Launch& launch) {
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  Run run(library, launch);
+  Run::now = &run;
+  const Guard guard;
+  if (sigsetjmp(touched, 1) == 0) return run.run();
+  char text[100];
+  std::snprintf(text, sizeof text, "a touch of memory that is not the device's, at %p", touched_at);
+  return text;
+}
+
+}  // namespace flash::test::emulation
