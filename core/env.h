@@ -28,7 +28,7 @@ enum class Env : std::uint8_t {
   kCacheDirBytes,
   kVulkanValidation,
 };
-inline constexpr int kNumEnv = 14;
+inline constexpr int kNumEnv = 15;
 
 namespace env {
 

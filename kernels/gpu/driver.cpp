@@ -15,8 +15,8 @@ Driver::Driver(const Vendor& vendor) : vendor_(vendor) {
     return;
   }
   const char* absent = nullptr;
-#define X(member, type, cuda, hip)                                              \
-  if (const char* symbol = vendor.hip ? hip : cuda) {                           \
+#define X(member, type, of_cuda, of_hip)                                        \
+  if (const char* symbol = vendor.hip ? of_hip : of_cuda) {                     \
     calls.member = reinterpret_cast<decltype(calls.member)>(library.symbol(symbol)); \
     if (!calls.member) absent = symbol;                                         \
   }
