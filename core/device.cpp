@@ -117,9 +117,7 @@ std::atomic<Device>& chosen_device() {
 }  // namespace
 
 Device default_device() { return chosen_device().load(std::memory_order_relaxed); }
-void set_default_device(Device device) {
-  chosen_device().store(device, std::memory_order_relaxed);
-}
+void set_default_device(Device device) { chosen_device().store(device, std::memory_order_relaxed); }
 
 DeviceRuntime& runtime(Device device) {
   static constinit thread_local DeviceRuntime* last FLASH_HOT_TLS = nullptr;

@@ -58,6 +58,7 @@ FLASH_API void verify_program(const TraceProgram& program);
 /// values of the kInput nodes without data, in order; they must be on `device`. Outside of the
 /// tape.
 FLASH_API std::vector<Tensor> replay(const TraceProgram& program,
-                                     const std::vector<Tensor>& inputs = {}, Device device = default_device());
+                                     const std::vector<Tensor>& inputs = {},
+                                     Device device = default_device());
 
 }  // namespace flash

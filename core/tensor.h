@@ -341,7 +341,8 @@ template <class T>
 Tensor from_vector(const std::vector<T>& values) {
   return from_vector(values, Shape{static_cast<std::int64_t>(values.size())});
 }
-FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype, Device device = default_device());
+FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype,
+                           Device device = default_device());
 
 /// Wraps the user's host memory without copying; in-place changes land in it once they are computed
 /// (`eval()`), at the latest when the last tensor over it is gone. `release` runs when nothing uses

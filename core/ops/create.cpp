@@ -162,7 +162,8 @@ Tensor arange(Scalar start, Scalar end, Scalar step) {
     const std::int64_t s = step.to_int();
     const __int128 w = static_cast<__int128>(end.to_int()) - start.to_int();
     if (w != 0 && (w < 0) != (s < 0)) throw ValueError("arange: the step leads away from the end");
-    return iota_on(arange_count((w + s - (s > 0 ? 1 : -1)) / s), default_device(), start.to_int(), s);
+    return iota_on(arange_count((w + s - (s > 0 ? 1 : -1)) / s), default_device(), start.to_int(),
+                   s);
   }
   const double count = std::ceil(width / step.to_double());
   const Tensor i =

@@ -8,9 +8,10 @@
 
 namespace flash {
 
-/// On the default device unless the options name another; zeros and ones are f32 then, and full is of the value's kind: bool, i64
-/// or f32. A dtype stands for the options that say just that; it is a template
-/// so that `full(shape, value, {})` means the default options and not DType{}, which is bool.
+/// On the default device unless the options name another; zeros and ones are f32 then, and full is
+/// of the value's kind: bool, i64 or f32. A dtype stands for the options that say just that; it is
+/// a template so that `full(shape, value, {})` means the default options and not DType{}, which is
+/// bool.
 FLASH_API Tensor full(const Shape& shape, Scalar value, const TensorOptions& o = {});
 FLASH_API Tensor zeros(const Shape& shape, const TensorOptions& o = {});
 FLASH_API Tensor ones(const Shape& shape, const TensorOptions& o = {});

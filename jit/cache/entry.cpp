@@ -9,9 +9,9 @@ namespace {
 constexpr std::string_view kMagic = "FLASHKRN";
 constexpr std::size_t kVersionAt = 8, kKeyAt = 12, kSizeAt = 44, kChecksumAt = 52;
 
-Digest checksum(io::ByteSpan header, io::ByteSpan payload) {
+/// Of the payload alone: of the header each field is compared with what it must be.
+Digest checksum(io::ByteSpan payload) {
   Sha256 sum;
-  sum.add(header.first(kChecksumAt));
   sum.add(payload);
   return sum.finish();
 }
@@ -50,7 +50,7 @@ io::Bytes make_entry(const DiskKey& key, io::ByteSpan payload) {
   io::store_le(out, kEntryVersion, 4);
   out.insert(out.end(), key.digest.begin(), key.digest.end());
   io::store_le(out, payload.size(), 8);
-  const Digest sum = checksum(out, payload);
+  const Digest sum = checksum(payload);
   out.insert(out.end(), sum.begin(), sum.end());
   out.insert(out.end(), payload.begin(), payload.end());
   return out;
@@ -81,7 +81,7 @@ std::uint64_t payload_size(io::ByteSpan header, std::uint64_t file_size, const D
 }
 
 void check_payload(io::ByteSpan header, io::ByteSpan payload, std::string_view name) {
-  const Digest sum = checksum(header, payload);
+  const Digest sum = checksum(payload);
   if (!std::equal(sum.begin(), sum.end(), header.begin() + kChecksumAt))
     io::fail(name, "has other bytes than were written: its checksum differs");
 }

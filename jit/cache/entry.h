@@ -4,7 +4,7 @@
 //   8  u32: version of the format
 //  12  the key, 32 bytes
 //  44  u64: bytes of the payload; nothing follows it
-//  52  SHA-256 of bytes 0 to 52 and the payload
+//  52  SHA-256 of the payload
 //  84  the payload
 //
 // Numbers are little-endian. Everything may have been changed by anybody: a reader takes an entry
@@ -51,7 +51,7 @@ io::Bytes make_entry(const DiskKey& key, io::ByteSpan payload);
 /// beginning with `name`.
 std::uint64_t payload_size(io::ByteSpan header, std::uint64_t file_size, const DiskKey& key,
                            std::string_view name);
-/// Throws IoError unless the checksum in `header` is that of both.
+/// Throws IoError unless the checksum in `header` is that of the payload.
 void check_payload(io::ByteSpan header, io::ByteSpan payload, std::string_view name);
 
 /// The payload of a whole file in memory. Throws IoError likewise.

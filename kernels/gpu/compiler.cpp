@@ -50,8 +50,8 @@ void Compiler::open() {
   FLASH_COMPILER_CALLS(X)
 #undef X
   if (absent) {
-    missing_ = name + " " + path_ + " is too old: it has no " + absent + ". " +
-               vendor_.get_compiler;
+    missing_ =
+        name + " " + path_ + " is too old: it has no " + absent + ". " + vendor_.get_compiler;
     return;
   }
   int major = 0, minor = 0, count = 0;
@@ -86,7 +86,8 @@ std::string Compiler::architecture(const std::string& native) {
     throw DeviceError("NVRTC " + version_ + " (" + path_ + ") compiles for sm_" +
                       std::to_string(known_.front()) + " and later, and this device is " + native +
                       ". Name an older NVRTC's folder by FLASH_NVRTC.");
-  // Code for a device's very architecture, or an older one's in the form that the driver translates.
+  // Code for a device's very architecture, or an older one's in the form that the driver
+  // translates.
   return *(above - 1) == number ? native : "compute_" + std::to_string(*(above - 1));
 }
 

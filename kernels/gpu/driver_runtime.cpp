@@ -22,9 +22,7 @@ class DeviceMemory final : public RawMemory {
     context_->check(error, "allocating memory");
     return reinterpret_cast<void*>(at);
   }
-  void free(void* data, std::size_t) override {
-    context_->free(reinterpret_cast<Address>(data));
-  }
+  void free(void* data, std::size_t) override { context_->free(reinterpret_cast<Address>(data)); }
 
  private:
   std::shared_ptr<Context> context_;
@@ -38,7 +36,6 @@ std::string entry_of(const std::string& name) {
     out += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return out;
 }
-
 
 }  // namespace
 
@@ -123,8 +120,7 @@ void DriverRuntime::launch_one(const DriverKernel& kernel, const Launch& item) {
 
 void DriverRuntime::launch(std::span<const Launch> items, Stream) {
   context_->enter();
-  for (const Launch& item : items)
-    launch_one(static_cast<const DriverKernel&>(*item.kernel), item);
+  for (const Launch& item : items) launch_one(static_cast<const DriverKernel&>(*item.kernel), item);
 }
 
 void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
@@ -163,15 +159,15 @@ void DriverRuntime::synchronize(Stream) {
   context_->synchronize("running what was launched");
 }
 
-std::string DriverRuntime::description() const {
+std::string DriverRuntime::description() {
   const Driver& driver = context_->driver();
   std::string s = context_->hardware() + ", " + context_->architecture() + ", " +
                   std::to_string(context_->processors()) + " processors, " +
                   format_bytes(context_->memory()) + ", driver " + driver.version();
   const std::string& missing = compiler_.missing();
   if (!missing.empty()) return s + "; " + missing;
-  return s + ", " + driver.vendor().compiler + " " + compiler_.version() + " (" +
-         compiler_.path() + ")";
+  return s + ", " + driver.vendor().compiler + " " + compiler_.version() + " (" + compiler_.path() +
+         ")";
 }
 
 }  // namespace flash::gpu

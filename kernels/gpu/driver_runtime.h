@@ -4,9 +4,9 @@
 // MEMORY  A device has one queue, which runs everything in the order of the calls, whatever the
 // thread. So a block that is freed may be handed out at once: only work that is enqueued later can
 // use it, and that runs when all that used it before is done. The host never touches device memory;
-// it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings a
-// second queue, or gives a block to another device, must make that wait for an event recorded here,
-// and this queue for one recorded there before the block is freed.
+// it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings
+// a second queue, or gives a block to another device, must make that wait for an event recorded
+// here, and this queue for one recorded there before the block is freed.
 //
 // ERRORS  of a call are thrown by it. Errors of a kernel show in a later call; see context.h.
 #pragma once
@@ -67,7 +67,7 @@ class DriverRuntime : public DeviceRuntime {
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void synchronize(Stream stream) override;
   int parallelism() const override { return context_->processors(); }
-  std::string description() const override;
+  std::string description() override;
 
  protected:
   DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, Device id);
@@ -83,8 +83,8 @@ class DriverRuntime : public DeviceRuntime {
   std::unique_ptr<Allocator> allocator_;
   Staging staging_;
 
-  // The ArgBlocks of a thread's latest run. Its next run writes them over, in the same queue: behind
-  // the launches that read them.
+  // The ArgBlocks of a thread's latest run. Its next run writes them over, in the same queue:
+  // behind the launches that read them.
   std::mutex args_mutex_;  // guards the map
   std::unordered_map<std::thread::id, Block*> args_;
 };

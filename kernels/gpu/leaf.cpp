@@ -28,16 +28,6 @@ constexpr Row kTable[] = {
     {Prim::kGatherRows, row_launches},   {Prim::kScatterAddRows, row_launches},
 };
 
-/// Loops over the registers of a thread have to vanish; drivers of GLSL see to that themselves.
-constexpr std::string_view kUnroll = R"source(#ifndef UNROLL
-#if defined(__CUDACC__) || defined(__HIP__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL
-#endif
-#endif
-)source";
-
 struct Made {
   std::string text, entry;
   int threads;
@@ -84,9 +74,10 @@ Defines& Defines::add(std::string_view name, std::string_view value) {
 Defines& Defines::types(DType dtype) {
   const std::string storage(name(dtype)), real = dtype == DType::kF64 ? "f64" : "f32";
   add("REAL", real).add("REAL_BYTES", real == "f64" ? 8 : 4);
-  for (const char* op : {"fma", "add", "div", "lt", "ne"}) {
+  for (const char* op : {"fma", "add", "div", "lt", "is_nan"}) {
     std::string upper(op);
-    for (char& c : upper) c = static_cast<char>(c - 'a' + 'A');
+    for (char& c : upper)
+      if (c != '_') c = static_cast<char>(c - 'a' + 'A');
     add(upper, std::string(op) + "_" + real);
   }
   add("LOAD_REAL", "load_" + real).add("STORE_REAL", "store_" + real);
@@ -111,7 +102,7 @@ LeafSource leaf_source(const std::string& entry, std::string_view body, int thre
     defines.add("NAME", entry).add("THREADS", threads);
     define(defines);
     made = std::make_unique<Made>(
-        Made{"// " + entry + "\n" + defines.text() + std::string(kUnroll) + std::string(body),
+        Made{"// " + entry + "\n" + defines.text() + std::string(body),
              entry, threads});
   }
   return {made->text, made->entry, made->threads, 1};

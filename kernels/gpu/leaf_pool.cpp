@@ -54,7 +54,7 @@ KERNEL(NAME) {
       for (INDEX x = x0; x < x1; ++x) {
         const REAL v = LOAD(x_at + u64(i64(y) * ARG_X_H + i64(x) * ARG_X_W));
         // The first of equals, NaN above all; PLACE begins with the first element, whatever it is.
-        if (LT(best, v) || (NE(v, v) && !NE(best, best)) || (FORM == PLACE && place < INDEX(0))) {
+        if (LT(best, v) || (IS_NAN(v) && !IS_NAN(best)) || (FORM == PLACE && place < INDEX(0))) {
           best = v;
           place = y * width + x;
         }

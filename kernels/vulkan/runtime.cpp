@@ -157,7 +157,7 @@ int VulkanRuntime::parallelism() const {
   return 64;
 }
 
-std::string VulkanRuntime::description() const {
+std::string VulkanRuntime::description() {
   const std::string traits = emit::to_string(gpu_->traits);
   return gpu_->name + (traits.empty() ? "" : "; " + traits);
 }

@@ -41,7 +41,7 @@ class VulkanRuntime final : public DeviceRuntime {
   int parallelism() const override;
 
   /// "llvmpipe (LLVM 15.0.6, 256 bits); f32 fma by f64; …"
-  std::string description() const;
+  std::string description() override;
 
  private:
   int index_;

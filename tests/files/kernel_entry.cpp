@@ -23,7 +23,6 @@ bool read_kernel_entry(io::ByteSpan file) {
   io::Bytes entry(file.begin() + 1, file.end());
   if ((file[0] & std::byte{1}) == std::byte{1} && entry.size() >= jit::kEntryHeader) {
     jit::Sha256 sum;
-    sum.add(io::ByteSpan(entry).first(kChecksumAt));
     sum.add(io::ByteSpan(entry).subspan(jit::kEntryHeader));
     const jit::Digest digest = sum.finish();
     std::copy(digest.begin(), digest.end(), entry.begin() + kChecksumAt);

@@ -38,6 +38,13 @@ struct Way {
   int shift = -1;
 };
 constexpr Way kFused = {.name = "fused"};
+/// On another device the seed chooses one of these; the reference is the CPU.
+constexpr Way kDeviceWays[] = {
+    {.name = "eager", .evaluator = "eager"},
+    {.name = "with flush points", .flush_points = true},
+    {.name = "with few cached plans and kernels", .evaluator = "few"},
+    {.name = "with half of the values dropped", .drop = true},
+};
 constexpr Way kInterpreted = {.name = "interpreted", .evaluator = "interpret"};
 constexpr Way kKept = {.name = "with everything kept that the tape could make again",
                        .keeps_all = true};
@@ -57,11 +64,14 @@ constexpr Way kWays[] = {
      .shift = 3},
 };
 
-std::vector<Outcome> run_in(const Way& way, const Program& p, int variant) {
+Device device;  ///< where programs run
+
+std::vector<Outcome> run_in(const Way& way, const Program& p, int variant, Device on = device) {
   use_evaluator(way.evaluator);
   autograd::tape_thread.keeps_all = way.keeps_all;
   cpu::set_num_threads(way.threads);
-  return run(p, {variant, way.flush_points, way.drop, way.shift});
+  set_default_device(on);
+  return run(p, {variant, way.flush_points, way.drop, way.shift, device.type == DeviceType::kCpu});
 }
 
 std::string broken(const std::vector<Outcome>& outcomes) {
@@ -87,7 +97,30 @@ std::vector<Outcome> without_dropped(const Program& p, std::vector<Outcome> outc
 
 Coverage* reached = nullptr;
 
+/// The device's fused runs, and those that the seed chooses, against the CPU's.
+std::string compare_with_cpu(const Program& p) {
+  Random r(p.seed ^ 0xDE71CE);
+  const Way& chosen = kDeviceWays[r.below(std::size(kDeviceWays))];
+  const auto chosen_variant = r.below(2);
+  for (const int variant : {0, 1}) {
+    const auto want = run_in({.name = "the CPU", .evaluator = "fuse"}, p, variant, {});
+    const std::uint64_t planned = stats().plan_misses;
+    for (const Way* way : {&kFused, &chosen}) {
+      if (way == &chosen && variant != chosen_variant) continue;
+      const auto got = run_in(*way, p, variant);
+      if (way == &kFused && variant == 1 && stats().plan_misses == planned) ++reached->replayed;
+      const std::string d = difference(way->drop ? without_dropped(p, want) : want, got);
+      if (!d.empty())
+        return "variant " + std::to_string(variant) + ", the CPU against " + device.str() + ", " +
+               way->name + ": " + d;
+      if (const std::string b = broken(got); !b.empty()) return b;
+    }
+  }
+  return "";
+}
+
 std::string compare(const Program& p) {
+  if (device.type != DeviceType::kCpu) return compare_with_cpu(p);
   Random r(p.seed ^ 0xC0FFEE);
   const Way* way_of_seed = &kWays[r.below(std::size(kWays))];
   if (p.grads && r.one_in(4)) way_of_seed = &kKept;
@@ -113,7 +146,8 @@ std::string compare(const Program& p) {
 
 }  // namespace
 
-void prepare(Coverage& coverage) {
+void prepare(Coverage& coverage, const std::string& on) {
+  device = Device(on);
   reached = &coverage;
   use_evaluator("fuse");  // devices and evaluators are installed before ours are added
   install_evaluator(make_counting(jit::make_evaluator({.name = "counted"}), coverage));

@@ -26,6 +26,7 @@ Tensor Machine::execute_leaf(const Instr& c) {
     }
     case Op::kBlob: {
       say("blob(", seed, ", ", shape, ", ", c.dtype, ", ", !p_.tame, ", ", whole, ")");
+      if (!o_.host) return leaf(data(seed, shape, c.dtype, !p_.tame, whole), c);
       const auto bytes = memory(std::max(o_.shift, 0));
       blobs.push_back({at_, bytes, c.dtype, shape});
       return from_blob(bytes.get(), shape, c.dtype, [bytes] {});

@@ -121,7 +121,7 @@ Tensor Machine::execute_effect(const Instr& c) {
     default:
       if (!a.is_contiguous()) throw Skip{};
       say("if (flush_points) ", A, ".raw_data()");
-      if (o_.flush_points) pins.push_back({c.in[0], a.raw_data()});
+      if (o_.flush_points && o_.host) pins.push_back({c.in[0], a.raw_data()});
   }
   return {};
 }

@@ -30,13 +30,14 @@ constexpr int kMostJobs = 64;
 
 constexpr const char* kUsage =
     R"(usage: fuzz [--programs N] [--seed S] [--minutes M] [--jobs N] [--guard] [--all] [--first]
-            [--reach] [--print S...] [--values S...]
+            [--reach] [--device NAME] [--print S...] [--values S...]
 
   --programs N   5000 of them by default
   --seed S       the first program's seed, 1 by default; the others follow
   --minutes M    stop after so long, or after --programs if given
   --jobs N       processes, 2 by default, 64 at most
   --guard        every buffer lies between pages that may not be touched
+  --device NAME  run on this device and compare with the CPU; cpu by default
   --all          go on after the third finding
   --first        stop at the first one, as it is: neither made small nor printed
   --reach        also fail if a primitive was never evaluated on a dtype that it takes, or if
@@ -50,6 +51,7 @@ struct Options {
   double minutes = 0;
   int jobs = 2;
   bool guard = false, all = false, first = false, reach = false;
+  std::string device = "cpu";
   std::vector<std::uint64_t> print, values;
 };
 
@@ -100,6 +102,9 @@ Options parse(int argc, char** argv) {
       o.jobs = value(1, kMostJobs);
     } else if (arg == "--guard") {
       o.guard = true;
+    } else if (arg == "--device") {
+      if (i + 1 == argc) refuse("--device wants a name");
+      o.device = argv[++i];
     } else if (arg == "--all") {
       o.all = true;
     } else if (arg == "--first") {
@@ -145,7 +150,7 @@ Shared& make_shared_memory() {
 std::string comment(const Program& p, const std::string& wrong, const Options& o) {
   return "// random program of seed " + std::to_string(p.seed) + "\n// " + wrong +
          "\n//\n// Again: ./dev fuzz --programs 1 --seed " + std::to_string(p.seed) +
-         (o.guard ? " --guard" : "") +
+         (o.guard ? " --guard" : "") + (o.device == "cpu" ? "" : " --device " + o.device) +
          "\n// Build: g++ -std=c++20 this.cpp -lflash; FLASH_ISA=avx2 and FLASH_NUM_THREADS=1 are "
          "worth a try.\n";
 }
@@ -164,7 +169,7 @@ void report(const Program& p, const std::string& wrong, const Options& o) {
 
 void set_up(const Options& o, Coverage& coverage) {
   if (o.guard) install_guards();
-  prepare(coverage);
+  prepare(coverage, o.device);
 }
 
 /// Programs first, first + step, … until told to stop.
@@ -246,7 +251,24 @@ void investigate(const Options& o, std::uint64_t seed, const std::string& how) {
 
 volatile std::sig_atomic_t interrupted = 0;
 
+/// Whether the device is there, asked in a process of its own: an open driver survives no fork.
+bool device_is_there(const std::string& name) {
+  const pid_t child = fork_to([&] {
+    try {
+      const Device device(name);
+    } catch (const Error& e) {
+      std::fprintf(stderr, "fuzz: --device: %s\n", e.what());
+      _exit(2);
+    }
+    _exit(0);
+  });
+  int status = 0;
+  waitpid(child, &status, 0);
+  return death(status).empty();
+}
+
 int fuzz_range(const Options& o) {
+  if (!device_is_there(o.device)) return 2;
   Shared& s = make_shared_memory();
   const auto step = static_cast<std::uint64_t>(o.jobs);
   std::signal(SIGINT, [](int) { interrupted = 1; });

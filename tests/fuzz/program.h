@@ -114,6 +114,7 @@ struct RunOptions {
   bool flush_points = true;  ///< false: eval(), reads and pins in the middle are skipped
   bool drop = false;         ///< half of the values are let go before the rest is computed
   int shift = -1;            ///< leaves are the user's memory, this many elements off alignment
+  bool host = true;  ///< false: as on a device whose memory the host cannot use; no blobs, no pins
 };
 
 /// A value that lived at the end, or why an instruction threw.

@@ -21,7 +21,6 @@
 #include "jit/emit/clike/clike.h"
 #include "kernels/gpu/fault.h"
 #include "kernels/gpu/leaf.h"
-#include "leaf_prelude.h"
 #include "leaf_testing.h"
 
 namespace flash::test {
@@ -38,8 +37,7 @@ class EmulatedLeaves {
     const fs::path cpp = folder / (stem + ".cpp"), so = folder / (stem + ".so");
     std::ofstream file(cpp);
     file << "#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n"
-         << "inline unsigned atomicAdd(unsigned* at, unsigned n) { return (*at += n) - n; }\n"
-         << emit::cuda_dialect().prelude << kLeafPrelude;
+         << emit::cuda_dialect().prelude;
     for (const auto& [entry, text] : texts)
       file << "namespace in_" << entry << " {\n" << text << "}\n" << undefined(text);
     file.close();
@@ -62,13 +60,13 @@ class EmulatedLeaves {
     const auto kernel = reinterpret_cast<Kernel>(dlsym(library_, std::string(l.entry).c_str()));
     REQUIRE((kernel != nullptr));
     emulate_(kernel, static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
-             static_cast<unsigned>(l.y), reinterpret_cast<const long long*>(l.words.data()),
+             static_cast<unsigned>(l.y), reinterpret_cast<std::uintptr_t>(l.words.data()),
              l.tiles);
   }
 
  private:
-  using Kernel = void (*)(const long long*, long long);
-  using Emulate = void (*)(Kernel, unsigned, unsigned, unsigned, const long long*, long long);
+  using Kernel = void (*)(unsigned long long, long long);
+  using Emulate = void (*)(Kernel, unsigned, unsigned, unsigned, unsigned long long, long long);
 
   static std::string undefined(const std::string& text) {
     std::string all;

@@ -38,7 +38,7 @@ typedef bool pred;
 #define UNROLL _Pragma("unroll")
 #define KERNEL(name) extern "C" __global__ void name(u64 args, i64 tiles)
 #define ARGS args
-#define SHARED(type, name, count) static __shared__ type name[count];
+#define SHARED(type, name, count) alignas(16) static __shared__ type name[count];
 #define TABLE(name, ...) static __device__ const u32 name[16] = {__VA_ARGS__};
 #define BARRIER() __syncthreads()
 #define FENCE() __threadfence()
