@@ -42,8 +42,8 @@ void Compiler::open() {
   }
   path_ = library.path();
   const char* absent = nullptr;
-#define X(member, type, of_cuda, of_hip)                                                     \
-  if (const char* symbol = vendor_.hip ? of_hip : of_cuda) {                                 \
+#define X(member, type, cuda, hip)                                                     \
+  if (const char* symbol = vendor_.hip ? hip : cuda) {                                 \
     calls_.member = reinterpret_cast<decltype(calls_.member)>(library.symbol(symbol)); \
     if (!calls_.member) absent = symbol;                                               \
   }

@@ -159,7 +159,7 @@ void DriverRuntime::synchronize(Stream) {
   context_->synchronize("running what was launched");
 }
 
-std::string DriverRuntime::description() {
+std::string DriverRuntime::description() const {
   const Driver& driver = context_->driver();
   std::string s = context_->hardware() + ", " + context_->architecture() + ", " +
                   std::to_string(context_->processors()) + " processors, " +

@@ -67,7 +67,7 @@ class DriverRuntime : public DeviceRuntime {
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void synchronize(Stream stream) override;
   int parallelism() const override { return context_->processors(); }
-  std::string description() override;
+  std::string description() const override;
 
  protected:
   DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, Device id);
