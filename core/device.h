@@ -162,6 +162,10 @@ class FLASH_API DeviceRuntime {
   /// As Evaluator::prepare_thread: makes the thread-local objects that its calls use.
   virtual void prepare_thread() {}
 
+  /// What it is, for people: hardware, architecture, memory, driver, compiler; or what of these is
+  /// missing and how to get it. One line; empty where there is nothing to say.
+  virtual std::string description() { return {}; }
+
   /// Threads that work on one launch: what the binder cuts tiles for.
   virtual int parallelism() const = 0;
   /// Measured at the first call; zeros where it cannot say.

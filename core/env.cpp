@@ -53,6 +53,13 @@ constexpr Info kTable[kNumEnv] = {
     {Env::kCacheDirBytes, "FLASH_CACHE_DIR_BYTES", Kind::kBytes, "1G", 1 << 20, kMax, "",
      "Size of that folder beyond which the kernels used longest ago are deleted.",
      "jit/cache/cached_compile.cpp"},
+    {Env::kNvrtc, "FLASH_NVRTC", Kind::kFolder, "", 0, 0, "",
+     "Where NVIDIA's compiler libnvrtc lies (PyPI's nvidia-cuda-nvrtc has it in nvidia/cu13/lib); "
+     "the loader's path, $CUDA_HOME and /usr/local/cuda when unset.",
+     "kernels/cuda"},
+    {Env::kHiprtc, "FLASH_HIPRTC", Kind::kFolder, "", 0, 0, "",
+     "Where AMD's compiler libhiprtc lies; the loader's path, $ROCM_PATH and /opt/rocm when unset.",
+     "kernels/hip"},
     {Env::kVulkanValidation, "FLASH_VULKAN_VALIDATION", Kind::kInt, "0", 0, 1, "",
      "1: Vulkan's validation layer checks every call; what it says is an error.",
      "kernels/vulkan/instance.cpp"},

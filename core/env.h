@@ -26,9 +26,11 @@ enum class Env : std::uint8_t {
   kMemoryLimit,
   kCacheDir,
   kCacheDirBytes,
+  kNvrtc,
+  kHiprtc,
   kVulkanValidation,
 };
-inline constexpr int kNumEnv = 15;
+inline constexpr int kNumEnv = 17;
 
 namespace env {
 

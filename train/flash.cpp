@@ -5,6 +5,8 @@
 #include "jit/evaluators/jit_evaluator.h"
 #include "jit/evaluators/validating_evaluator.h"
 #include "kernels/cpu/runtime.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/hip/runtime.h"
 #include "kernels/null/runtime.h"
 #if FLASH_WITH_VULKAN
 #include "kernels/vulkan/runtime.h"
@@ -25,6 +27,8 @@ std::vector<std::unique_ptr<DeviceRuntime>> one() {
 void install_all() {
   install_devices(DeviceType::kCpu, {.open = one<cpu::CpuRuntime>});
   install_devices(DeviceType::kNull, {.open = one<null::NullRuntime>});
+  install_devices(DeviceType::kCuda, {cuda::make_runtimes, cuda::what_is_missing});
+  install_devices(DeviceType::kHip, {hip::make_runtimes, hip::what_is_missing});
 #if FLASH_WITH_VULKAN
   install_devices(DeviceType::kVulkan,
                   {.open = vulkan::make_runtimes, .missing = vulkan::what_is_missing});

@@ -5,6 +5,8 @@
 
 #include <cstdio>
 #include <fstream>
+#include <string>
+#include <utility>
 
 namespace flash::apps {
 namespace {
@@ -24,13 +26,17 @@ std::string cpu_name() {
 
 int show_devices() {
   for (const Device& device : devices()) {
-    if (device.type == DeviceType::kCpu) {
-      std::printf("%-6s %s, %d threads\n", device.str().c_str(), cpu_name().c_str(),
-                  runtime(device).parallelism());
-    } else {
-      std::printf("%-6s records and plans, computes nothing (for tests)\n", device.str().c_str());
-    }
+    std::string text = runtime(device).description();
+    if (device.type == DeviceType::kCpu)
+      text = cpu_name() + ", " + std::to_string(runtime(device).parallelism()) + " threads";
+    if (device.type == DeviceType::kNull) text = "records and plans, computes nothing (for tests)";
+    std::printf("%-9s %s\n", device.str().c_str(), text.c_str());
   }
+  for (const auto& [type, name] :
+       {std::pair{DeviceType::kCuda, "cuda"}, std::pair{DeviceType::kHip, "hip"},
+        std::pair{DeviceType::kVulkan, "vulkan"}})
+    if (const std::string why = missing(type); !why.empty())
+      std::printf("%-9s none: %s\n", name, why.c_str());
   return 0;
 }
 

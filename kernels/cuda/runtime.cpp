@@ -1,16 +1,18 @@
 // kernels/cuda/runtime.cpp -- NVIDIA GPUs: the driver's own interface and NVRTC, opened at run time
 #include "kernels/cuda/runtime.h"
 
+#include "core/env.h"
+#include "kernels/gpu/library.h"
+
 namespace flash::cuda {
 namespace {
 
 std::vector<std::string> driver_folders() { return {"", "/usr/lib/wsl/lib"}; }
 
 std::vector<std::string> compiler_folders() {
-  constexpr const char* kFlash[] = {"FLASH_NVRTC"};
   constexpr const char* kToolkit[] = {"CUDA_HOME", "CUDA_PATH"};
-  std::vector<std::string> folders = gpu::folders_of(kFlash, "");
-  folders.emplace_back();
+  if (std::string named = env::get_folder(Env::kNvrtc); !named.empty()) return {named};
+  std::vector<std::string> folders{""};
   for (std::string& folder : gpu::folders_of(kToolkit, "lib64")) folders.push_back(folder);
   folders.emplace_back("/usr/local/cuda/lib64");
   return folders;
@@ -34,6 +36,7 @@ const gpu::Vendor& vendor() {
       .compiler = "NVRTC",
       .hip = false,
       .max_threads = 1,
+      .shared_bytes = 8,
       .processors = 16,
       .major = 75,
       .minor = 76,
@@ -56,7 +59,7 @@ gpu::Compiler& compiler() {
 }
 
 CudaRuntime::CudaRuntime(int index)
-    : DriverRuntime(driver(), compiler(), emit::cuda_dialect(), Device{DeviceType::kCuda, index}) {}
+    : DriverRuntime(driver(), compiler(), emit::cuda_dialect(), index) {}
 
 std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {
   return gpu::runtimes_of<CudaRuntime>(driver());

@@ -6,13 +6,14 @@
 #include <string_view>
 #include <vector>
 
+#include "core/io/file.h"
 #include "kernels/gpu/driver.h"
 
 namespace flash::gpu {
 
 /// What a driver loads, and what the compiler had to say.
 struct Code {
-  std::string image;
+  io::Bytes image;
   std::string log;  ///< warnings; empty when there are none
 };
 

@@ -51,6 +51,7 @@ Context::Context(const Driver& driver, int ordinal) : driver_(driver), ordinal_(
   };
   processors_ = attribute(vendor.processors);
   max_threads_ = attribute(vendor.max_threads);
+  shared_bytes_ = attribute(vendor.shared_bytes);
   if (vendor.hip) {
     std::vector<char> properties(16 << 10);  // of releases so far: 792 and 1472 bytes
     check(d.properties(properties.data(), device_), "asking for the device's properties");

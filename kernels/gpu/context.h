@@ -34,7 +34,8 @@ class Context {
   const std::string& architecture() const { return architecture_; }  ///< "sm_90a", "gfx90a"
   std::size_t memory() const { return memory_; }
   int processors() const { return processors_; }
-  int max_threads() const { return max_threads_; }  ///< of a block
+  int max_threads() const { return max_threads_; }    ///< of a block
+  int shared_bytes() const { return shared_bytes_; }  ///< memory that a block's threads share
 
   /// Makes this the calling thread's device. Throws DeviceError if it is lost. Every public call of
   /// a runtime begins with it.
@@ -64,7 +65,7 @@ class Context {
   Handle context_ = nullptr, queue_ = nullptr;
   std::string name_, hardware_, architecture_;
   std::size_t memory_ = 0;
-  int processors_ = 0, max_threads_ = 0;
+  int processors_ = 0, max_threads_ = 0, shared_bytes_ = 0;
 
   std::atomic<bool> lost_{false};
   mutable std::mutex mutex_;           // guards what follows

@@ -2,14 +2,19 @@
 // HIP share
 #include "kernels/gpu/driver_runtime.h"
 
+#include <algorithm>
 #include <cctype>
 
 #include "core/env.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "jit/cache/cached_compile.h"
+#include "kernels/gpu/fault.h"
 
 namespace flash::gpu {
 namespace {
+
+Address address_of(const void* at) { return reinterpret_cast<Address>(at); }
 
 class DeviceMemory final : public RawMemory {
  public:
@@ -22,11 +27,21 @@ class DeviceMemory final : public RawMemory {
     context_->check(error, "allocating memory");
     return reinterpret_cast<void*>(at);
   }
-  void free(void* data, std::size_t) override { context_->free(reinterpret_cast<Address>(data)); }
+  void free(void* data, std::size_t) override {
+    context_->free(address_of(data));
+  }
 
  private:
   std::shared_ptr<Context> context_;
 };
+
+/// A Device that need not be there yet.
+Device numbered(DeviceType type, int index) {
+  Device device;
+  device.type = type;
+  device.index = static_cast<std::int8_t>(index);
+  return device;
+}
 
 /// A kernel's name as an identifier, for profilers.
 std::string entry_of(const std::string& name) {
@@ -37,39 +52,62 @@ std::string entry_of(const std::string& name) {
   return out;
 }
 
+
 }  // namespace
 
-Module::Module(std::shared_ptr<Context> context, const std::string& image)
+Module::Module(std::shared_ptr<Context> context, const io::Bytes& image)
     : context_(std::move(context)) {
   context_->check(context_->calls().load_module(&handle_, image.data()), "loading a kernel");
 }
 Module::~Module() { context_->unload(handle_); }
 
-Handle Module::function(const std::string& name) const {
+Handle Module::function(const char* name) const {
   Handle function = nullptr;
-  context_->check(context_->calls().function(&function, handle_, name.c_str()),
+  context_->check(context_->calls().function(&function, handle_, name),
                   "finding a kernel in what was loaded");
   return function;
 }
 
 DriverRuntime::DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect,
-                             Device id)
-    : id_(id),
+                             int index)
+    : id_(numbered(driver.vendor().type, index)),
       compiler_(compiler),
       dialect_(dialect),
-      context_(std::make_shared<Context>(driver, id.index)),
+      context_(std::make_shared<Context>(driver, index)),
       allocator_(std::make_unique<Allocator>(std::make_unique<DeviceMemory>(context_), nullptr,
                                              context_->name().c_str())),
-      staging_(*context_) {}
+      staging_(*context_),
+      capabilities_{.processors = context_->processors(),
+                    .block_threads = context_->max_threads(),
+                    .shared_bytes = context_->shared_bytes()} {}
 
 DriverRuntime::~DriverRuntime() {
   for (const auto& [thread, block] : args_) allocator_->free(block);
+  allocator_->free(faults_);
 }
 
-// Where code that outlives the process is kept, this is where it is looked for: what it depends on
-// is the source, the architecture, the options and the compiler's version.
-std::string DriverRuntime::image_of(const std::string& source, const std::string& name) {
-  return compiler_.compile(source, name, compiler_.architecture(context_->architecture())).image;
+std::unique_ptr<Module> DriverRuntime::module_of(const std::string& source,
+                                                 const std::string& name) {
+  if (!compiler_.missing().empty()) throw DeviceError(context_->name() + ": " + compiler_.missing());
+  const std::string architecture = compiler_.architecture(context_->architecture());
+  const std::string compiler = context_->driver().vendor().compiler + (" " + compiler_.version());
+  std::string options;
+  for (const std::string& option : compiler_.options()) options += option + " ";
+  const jit::KeyParts parts{source, architecture, compiler, options};
+  bool fresh = false;
+  const auto image = [&] {
+    return jit::cached_compile(parts, [&] {
+      fresh = true;
+      return compiler_.compile(source, name, architecture).image;
+    });
+  };
+  try {
+    return std::make_unique<Module>(context_, image());
+  } catch (const DeviceError&) {
+    if (fresh || context_->lost()) throw;
+  }
+  jit::reject_compiled(parts);  // kept on disk, and of no use to this driver
+  return std::make_unique<Module>(context_, image());
 }
 
 std::shared_ptr<LoadedKernel> DriverRuntime::load(const ir::Kernel& kernel, CodeKind) {
@@ -78,8 +116,8 @@ std::shared_ptr<LoadedKernel> DriverRuntime::load(const ir::Kernel& kernel, Code
   std::string source = std::string(dialect_.prelude) + emit::clike_function(kernel, entry);
   auto loaded = std::make_shared<DriverKernel>();
   loaded->name = kernel.name;
-  loaded->module = std::make_unique<Module>(context_, image_of(source, entry));
-  loaded->function = loaded->module->function(entry);
+  loaded->module = module_of(source, entry);
+  loaded->function = loaded->module->function(entry.c_str());
   loaded->shape = shape_of(kernel);
   if (env::get_int(Env::kDebug) >= 4) loaded->source = std::move(source);
   return loaded;
@@ -100,39 +138,115 @@ const std::int64_t* DriverRuntime::bind_args(std::span<const std::int64_t> words
     }
     block = mine;
   }
-  staging_.upload(reinterpret_cast<Address>(block->data), words.data(), words.size_bytes());
+  staging_.upload(address_of(block->data), words.data(), words.size_bytes());
   return static_cast<const std::int64_t*>(block->data);
 }
 
-void DriverRuntime::launch_one(const DriverKernel& kernel, const Launch& item) {
-  if (item.tiles == 0) return;
-  const Geometry g = geometry(kernel.shape, item.host_args, item.tiles, context_->processors(),
-                              context_->max_threads());
-  auto args = reinterpret_cast<Address>(item.args);
-  std::int64_t tiles = item.tiles;
+void DriverRuntime::enqueue(Handle function, const std::string& name, const Geometry& g,
+                            Address args, std::int64_t tiles) {
   void* parameters[] = {&args, &tiles};
-  context_->launched(kernel.name);
-  context_->check(context_->calls().launch(kernel.function, g.grid, 1, 1, g.x, g.y, 1, 0,
-                                           context_->queue(), parameters, nullptr),
-                  ("launching " + kernel.name).c_str());
+  context_->launched(name);
+  const int error = context_->calls().launch(function, g.grid, 1, 1, g.x, g.y, 1, 0,
+                                             context_->queue(), parameters, nullptr);
+  if (error != kSuccess) context_->check(error, ("launching " + name).c_str());
   counters.launches.fetch_add(1, std::memory_order_relaxed);
 }
 
 void DriverRuntime::launch(std::span<const Launch> items, Stream) {
   context_->enter();
-  for (const Launch& item : items) launch_one(static_cast<const DriverKernel&>(*item.kernel), item);
+  for (const Launch& item : items) {
+    if (item.tiles == 0) continue;
+    const auto& kernel = static_cast<const DriverKernel&>(*item.kernel);
+    enqueue(kernel.function, kernel.name,
+            geometry(kernel.shape, item.host_args, item.tiles, context_->processors(),
+                     context_->max_threads()),
+            address_of(item.args), item.tiles);
+  }
+}
+
+const DriverKernel& DriverRuntime::leaf_kernel(const LeafLaunch& launch) {
+  const std::lock_guard lock(leaf_mutex_);
+  DriverKernel& kernel = leaf_kernels_[launch.entry];
+  if (!kernel.module) {
+    const std::string entry(launch.entry);
+    auto module = module_of(std::string(dialect_.prelude) + std::string(launch.source), entry);
+    kernel.function = module->function(entry.c_str());
+    kernel.name = entry;
+    kernel.module = std::move(module);
+  }
+  return kernel;
+}
+
+void* DriverRuntime::fault_buffer() {
+  const std::lock_guard lock(leaf_mutex_);
+  if (!faults_) {
+    const std::vector<std::int64_t> zeros(kFaultWords);
+    Block* block = allocator_->allocate(kFaultWords * sizeof(std::int64_t), "faults");
+    try {
+      staging_.upload(address_of(block->data), zeros.data(), kFaultWords * sizeof(std::int64_t));
+    } catch (...) {
+      allocator_->free(block);
+      throw;
+    }
+    faults_ = block;
+  }
+  ++serial_;
+  return faults_->data;
 }
 
 void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
-  throw DeviceError(std::string(info(call.op).name) + ": " + context_->name() +
-                    " has no kernel for it yet. Move its operands to the CPU by to(\"cpu\").");
+  context_->enter();
+  // Freed when all is enqueued: what uses the memory next is enqueued behind it.
+  std::vector<Block*> held;
+  const auto hold = [&](std::size_t bytes) {
+    held.push_back(allocator_->allocate(bytes, "scratch"));
+    return held.back()->data;
+  };
+  struct Release {
+    std::vector<Block*>& held;
+    Allocator& allocator;
+    ~Release() {
+      for (Block* b : held) allocator.free(b);
+    }
+  } const release{held, *allocator_};
+  void* const faults = fault_buffer();
+  const std::vector<LeafLaunch> launches =
+      leaf_launches(call, capabilities_, {hold, faults, serial_});
+  for (const LeafLaunch& l : launches) {
+    const DriverKernel& kernel = leaf_kernel(l);
+    const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
+    void* const args = hold(bytes);
+    staging_.upload(address_of(args), l.words.data(), bytes);
+    enqueue(kernel.function, kernel.name,
+            {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
+             static_cast<unsigned>(l.y)},
+            address_of(args), l.tiles);
+    counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (call.op == Prim::kGatherRows || call.op == Prim::kScatterAddRows)
+    may_fault_.store(true, std::memory_order_release);
+}
+
+void DriverRuntime::check_faults() {
+  if (!may_fault_.load(std::memory_order_acquire)) return;
+  const std::lock_guard lock(leaf_mutex_);
+  if (!may_fault_.exchange(false, std::memory_order_acq_rel)) return;
+  std::vector<std::int64_t> words(kFaultWords);
+  staging_.download(words.data(), address_of(faults_->data), sizeof(std::int64_t));
+  if (words[0] == 0) return;
+  const std::size_t bytes = kFaultWords * sizeof(std::int64_t);
+  staging_.download(words.data(), address_of(faults_->data), bytes);
+  const std::optional<std::string> message = fault_message(words);
+  std::fill(words.begin(), words.end(), 0);
+  staging_.upload(address_of(faults_->data), words.data(), bytes);
+  if (message) throw IndexError(*message);
 }
 
 void DriverRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream) {
   if (bytes == 0) return;
   context_->enter();
-  context_->check(context_->calls().copy(reinterpret_cast<Address>(dst),
-                                         reinterpret_cast<Address>(src), bytes, context_->queue()),
+  context_->check(context_->calls().copy(address_of(dst),
+                                         address_of(src), bytes, context_->queue()),
                   "copying on the device");
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
@@ -141,7 +255,9 @@ void DriverRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream) 
 void DriverRuntime::to_host(void* dst, const void* src, std::size_t bytes, Stream) {
   if (bytes == 0) return;
   context_->enter();
-  staging_.download(dst, reinterpret_cast<Address>(src), bytes);
+  staging_.download(dst, address_of(src), bytes);
+  context_->finished();
+  check_faults();
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
 }
@@ -149,7 +265,7 @@ void DriverRuntime::to_host(void* dst, const void* src, std::size_t bytes, Strea
 void DriverRuntime::from_host(void* dst, const void* src, std::size_t bytes, Stream) {
   if (bytes == 0) return;
   context_->enter();
-  staging_.upload(reinterpret_cast<Address>(dst), src, bytes);
+  staging_.upload(address_of(dst), src, bytes);
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
 }
@@ -157,17 +273,18 @@ void DriverRuntime::from_host(void* dst, const void* src, std::size_t bytes, Str
 void DriverRuntime::synchronize(Stream) {
   context_->enter();
   context_->synchronize("running what was launched");
+  check_faults();
 }
 
-std::string DriverRuntime::description() const {
+std::string DriverRuntime::description() {
   const Driver& driver = context_->driver();
   std::string s = context_->hardware() + ", " + context_->architecture() + ", " +
                   std::to_string(context_->processors()) + " processors, " +
                   format_bytes(context_->memory()) + ", driver " + driver.version();
   const std::string& missing = compiler_.missing();
   if (!missing.empty()) return s + "; " + missing;
-  return s + ", " + driver.vendor().compiler + " " + compiler_.version() + " (" + compiler_.path() +
-         ")";
+  return s + ", " + driver.vendor().compiler + " " + compiler_.version() + " (" +
+         compiler_.path() + ")";
 }
 
 }  // namespace flash::gpu

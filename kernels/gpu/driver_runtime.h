@@ -4,9 +4,9 @@
 // MEMORY  A device has one queue, which runs everything in the order of the calls, whatever the
 // thread. So a block that is freed may be handed out at once: only work that is enqueued later can
 // use it, and that runs when all that used it before is done. The host never touches device memory;
-// it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings
-// a second queue, or gives a block to another device, must make that wait for an event recorded
-// here, and this queue for one recorded there before the block is freed.
+// it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings a
+// second queue, or gives a block to another device, must make that wait for an event recorded here,
+// and this queue for one recorded there before the block is freed.
 //
 // ERRORS  of a call are thrown by it. Errors of a kernel show in a later call; see context.h.
 #pragma once
@@ -23,6 +23,7 @@
 #include "kernels/gpu/compiler.h"
 #include "kernels/gpu/context.h"
 #include "kernels/gpu/geometry.h"
+#include "kernels/gpu/leaf.h"
 #include "kernels/gpu/staging.h"
 
 namespace flash::gpu {
@@ -30,11 +31,11 @@ namespace flash::gpu {
 /// A loaded module; unloaded when its last kernel goes.
 class Module {
  public:
-  Module(std::shared_ptr<Context> context, const std::string& image);
+  Module(std::shared_ptr<Context> context, const io::Bytes& image);
   ~Module();
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
-  Handle function(const std::string& name) const;
+  Handle function(const char* name) const;
 
  private:
   std::shared_ptr<Context> context_;
@@ -47,7 +48,7 @@ class DriverKernel final : public LoadedKernel {
   std::string source;  ///< kept at FLASH_DEBUG=4
   std::unique_ptr<Module> module;
   Handle function = nullptr;
-  Shape shape;
+  KernelShape shape;
 };
 
 class DriverRuntime : public DeviceRuntime {
@@ -67,14 +68,19 @@ class DriverRuntime : public DeviceRuntime {
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void synchronize(Stream stream) override;
   int parallelism() const override { return context_->processors(); }
-  std::string description() const override;
+  std::string description() override;
 
  protected:
-  DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, Device id);
+  DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, int index);
 
  private:
-  std::string image_of(const std::string& source, const std::string& name);
-  void launch_one(const DriverKernel& kernel, const Launch& item);
+  std::unique_ptr<Module> module_of(const std::string& source, const std::string& name);
+  void enqueue(Handle function, const std::string& name, const Geometry& geometry, Address args,
+               std::int64_t tiles);
+  const DriverKernel& leaf_kernel(const LeafLaunch& launch);
+  void* fault_buffer();
+  /// Throws IndexError if a kernel that is done met a bad index.
+  void check_faults();
 
   const Device id_;
   Compiler& compiler_;
@@ -82,11 +88,19 @@ class DriverRuntime : public DeviceRuntime {
   const std::shared_ptr<Context> context_;
   std::unique_ptr<Allocator> allocator_;
   Staging staging_;
+  Capabilities capabilities_;
 
-  // The ArgBlocks of a thread's latest run. Its next run writes them over, in the same queue:
-  // behind the launches that read them.
+  // The ArgBlocks of a thread's latest run. Its next run writes them over, in the same queue: behind
+  // the launches that read them.
   std::mutex args_mutex_;  // guards the map
   std::unordered_map<std::thread::id, Block*> args_;
+
+  // A leaf kernel that meets a bad index writes it down (fault.h); whoever waits next is told.
+  std::mutex leaf_mutex_;  // guards what follows
+  std::unordered_map<std::string_view, DriverKernel> leaf_kernels_;  // by entry
+  Block* faults_ = nullptr;
+  std::int64_t serial_ = 0;
+  std::atomic<bool> may_fault_{false};
 };
 
 /// The runtimes of all of a driver's devices.

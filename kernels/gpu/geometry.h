@@ -8,13 +8,13 @@
 namespace flash::gpu {
 
 /// What the geometry depends on, kept beside a loaded kernel.
-struct Shape {
+struct KernelShape {
   ir::Form form = ir::Form::kRow;
   bool reduces = false;
   bool split = false;
   int run_axis = 0;  ///< the last loop axis
 };
-Shape shape_of(const ir::Kernel& kernel);
+KernelShape shape_of(const ir::Kernel& kernel);
 
 /// Blocks of x threads along a kernel's vector axis times y tiles.
 struct Geometry {
@@ -23,7 +23,7 @@ struct Geometry {
 
 /// For `tiles` > 0 tiles with these ArgBlock words, on a device with that many processors.
 /// Changes no bit of a result; see jit/emit/clike/clike.h for what a kernel's form allows.
-Geometry geometry(const Shape& shape, const ir::Word* args, std::int64_t tiles, int processors,
+Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles, int processors,
                   int max_threads);
 
 }  // namespace flash::gpu

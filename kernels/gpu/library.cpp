@@ -21,6 +21,7 @@ Library Library::open(std::span<const std::string> folders, std::span<const char
   std::string broken;  // a library that is there, and why it cannot be opened
   for (const std::string& folder : folders)
     for (const char* name : names) {
+      if (folder == "off") continue;  // a variable's value: none is wanted
       const std::string path = folder.empty() ? name : folder + "/" + name;
       if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
         out.handle_ = handle;

@@ -1,6 +1,9 @@
 // kernels/hip/runtime.cpp -- AMD GPUs: HIP and hiprtc, opened at run time
 #include "kernels/hip/runtime.h"
 
+#include "core/env.h"
+#include "kernels/gpu/library.h"
+
 namespace flash::hip {
 namespace {
 
@@ -12,10 +15,8 @@ std::vector<std::string> folders() {
   return folders;
 }
 std::vector<std::string> compiler_folders() {
-  constexpr const char* kFlash[] = {"FLASH_HIPRTC"};
-  std::vector<std::string> all = gpu::folders_of(kFlash, "");
-  for (std::string& folder : folders()) all.push_back(folder);
-  return all;
+  if (std::string named = env::get_folder(Env::kHiprtc); !named.empty()) return {named};
+  return folders();
 }
 
 constexpr const char* kDriver[] = {"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5",
@@ -38,6 +39,7 @@ const gpu::Vendor& vendor() {
       .compiler = "hiprtc",
       .hip = true,
       .max_threads = 56,
+      .shared_bytes = 74,
       .processors = 63,
       .major = -1,
       .minor = -1,
@@ -62,7 +64,7 @@ gpu::Compiler& compiler() {
 }
 
 HipRuntime::HipRuntime(int index)
-    : DriverRuntime(driver(), compiler(), emit::hip_dialect(), Device{DeviceType::kHip, index}) {}
+    : DriverRuntime(driver(), compiler(), emit::hip_dialect(), index) {}
 
 std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {
   return gpu::runtimes_of<HipRuntime>(driver());

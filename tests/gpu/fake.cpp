@@ -1,0 +1,80 @@
+// tests/gpu/fake.cpp -- the fake drivers, as tests steer them
+#include "fake.h"
+
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "kernels/cuda/runtime.h"
+#include "kernels/hip/runtime.h"
+
+namespace flash::test {
+namespace {
+
+void* load(const char* name) {
+  void* handle = dlopen((std::string(FAKE_GPU_LIBRARIES "/") + name).c_str(), RTLD_NOW);
+  if (!handle) {
+    std::fprintf(stderr, "%s\n", dlerror());
+    std::abort();
+  }
+  return handle;
+}
+
+// Loaded by their places, they are found by their names from here on.
+struct Handles {
+  Handles() {
+    setenv("FLASH_CACHE_DIR", "off", 1);  // what a fake compiler makes is of no use to a real one
+  }
+  void* cuda = load("libcuda.so.1");
+  void* nvrtc = load("libnvrtc.so.13");
+  void* hip = load("libamdhip64.so.7");
+  void* hiprtc = load("libhiprtc.so.7");
+} const handles;
+
+template <class F>
+F symbol(void* library, const char* name) {
+  return reinterpret_cast<F>(dlsym(library, name));
+}
+
+}  // namespace
+
+Fake Fake::cuda() {
+  Fake f;
+  f.name = "cuda";
+  f.open = flash::cuda::make_runtimes;
+  f.driver_ = handles.cuda;
+  f.compiler_ = handles.nvrtc;
+  return f;
+}
+Fake Fake::hip() {
+  Fake f;
+  f.name = "hip";
+  f.open = flash::hip::make_runtimes;
+  f.driver_ = handles.hip;
+  f.compiler_ = handles.hiprtc;
+  return f;
+}
+std::vector<Fake> fakes() { return {Fake::cuda(), Fake::hip()}; }
+
+void Fake::fail(const std::string& call, int nth, int error) const {
+  for (void* library : {driver_, compiler_})
+    symbol<void (*)(const char*, int, int)>(library, "fake_gpu_fail")(call.c_str(), nth, error);
+}
+long Fake::calls(const std::string& call) const {
+  long n = 0;
+  for (void* library : {driver_, compiler_})
+    n += symbol<long (*)(const char*)>(library, "fake_gpu_calls")(call.c_str());
+  return n;
+}
+long Fake::live(const std::string& what) const {
+  long n = 0;
+  for (void* library : {driver_, compiler_})
+    n += symbol<long (*)(const char*)>(library, "fake_gpu_live")(what.c_str());
+  return n;
+}
+void Fake::reset() const {
+  for (void* library : {driver_, compiler_}) symbol<void (*)()>(library, "fake_gpu_reset")();
+}
+
+}  // namespace flash::test

@@ -1,0 +1,388 @@
+// tests/gpu/fake_driver/driver.cpp -- a driver without a GPU: the calls that Flash's runtimes make,
+// under CUDA's names or, with FAKE_HIP, under HIP's
+//
+// Written against the vendors' documentation, not against Flash's table of calls: what both say is
+// held together by running. Stricter than a driver: handles that are not there, copies that are not
+// pinned, and calls without a context are errors.
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <string>
+
+#include "control.h"
+#include "emulation/engine.h"
+#include "model.h"
+
+#ifdef FAKE_HIP
+#define FAKE(cuda, hip, ...)                                                      \
+  extern "C" __attribute__((visibility("default"))) int hip(__VA_ARGS__); \
+  extern "C" int hip(__VA_ARGS__)
+#define ENTER(cuda, hip) \
+  if (const int error = fake::enter(#hip)) return error
+constexpr bool kHip = true;
+#else
+#define FAKE(cuda, hip, ...)                                                       \
+  extern "C" __attribute__((visibility("default"))) int cuda(__VA_ARGS__); \
+  extern "C" int cuda(__VA_ARGS__)
+#define ENTER(cuda, hip) \
+  if (const int error = fake::enter(#cuda)) return error
+constexpr bool kHip = false;
+#endif
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+using namespace flash::test;
+
+namespace {
+
+using Address = unsigned long long;
+constexpr int kOk = 0, kInvalidValue = 1, kNoMemory = 2, kInvalidContext = 201, kInvalidImage = 200,
+              kInvalidHandle = 400, kNotFound = 500, kIllegalAddress = 700, kLaunchFailure = 719;
+constexpr std::size_t kMagic = 16;
+
+struct Stream {
+  fake::Queue queue;
+};
+struct Event {
+  Stream* stream = nullptr;
+  std::uint64_t number = 0;
+};
+struct Module {
+  explicit Module(const std::string& bytes) : library(bytes) {}
+  emulation::Library library;
+};
+struct Function {
+  Module* module;
+  emulation::Entry entry;
+};
+
+/// Objects by handle: what is not among them is no object.
+template <class T>
+class Objects {
+ public:
+  explicit Objects(const char* what) : what_(what) {}
+  template <class... Args>
+  T* make(Args&&... args) {
+    auto object = std::make_unique<T>(std::forward<Args>(args)...);
+    T* const handle = object.get();
+    const std::lock_guard lock(mutex_);
+    all_[handle] = std::move(object);
+    fake::live(what_, 1);
+    return handle;
+  }
+  T* find(void* handle) {
+    const std::lock_guard lock(mutex_);
+    const auto it = all_.find(handle);
+    return it == all_.end() ? nullptr : it->second.get();
+  }
+  bool destroy(void* handle) {
+    std::unique_ptr<T> object;
+    const std::lock_guard lock(mutex_);
+    const auto it = all_.find(handle);
+    if (it == all_.end()) return false;
+    object = std::move(it->second);
+    all_.erase(it);
+    fake::live(what_, -1);
+    return true;
+  }
+  template <class F>
+  void each(F f) {
+    const std::lock_guard lock(mutex_);
+    for (auto& [handle, object] : all_) f(*object);
+  }
+
+ private:
+  const char* const what_;
+  std::mutex mutex_;  // guards all_
+  std::map<void*, std::unique_ptr<T>> all_;
+};
+
+struct Objects_ {
+  Objects<Stream> streams{"stream"};
+  Objects<Event> events{"event"};
+  Objects<Module> modules{"module"};
+  Objects<Function> functions{"function"};
+  std::mutex mutex;  // guards what follows
+  std::map<char*, std::size_t> pinned;
+};
+Objects_& all() {
+  static Objects_& objects = *new Objects_;  // used until the process ends
+  return objects;
+}
+
+thread_local int current = -1;  // the thread's device
+long devices() { return fake::number("FAKE_GPU_DEVICES", 2); }
+long memory() { return fake::number("FAKE_GPU_MEMORY", 1L << 30); }
+
+void finish_all() {
+  all().streams.each([](Stream& s) { s.queue.wait(s.queue.submitted()); });
+}
+
+bool is_pinned(const void* at, std::size_t bytes) {
+  const std::lock_guard lock(all().mutex);
+  auto* p = static_cast<char*>(const_cast<void*>(at));
+  auto it = all().pinned.upper_bound(p);
+  if (it == all().pinned.begin()) return false;
+  --it;
+  return p + bytes <= it->first + it->second;
+}
+
+int copy(void* to, const void* from, std::size_t bytes, void* stream, bool to_device,
+         bool from_device) {
+  Stream* s = all().streams.find(stream);
+  if (current < 0) return kInvalidContext;
+  if (!s) return kInvalidHandle;
+  const auto there = [&](const void* at, bool device) {
+    return device ? fake::is_device_memory(at, bytes) : is_pinned(at, bytes);
+  };
+  if (!there(to, to_device) || !there(from, from_device)) return kInvalidValue;
+  s->queue.submit([=] {
+    if (!fake::lost()) std::memcpy(to, from, bytes);
+  });
+  return kOk;
+}
+
+}  // namespace
+
+FAKE(cuInit, hipInit, unsigned) {
+  ENTER(cuInit, hipInit);
+  return kOk;
+}
+FAKE(cuDriverGetVersion, hipDriverGetVersion, int* version) {
+  ENTER(cuDriverGetVersion, hipDriverGetVersion);
+  *version = kHip ? 70'051'831 : 13'000;
+  return kOk;
+}
+FAKE(cuDeviceGetCount, hipGetDeviceCount, int* count) {
+  ENTER(cuDeviceGetCount, hipGetDeviceCount);
+  *count = static_cast<int>(devices());
+  return kOk;
+}
+FAKE(cuDeviceGet, hipDeviceGet, int* device, int ordinal) {
+  ENTER(cuDeviceGet, hipDeviceGet);
+  if (ordinal < 0 || ordinal >= devices()) return 101;
+  *device = ordinal;
+  return kOk;
+}
+FAKE(cuDeviceGetName, hipDeviceGetName, char* name, int size, int device) {
+  ENTER(cuDeviceGetName, hipDeviceGetName);
+  std::snprintf(name, static_cast<std::size_t>(size), "Fake %s %d", kHip ? "MI" : "H", device);
+  return kOk;
+}
+FAKE(cuDeviceTotalMem_v2, hipDeviceTotalMem, std::size_t* bytes, int) {
+  ENTER(cuDeviceTotalMem_v2, hipDeviceTotalMem);
+  *bytes = static_cast<std::size_t>(memory());
+  return kOk;
+}
+FAKE(cuDeviceGetAttribute, hipDeviceGetAttribute, int* value, int attribute, int) {
+  ENTER(cuDeviceGetAttribute, hipDeviceGetAttribute);
+  // By number: threads of a block, shared memory of one, processors, capability.
+  static const std::map<int, int> kCuda{{1, 1024}, {8, 49152}, {16, 4}, {75, 9}, {76, 0}};
+  static const std::map<int, int> kOfHip{{56, 1024}, {74, 65536}, {63, 4}};
+  const auto& table = kHip ? kOfHip : kCuda;
+  const auto it = table.find(attribute);
+  if (it == table.end()) return kInvalidValue;
+  *value = it->second;
+  return kOk;
+}
+
+#ifdef FAKE_HIP
+EXPORT int hipGetDeviceProperties(void* properties, int device) {
+  ENTER(, hipGetDeviceProperties);
+  std::snprintf(static_cast<char*>(properties), 256, "Fake MI %d", device);
+  std::strcpy(static_cast<char*>(properties) + 396, "gfx90a:sramecc+:xnack-");
+  return kOk;
+}
+EXPORT int hipSetDevice(int device) {
+  ENTER(, hipSetDevice);
+  current = device;
+  return kOk;
+}
+EXPORT const char* hipGetErrorName(int error) { return error == kOk ? "hipSuccess" : "hipErrorFake"; }
+EXPORT const char* hipGetErrorString(int) { return "an error of the fake driver"; }
+#else
+EXPORT int cuDevicePrimaryCtxRetain(void** context, int device) {
+  ENTER(cuDevicePrimaryCtxRetain, );
+  *context = reinterpret_cast<void*>(static_cast<std::intptr_t>(device) + 1);
+  fake::live("context", 1);
+  return kOk;
+}
+EXPORT int cuDevicePrimaryCtxRelease_v2(int) {
+  fake::live("context", -1);
+  ENTER(cuDevicePrimaryCtxRelease_v2, );
+  return kOk;
+}
+EXPORT int cuCtxSetCurrent(void* context) {
+  ENTER(cuCtxSetCurrent, );
+  current = static_cast<int>(reinterpret_cast<std::intptr_t>(context)) - 1;
+  return kOk;
+}
+EXPORT int cuGetErrorName(int error, const char** name) {
+  *name = error == kOk ? "CUDA_SUCCESS" : "CUDA_ERROR_FAKE";
+  return kOk;
+}
+EXPORT int cuGetErrorString(int, const char** text) {
+  *text = "an error of the fake driver";
+  return kOk;
+}
+#endif
+
+FAKE(cuMemAlloc_v2, hipMalloc, Address* at, std::size_t bytes) {
+  ENTER(cuMemAlloc_v2, hipMalloc);
+  if (current < 0) return kInvalidContext;
+  if (bytes == 0) return kInvalidValue;
+  if (fake::live("memory") + static_cast<long>(bytes) > memory()) return kNoMemory;
+  void* data = fake::allocate(bytes);
+  if (!data) return kNoMemory;
+  *at = reinterpret_cast<Address>(data);
+  fake::live("memory", static_cast<long>(bytes));
+  fake::live("blocks", 1);
+  return kOk;
+}
+FAKE(cuMemFree_v2, hipFree, Address at) {
+  ENTER(cuMemFree_v2, hipFree);
+  finish_all();
+  bool spoiled = false;
+  std::size_t bytes = 0;
+  if (!fake::release(reinterpret_cast<void*>(at), &spoiled, &bytes)) return kInvalidValue;
+  fake::live("memory", -static_cast<long>(bytes));
+  fake::live("blocks", -1);
+  if (spoiled) std::fprintf(stderr, "fake driver: memory around a block was written\n");
+  return spoiled ? kIllegalAddress : kOk;
+}
+FAKE(cuMemHostAlloc, hipHostMalloc, void** at, std::size_t bytes, unsigned) {
+  ENTER(cuMemHostAlloc, hipHostMalloc);
+  if (current < 0) return kInvalidContext;
+  *at = std::malloc(bytes);
+  const std::lock_guard lock(all().mutex);
+  all().pinned[static_cast<char*>(*at)] = bytes;
+  fake::live("pinned", 1);
+  return kOk;
+}
+FAKE(cuMemFreeHost, hipHostFree, void* at) {
+  ENTER(cuMemFreeHost, hipHostFree);
+  finish_all();
+  const std::lock_guard lock(all().mutex);
+  if (all().pinned.erase(static_cast<char*>(at)) == 0) return kInvalidValue;
+  std::free(at);
+  fake::live("pinned", -1);
+  return kOk;
+}
+
+FAKE(cuMemcpyHtoDAsync_v2, hipMemcpyHtoDAsync, Address to, const void* from, std::size_t bytes,
+     void* stream) {
+  ENTER(cuMemcpyHtoDAsync_v2, hipMemcpyHtoDAsync);
+  return copy(reinterpret_cast<void*>(to), from, bytes, stream, true, false);
+}
+FAKE(cuMemcpyDtoHAsync_v2, hipMemcpyDtoHAsync, void* to, Address from, std::size_t bytes,
+     void* stream) {
+  ENTER(cuMemcpyDtoHAsync_v2, hipMemcpyDtoHAsync);
+  return copy(to, reinterpret_cast<void*>(from), bytes, stream, false, true);
+}
+FAKE(cuMemcpyDtoDAsync_v2, hipMemcpyDtoDAsync, Address to, Address from, std::size_t bytes,
+     void* stream) {
+  ENTER(cuMemcpyDtoDAsync_v2, hipMemcpyDtoDAsync);
+  return copy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes, stream, true, true);
+}
+
+FAKE(cuStreamCreate, hipStreamCreateWithFlags, void** stream, unsigned) {
+  ENTER(cuStreamCreate, hipStreamCreateWithFlags);
+  if (current < 0) return kInvalidContext;
+  *stream = all().streams.make();
+  return kOk;
+}
+FAKE(cuStreamDestroy_v2, hipStreamDestroy, void* stream) {
+  ENTER(cuStreamDestroy_v2, hipStreamDestroy);
+  return all().streams.destroy(stream) ? kOk : kInvalidHandle;
+}
+FAKE(cuStreamSynchronize, hipStreamSynchronize, void* stream) {
+  ENTER(cuStreamSynchronize, hipStreamSynchronize);
+  Stream* s = all().streams.find(stream);
+  if (!s) return kInvalidHandle;
+  s->queue.wait(s->queue.submitted());
+  return fake::lost();
+}
+
+FAKE(cuEventCreate, hipEventCreateWithFlags, void** event, unsigned) {
+  ENTER(cuEventCreate, hipEventCreateWithFlags);
+  *event = all().events.make();
+  return kOk;
+}
+FAKE(cuEventDestroy_v2, hipEventDestroy, void* event) {
+  ENTER(cuEventDestroy_v2, hipEventDestroy);
+  return all().events.destroy(event) ? kOk : kInvalidHandle;
+}
+FAKE(cuEventRecord, hipEventRecord, void* event, void* stream) {
+  ENTER(cuEventRecord, hipEventRecord);
+  Event* e = all().events.find(event);
+  Stream* s = all().streams.find(stream);
+  if (!e || !s) return kInvalidHandle;
+  *e = {s, s->queue.submitted()};
+  return kOk;
+}
+FAKE(cuEventSynchronize, hipEventSynchronize, void* event) {
+  ENTER(cuEventSynchronize, hipEventSynchronize);
+  Event* e = all().events.find(event);
+  if (!e) return kInvalidHandle;
+  if (e->stream) e->stream->queue.wait(e->number);
+  return fake::lost();
+}
+
+FAKE(cuModuleLoadData, hipModuleLoadData, void** module, const void* image) {
+  ENTER(cuModuleLoadData, hipModuleLoadData);
+  if (current < 0) return kInvalidContext;
+  // "FAKE GPU", the bytes' number, the bytes.
+  const char* bytes = static_cast<const char*>(image);
+  std::uint64_t size = 0;
+  if (std::memcmp(bytes, "FAKE GPU", 8) != 0) return kInvalidImage;
+  std::memcpy(&size, bytes + 8, 8);
+  try {
+    *module = all().modules.make(std::string(bytes + kMagic, size));
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "fake driver: %s\n", e.what());
+    return kInvalidImage;
+  }
+  return kOk;
+}
+FAKE(cuModuleUnload, hipModuleUnload, void* module) {
+  ENTER(cuModuleUnload, hipModuleUnload);
+  return all().modules.destroy(module) ? kOk : kInvalidHandle;
+}
+FAKE(cuModuleGetFunction, hipModuleGetFunction, void** function, void* module, const char* name) {
+  ENTER(cuModuleGetFunction, hipModuleGetFunction);
+  Module* m = all().modules.find(module);
+  if (!m) return kInvalidHandle;
+  const emulation::Entry entry = m->library.entry(name);
+  if (!entry) return kNotFound;
+  *function = all().functions.make(Function{m, entry});
+  return kOk;
+}
+
+FAKE(cuLaunchKernel, hipModuleLaunchKernel, void* function, unsigned grid_x, unsigned grid_y,
+     unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared,
+     void* stream, void** parameters, void** extra) {
+  ENTER(cuLaunchKernel, hipModuleLaunchKernel);
+  Function* f = all().functions.find(function);
+  Stream* s = all().streams.find(stream);
+  if (current < 0) return kInvalidContext;
+  if (!f || !s || !all().modules.find(f->module)) return kInvalidHandle;
+  if (grid_x == 0 || grid_y != 1 || grid_z != 1 || block_z != 1 || shared != 0 || extra ||
+      block_x == 0 || block_y == 0 || block_x * block_y > 1024)
+    return kInvalidValue;
+  emulation::Launch launch{f->entry, grid_x, block_x, block_y, 0, 0, fake::is_device_memory};
+  std::memcpy(&launch.args, parameters[0], 8);
+  std::memcpy(&launch.tiles, parameters[1], 8);
+  s->queue.submit([f, launch] {
+    if (fake::lost()) return;
+    const std::string problem = emulation::run(f->module->library, launch);
+    if (problem.empty()) return;
+    std::fprintf(stderr, "fake driver: %s\n", problem.c_str());
+    fake::lose(problem.find("wait") == std::string::npos ? kIllegalAddress : kLaunchFailure);
+  });
+  return kOk;
+}

@@ -1,0 +1,129 @@
+// tests/gpu/tensor_test.cpp -- tensors on a fake GPU have the CPU's bits
+#include <doctest/doctest.h>
+#include <flash/flash.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "fake.h"
+
+using namespace flash;
+using namespace flash::test;
+
+namespace {
+
+std::vector<std::byte> bytes_of(const Tensor& t) {
+  const HostArray a = to_host(t);
+  return {a.bytes.begin(), a.bytes.end()};
+}
+
+/// Runs `program` on each device and compares all of its results with the CPU's.
+void same_everywhere(std::vector<Tensor> (*program)(Device)) {
+  manual_seed(7);
+  std::vector<std::vector<std::byte>> want;
+  for (const Tensor& t : program("cpu")) want.push_back(bytes_of(t));
+  for (const char* name : {"cuda:0", "hip:0", "cuda:1"}) {
+    const std::string device = name;
+    CAPTURE(device);
+    manual_seed(7);
+    const std::vector<Tensor> got = program(Device(name));
+    REQUIRE(got.size() == want.size());
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      CAPTURE(i);
+      CHECK(got[i].device() == Device(name));
+      CHECK((bytes_of(got[i]) == want[i]));
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the devices are there beside the CPU") {
+  std::string all;
+  for (const Device& d : devices()) all += d.str() + " ";
+  CHECK(all.find("cuda:0 cuda:1 hip:0 hip:1") != std::string::npos);
+  CHECK(missing(DeviceType::kCuda).empty());
+}
+
+TEST_CASE("created tensors: constants, ranges, random numbers, and back and forth") {
+  same_everywhere([](Device d) {
+    return std::vector<Tensor>{
+        zeros({3, 5}, {.device = d}),       full({7}, 2.5, {.device = d}),
+        arange(0, 50, 3).to(d),    rand({1000}, {.device = d}),
+        randn({33, 3}, {.device = d}),      tensor({1.f, 2.f, 3.f}).to(d),
+        tensor({1.f, 2.f}).to(d).to("cpu").to(d)};
+  });
+}
+
+TEST_CASE("maps of every kind of float, and broadcasting") {
+  same_everywhere([](Device d) {
+    std::vector<Tensor> out;
+    for (const DType t : {DType::kF32, DType::kF64, DType::kF16, DType::kBF16}) {
+      const Tensor x = (randn({40, 70}, {.device = d}) * 3).to(t);
+      const Tensor y = randn({70}, {.device = d}).to(t);
+      out.push_back(gelu(x * y) + tanh(x));
+      out.push_back(exp(x) / (exp(x) + 1) - sigmoid(y));
+      out.push_back(where(x > y, sin(x), log(abs(x) + 1)));
+    }
+    return out;
+  });
+}
+
+TEST_CASE("reductions: full, rows, columns, long ones in parts; softmax and layer norm") {
+  same_everywhere([](Device d) {
+    const Tensor x = randn({37, 300}, {.device = d}), big = randn({3, 70000}, {.device = d});
+    return std::vector<Tensor>{
+        x.sum(),          x.sum(0),        x.sum(1),    x.mean({0, 1}), x.amax(1), big.sum(),
+        big.sum(1),       big.sum(0),      softmax(x, 1), softmax(x, 0),
+        (x * x).sum(1) * x.sum(1), log_softmax(big, 1)};
+  });
+}
+
+TEST_CASE("views: permuted, sliced, flipped, written in place") {
+  same_everywhere([](Device d) {
+    const Tensor x = randn({6, 8, 10}, {.device = d});
+    Tensor y = zeros({6, 10}, {.device = d});
+    y.select(0, 2).copy_(x.select(1, 3).select(0, 1));
+    y += 1;
+    return std::vector<Tensor>{x.permute({2, 0, 1}) * 2, x.slice(1, 1, 7, 2) + 1, x.flip(0) - x,
+                               y, x.reshape({60, 8}).transpose(0, 1).contiguous()};
+  });
+}
+
+TEST_CASE("gradients of elementwise programs and reductions") {
+  same_everywhere([](Device d) {
+    const Tensor x = randn({20, 30}, {.device = d, .requires_grad = true});
+    const Tensor w = randn({30}, {.device = d, .requires_grad = true});
+    const Tensor loss = (softmax(x * w, 1) * tanh(x) + gelu(x)).mean();
+    loss.backward();
+    return std::vector<Tensor>{loss.detach(), x.grad(), w.grad()};
+  });
+}
+
+TEST_CASE("leaf kernels: products, convolutions, pools, embeddings, and their gradients") {
+  same_everywhere([](Device d) {
+    const Tensor a = randn({33, 65}, {.device = d, .requires_grad = true});
+    const Tensor b = randn({65, 17}, {.device = d, .requires_grad = true});
+    const Tensor image = randn({2, 3, 9, 9}, {.device = d, .requires_grad = true});
+    const Tensor filter = randn({4, 3, 3, 3}, {.device = d, .requires_grad = true});
+    const Tensor table = randn({11, 6}, {.device = d, .requires_grad = true});
+    const Tensor rows = tensor({3, 0, 10, 3}, DType::kI64).to(d);
+    const Tensor loss = relu(matmul(a, b)).sum() +
+                        max_pool2d(relu(conv2d(image, filter)), {.kernel = {2, 2}}).sum() +
+                        (embedding(rows, table) * 2).sum();
+    loss.backward();
+    return std::vector<Tensor>{loss.detach(), a.grad(),      b.grad(),
+                               image.grad(),  filter.grad(), table.grad()};
+  });
+}
+
+TEST_CASE("an index out of range is the CPU's error, when somebody waits") {
+  for (const char* name : {"cuda:0", "hip:0"}) {
+    const Tensor table = ones({4, 2}, {.device = Device(name)});
+    const Tensor rows = tensor({1, 9}, DType::kI64).to(name);
+    const auto read = [&] { embedding(rows, table).sum().item(); };
+    CHECK_THROWS_WITH_AS(read(), doctest::Contains("9"), IndexError);
+    CHECK((table + 1).sum().item() == 16);  // and the device goes on
+  }
+}

@@ -1,0 +1,133 @@
+// tests/gpu/vendor_test.cpp -- the vendors' own compilers take what Flash emits, without a warning
+//
+// No GPU is needed: NVRTC (FLASH_TEST_NVRTC, or what ./dev setup brings) and hiprtc (Debian's
+// libamdhip64-5) compile for architectures that are not there. Many kernels are one source here, for
+// what takes time is each source's start.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "fake.h"
+#include "jit/emit/clike/clike.h"
+#include "jit/random_kernel.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/gpu/leaf.h"
+#include "kernels/hip/runtime.h"
+
+using namespace flash;
+using namespace flash::test;
+
+namespace {
+
+std::vector<std::string> cuda_folders() {
+  const char* folder = std::getenv("FLASH_TEST_NVRTC");
+  return {folder && *folder ? folder : FLASH_TEST_NVRTC_FOLDER};
+}
+std::vector<std::string> hip_folders() {
+  // By its place: under its name alone the fake one is found.
+  return {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/opt/rocm/lib"};
+}
+
+/// Kernels' texts without the prelude in front, their names made different.
+std::vector<std::string> kernels() {
+  std::vector<std::string> all;
+  const int begin = first_kernel(), count = kernels_wanted(150);
+  for (int seed = begin; seed < begin + count; ++seed) {
+    RandomKernel k(static_cast<std::uint64_t>(seed));
+    ir::Kernel kernel = k.kernel();
+    kernel.mode = ir::Mode::kWhole;
+    all.push_back(emit::clike_function(kernel, "k" + std::to_string(seed)));
+    kernel.mode = ir::Mode::kSplit;
+    if (k.can_split()) all.push_back(emit::clike_function(kernel, "s" + std::to_string(seed)));
+  }
+  return all;
+}
+
+struct Job {
+  std::string source, name, architecture;
+};
+
+/// Compiles all on as many threads as there are processors. Gives what was wrong.
+std::vector<std::string> compile_all(gpu::Compiler& compiler, const std::vector<Job>& jobs) {
+  std::vector<std::string> wrong(jobs.size());
+  std::atomic<std::size_t> next{0};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t)
+    threads.emplace_back([&] {
+      for (std::size_t i; (i = next.fetch_add(1)) < jobs.size();) {
+        const Job& job = jobs[i];
+        try {
+          const gpu::Code code = compiler.compile(job.source, job.name, job.architecture);
+          if (!code.log.empty()) wrong[i] = job.name + ", " + job.architecture + ": " + code.log;
+          if (code.image.empty()) wrong[i] = job.name + ", " + job.architecture + ": no code";
+        } catch (const std::exception& e) {
+          wrong[i] = e.what();
+        }
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  wrong.erase(std::remove(wrong.begin(), wrong.end(), ""), wrong.end());
+  return wrong;
+}
+
+void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)(),
+                    const std::vector<std::string>& architectures, const emit::Dialect& dialect) {
+  static std::vector<std::unique_ptr<gpu::Vendor>> vendors;  // compilers outlive the test
+  gpu::Vendor& vendor = *vendors.emplace_back(std::make_unique<gpu::Vendor>(like));
+  vendor.compiler_folders = folders;
+  gpu::Compiler& compiler = *new gpu::Compiler(vendor);
+  if (!compiler.missing().empty()) {
+    MESSAGE("skipped: ", compiler.missing());
+    return;
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const std::string prelude(dialect.prelude);
+  // A fault has to be found: of a source that is wrong, and of one that a compiler warns of.
+  CHECK(compile_all(compiler, {{prelude + "KERNEL(k) { no_such_op(1); }\n", "wrong",
+                                architectures[0]}})
+            .size() == 1);
+  CHECK(compile_all(compiler, {{prelude + "KERNEL(k) { i32 unused; }\n#warning shown\n", "warns",
+                                architectures[0]}})
+            .size() == 1);
+  const std::vector<std::string> all = kernels();
+  std::vector<gpu::LeafSource> leaves = gpu::leaf_sources({.processors = 100});
+  std::vector<Job> jobs;
+  std::size_t compiled = 0;
+  for (std::size_t a = 0; a < architectures.size(); ++a) {
+    constexpr std::size_t kBatch = 40;
+    for (std::size_t i = 0; i < all.size(); i += kBatch) {
+      std::string source = prelude;
+      for (std::size_t k = i; k < std::min(all.size(), i + kBatch); ++k, ++compiled)
+        source += all[k];
+      jobs.push_back({source, "kernels_" + std::to_string(i), architectures[a]});
+    }
+    // Sources of leaf kernels stand alone; each architecture takes every third of them.
+    for (std::size_t i = a; i < leaves.size(); i += architectures.size(), ++compiled)
+      jobs.push_back({prelude + std::string(leaves[i].source), std::string(leaves[i].entry),
+                      architectures[a]});
+  }
+  const std::vector<std::string> wrong = compile_all(compiler, jobs);
+  for (std::size_t i = 0; i < std::min<std::size_t>(wrong.size(), 3); ++i) FAIL_CHECK(wrong[i]);
+  CHECK(wrong.empty());
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  MESSAGE(vendor.compiler, " ", compiler.version(), ": ", compiled, " kernels in ", jobs.size(),
+          " sources for ", architectures.size(), " architectures, ", took.count(), " s");
+}
+
+}  // namespace
+
+TEST_CASE("NVRTC compiles what Flash emits, for every generation") {
+  check_compiler(cuda::vendor(), cuda_folders, {"sm_75", "sm_80", "sm_90a", "sm_100"},
+                 emit::cuda_dialect());
+}
+
+TEST_CASE("hiprtc compiles what Flash emits, for every generation") {
+  check_compiler(hip::vendor(), hip_folders, {"gfx906", "gfx90a", "gfx1030"}, emit::hip_dialect());
+}
