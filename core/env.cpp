@@ -60,6 +60,9 @@ constexpr Info kTable[kNumEnv] = {
     {Env::kHiprtc, "FLASH_HIPRTC", Kind::kFolder, "", 0, 0, "",
      "Where AMD's compiler libhiprtc lies; the loader's path, $ROCM_PATH and /opt/rocm when unset.",
      "kernels/hip"},
+    {Env::kVulkanValidation, "FLASH_VULKAN_VALIDATION", Kind::kInt, "0", 0, 1, "",
+     "1: Vulkan's validation layer checks every call; what it says is an error.",
+     "kernels/vulkan/instance.cpp"},
 };
 
 constexpr bool in_order() {

@@ -28,8 +28,9 @@ enum class Env : std::uint8_t {
   kCacheDirBytes,
   kNvrtc,
   kHiprtc,
+  kVulkanValidation,
 };
-inline constexpr int kNumEnv = 16;
+inline constexpr int kNumEnv = 17;
 
 namespace env {
 

@@ -8,6 +8,9 @@
 #include "kernels/cuda/runtime.h"
 #include "kernels/hip/runtime.h"
 #include "kernels/null/runtime.h"
+#if FLASH_WITH_VULKAN
+#include "kernels/vulkan/runtime.h"
+#endif
 
 namespace flash {
 namespace {
@@ -26,6 +29,10 @@ void install_all() {
   install_devices(DeviceType::kNull, {.open = one<null::NullRuntime>});
   install_devices(DeviceType::kCuda, {cuda::make_runtimes, cuda::what_is_missing});
   install_devices(DeviceType::kHip, {hip::make_runtimes, hip::what_is_missing});
+#if FLASH_WITH_VULKAN
+  install_devices(DeviceType::kVulkan,
+                  {.open = vulkan::make_runtimes, .missing = vulkan::what_is_missing});
+#endif
   const bool validate = env::get_int(Env::kValidate) != 0;
   for (const auto make :
        {jit::make_fusing_evaluator, jit::make_eager_evaluator, jit::make_interpreting_evaluator})

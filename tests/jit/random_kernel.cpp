@@ -399,6 +399,12 @@ std::vector<std::vector<unsigned char>> RandomKernel::run_split(const Nest::Runn
   return outputs();
 }
 
+std::vector<std::span<unsigned char>> RandomKernel::memory() const {
+  std::vector<std::span<unsigned char>> all = nest_->partial_memory();
+  for (const auto& b : buffers_) all.emplace_back(b->data(), b->size());
+  return all;
+}
+
 void RandomKernel::clear_outputs() {
   for (const Output& o : outputs_) std::memset(o.buffer->data(), 0x5a, o.buffer->size());
 }

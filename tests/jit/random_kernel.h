@@ -42,6 +42,8 @@ class RandomKernel {
   std::vector<std::vector<unsigned char>> run_split(const Nest::Runner& runner,
                                                     std::int64_t part_blocks);
   bool can_split() const { return splittable_; }
+  /// All that its pointers point into.
+  std::vector<std::span<unsigned char>> memory() const;
   const ir::Kernel& kernel() const { return nest_->kernel; }
   std::string text() const { return to_string(nest_->kernel); }
 

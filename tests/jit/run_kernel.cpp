@@ -84,6 +84,13 @@ int Nest::partials(DType dtype, int64_t elements) {
   return static_cast<int>(kernel.accesses.size()) - 1;
 }
 
+std::vector<std::span<unsigned char>> Nest::partial_memory() const {
+  std::vector<std::span<unsigned char>> all;
+  for (const auto& b : buffers_)
+    all.emplace_back(reinterpret_cast<unsigned char*>(b->data()), b->size() * sizeof(double));
+  return all;
+}
+
 void Nest::set_chunk(int64_t chunk) {
   const bool whole = kernel.form == Form::kRow && kernel.has_reduce();
   args[ir::kArgChunk] = chunk;

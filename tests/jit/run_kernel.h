@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,8 @@ class Nest {
   void run_split(Target t, std::int64_t part_blocks);
 
   std::int64_t grid_points() const;
+  /// The buffers of partials().
+  std::vector<std::span<unsigned char>> partial_memory() const;
   ir::Kernel kernel;
   ir::Builder b;
   std::vector<ir::Word> args;

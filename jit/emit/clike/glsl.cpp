@@ -254,6 +254,26 @@ FN f64 first_f64(f64 v) { return bits_f64(of_thread64(f64_bits(v), warp_begin())
 #endif
 )source";
 
+// Modes of SPIR-V's float controls, as far as the device has them.
+std::string float_controls(const GlslTraits& t, bool f64) {
+  std::string s;
+  const auto ask = [&](int widths, std::string_view capability, std::string_view mode) {
+    for (const int bits : {32, 64})
+      if ((widths & bits / 32) != 0 && (bits == 32 || f64))
+        s.append("spirv_execution_mode(extensions = [\"SPV_KHR_float_controls\"], capabilities = [")
+            .append(capability)
+            .append("], ")
+            .append(mode)
+            .append(", ")
+            .append(std::to_string(bits))
+            .append(");\n");
+  };
+  ask(t.keeps_subnormals, "4464", "4459");
+  ask(t.keeps_specials, "4466", "4461");
+  ask(t.rounds_to_even, "4467", "4462");
+  return s;
+}
+
 }  // namespace
 
 std::string glsl_prelude(const GlslTraits& t) {
@@ -273,7 +293,8 @@ std::string glsl_prelude(const GlslTraits& t) {
   define(!t.f64_sqrt, "SOFT_SQRT_F64");
   define(!t.f64_fma, "SOFT_FMA_F64");
   define(t.shuffles, "SHUFFLES");
-  return s.append(kTypes)
+  return s.append(float_controls(t, f64))
+      .append(kTypes)
       .append(glsl_soft_floats())
       .append(kFloats)
       .append(common_meaning())

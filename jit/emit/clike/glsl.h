@@ -22,6 +22,10 @@ struct GlslTraits {
   bool f64_sqrt = true;
   bool f64_fma = true;
   bool shuffles = false;  ///< groups of 32 threads and more exchange values in their order
+  // What a module may ask for (VK_KHR_shader_float_controls); 1: for f32, 2: for f64, 3: for both.
+  int keeps_specials = 0;  ///< signed zeros, infinities and NaN
+  int keeps_subnormals = 0;
+  int rounds_to_even = 0;
 
   friend bool operator==(const GlslTraits&, const GlslTraits&) = default;
 };

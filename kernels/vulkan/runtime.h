@@ -1,0 +1,58 @@
+// kernels/vulkan/runtime.h -- Vulkan 1.2 devices behind the seam
+//
+// Sources are GLSL (jit/emit/clike), compiled by shaderc; what a kernel computes has the CPU's bits
+// on every device (probe.h). Calls record into a batch (commands.h): a submission is made when
+// somebody waits, or every few dozen commands.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/device.h"
+
+namespace flash::vulkan {
+
+class Gpu;
+class Engine;
+
+class VulkanRuntime final : public DeviceRuntime {
+ public:
+  /// Throws DeviceError or OutOfMemory.
+  explicit VulkanRuntime(int index);
+  ~VulkanRuntime() override;
+
+  Device id() const override;
+  Allocator& allocator() override;
+
+  /// CodeKind::kPortable is compiled as kBest is: a device has one way to run code.
+  std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
+  const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream) override;
+  void launch(std::span<const Launch> items, Stream stream) override;
+  bool takes_epilogue(Prim op, DType dtype) const override;
+  void run_leaf(const LeafCall& call, Stream stream) override;
+
+  void copy(void* dst, const void* src, std::size_t bytes, Stream stream) override;
+  void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
+  void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
+  void synchronize(Stream stream) override;
+
+  int parallelism() const override;
+
+  /// "llvmpipe (LLVM 15.0.6, 256 bits); f32 fma by f64; …"
+  std::string description() override;
+
+ private:
+  int index_;
+  std::shared_ptr<Gpu> gpu_;
+  std::shared_ptr<Engine> engine_;
+  std::unique_ptr<Allocator> allocator_;
+};
+
+/// One for each device that has what Flash needs, GPUs first.
+std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes();
+/// Why there is none, for people.
+std::string what_is_missing();
+
+}  // namespace flash::vulkan
