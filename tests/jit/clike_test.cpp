@@ -128,7 +128,8 @@ TEST_CASE(
         unsigned grid, x, y;
       };
       const Shape shapes[] = {{1, 32, 1}, {3, 32, 4}, {2, 128, 1}};
-      for (const auto& [grid, x, y] : shapes) {
+      for (const Shape& shape : shapes) {
+        const unsigned grid = shape.grid, x = shape.x, y = shape.y;
         CAPTURE(x);
         CAPTURE(y);
         const unsigned some = row ? x : x - 3;
@@ -194,7 +195,8 @@ void check_sums(const Language& language) {
     struct Shape {
       unsigned x, y;
     };
-    for (const auto& [width, height] : {Shape{32, 1}, Shape{32, 3}, Shape{64, 1}, Shape{160, 1}}) {
+    for (const Shape& shape : {Shape{32, 1}, Shape{32, 3}, Shape{64, 1}, Shape{160, 1}}) {
+      const unsigned width = shape.x, height = shape.y;
       CAPTURE(width);
       CAPTURE(height);
       std::fill(got.begin(), got.end(), T{-1});
