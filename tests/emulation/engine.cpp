@@ -4,6 +4,7 @@
 #include "emulation/engine.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include <cstring>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "emulation/checks.h"
@@ -33,6 +35,23 @@ Library::Library(const std::string& bytes) {
       reinterpret_cast<void (*)(char**, char**)>(dlsym(handle_, "emulation_shared"));
   if (!state_ || !shared) throw std::runtime_error("emulation: not a library of kernels");
   shared(&shared_begin_, &shared_end_);
+  // Its own constants are in here, and what the engine tells it.
+  Dl_info info{};
+  dladdr(state_, &info);
+  std::pair<Library*, void*> search{this, info.dli_fbase};
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, std::size_t, void* data) {
+        auto& [library, base] = *static_cast<std::pair<Library*, void*>*>(data);
+        if (reinterpret_cast<void*>(object->dlpi_addr) != base) return 0;
+        for (int i = 0; i < object->dlpi_phnum; ++i)
+          if (const auto& part = object->dlpi_phdr[i]; part.p_type == PT_LOAD)
+            library->image_end_ = std::max(
+                library->image_end_,
+                reinterpret_cast<const char*>(object->dlpi_addr + part.p_vaddr + part.p_memsz));
+        library->image_begin_ = static_cast<const char*>(base);
+        return 1;
+      },
+      &search);
 }
 Library::~Library() { dlclose(handle_); }
 Entry Library::entry(const std::string& name) const {
@@ -79,7 +98,7 @@ class Run {
                              [](const void* at, unsigned bytes, unsigned kind) {
                                now->access(at, bytes, kind);
                              }};
-    state_ = {{}, {}, {launch_.x, launch_.y, 1}, {launch_.grid, 1, 1}, &calls};
+    state_ = {{}, {}, {launch_.x, launch_.y, 1}, {launch_.grid, 1, 1}, calls};
     for (unsigned b = launch_.grid; b-- > 0 && problem_.empty();) {
       block_ = b;
       state_.block = {b, 0, 0};
@@ -197,6 +216,9 @@ class Run {
   void access(const void* at, unsigned bytes, unsigned kind) {
     const char* p = static_cast<const char*>(at);
     if (p >= fiber_->stack.get() && p < fiber_->stack.get() + kStack) return;  // a thread's own
+    const bool shared = p >= library_.shared_begin_ && p < library_.shared_end_;
+    const bool write = kind == kWrite || kind == kVolatileWrite;
+    if (!write && !shared && p >= library_.image_begin_ && p < library_.image_end_) return;
     checks_.access(current_, p, bytes, kind);
   }
 

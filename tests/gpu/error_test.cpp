@@ -135,6 +135,37 @@ TEST_CASE("every call that may fail is made, and each failure is one clear error
   }
 }
 
+TEST_CASE("a device that is lost at any call is one clear error, and nobody crashes on the way out") {
+  const Quiet quiet;
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    fake.reset();
+    exercise(fake);
+    std::vector<std::pair<std::string, long>> made;
+    for (const std::string& call : calls_of(fake)) made.emplace_back(call, fake.calls(call));
+    int errors = 0;
+    for (const auto& [name, count] : made) {
+      const std::string call = name;
+      CAPTURE(call);
+      for (int nth = 1; nth <= count && nth <= 3; ++nth) {
+        CAPTURE(nth);
+        fake.reset();
+        fake.fail(call, nth, 719);
+        try {
+          exercise(fake);
+        } catch (const DeviceError& e) {
+          const std::string message = e.what();
+          CAPTURE(message);
+          ++errors;
+          CHECK(message.find("(719)") != std::string::npos);
+        }
+      }
+    }
+    CHECK(errors > 20);
+    fake.reset();
+  }
+}
+
 TEST_CASE("a driver that does not start is no device, and says what to do") {
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);

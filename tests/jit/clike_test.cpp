@@ -1,65 +1,41 @@
 // tests/jit/clike_test.cpp -- emitted CUDA and HIP sources, run by the emulation, have the
 // interpreter's bits
-#include <dlfcn.h>
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include <memory>
 #include <string>
 
+#include "emulation/engine.h"
 #include "jit/emit/clike/clike.h"
 #include "random_kernel.h"
 
 using namespace flash;
 using namespace flash::test;
-namespace fs = std::filesystem;
 
 namespace {
-
-using Entry = void (*)(unsigned long long, long long);
-using Emulate = void (*)(Entry, unsigned grid, unsigned x, unsigned y, unsigned long long args,
-                         long long tiles);
 
 /// Sources that the host's compiler has made a library of.
 class Emulated {
  public:
   explicit Emulated(const std::string& source) {
-    // A library stays loaded under its name: each has its own.
-    static int count = 0;
-    const std::string name = "kernels" + std::to_string(count++);
-    const fs::path folder = fs::temp_directory_path() / ("flash_clike_" + std::to_string(getpid()));
-    fs::create_directories(folder);
-    const fs::path cpp = folder / (name + ".cpp"), so = folder / (name + ".so");
-    std::ofstream(cpp) << source;
-    const std::string command = std::string(FLASH_TEST_CXX) +
-                                " -std=c++20 -O0 -ffp-contract=off -w -shared -fPIC -o " +
-                                so.string() + " " + cpp.string();
-    if (std::system(command.c_str()) == 0) library_ = dlopen(so.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library_ != nullptr) fs::remove_all(folder);  // left there when something is wrong
+    const emulation::Compiled made = emulation::compile(source);
+    INFO(made.log);
+    REQUIRE(made.ok);
+    library_ = std::make_unique<emulation::Library>(made.library);
   }
-  ~Emulated() {
-    if (library_ != nullptr) dlclose(library_);
-  }
-  Emulated(const Emulated&) = delete;
-  Emulated& operator=(const Emulated&) = delete;
-
-  bool loaded() const { return library_ != nullptr; }
   /// Runs the function `entry` with blocks of x times y threads.
   Nest::Runner runner(const std::string& entry, unsigned grid, unsigned x, unsigned y) const {
-    const auto f = reinterpret_cast<Entry>(dlsym(library_, entry.c_str()));
-    const auto emulate = reinterpret_cast<Emulate>(dlsym(library_, "emulate"));
+    const emulation::Entry f = library_->entry(entry);
     REQUIRE((f != nullptr));
-    REQUIRE((emulate != nullptr));
-    return [=](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {
-      emulate(f, grid, x, y, reinterpret_cast<unsigned long long>(args), tiles);
+    return [=, this](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {
+      const auto at = reinterpret_cast<unsigned long long>(args);
+      REQUIRE(emulation::run(*library_, {f, grid, x, y, at, tiles, nullptr}) == "");
     };
   }
 
  private:
-  void* library_ = nullptr;
+  std::unique_ptr<emulation::Library> library_;
 };
 
 }  // namespace
@@ -74,8 +50,7 @@ TEST_CASE(
   for (const emit::Dialect& dialect : {emit::cuda_dialect(), emit::hip_dialect()}) {
     const std::string language(dialect.name);
     CAPTURE(language);
-    std::string source =
-        "#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n" + std::string(dialect.prelude);
+    std::string source(dialect.prelude);
     for (int seed = begin; seed < begin + count; ++seed) {
       RandomKernel k(static_cast<std::uint64_t>(seed));
       ir::Kernel kernel = k.kernel();
@@ -86,7 +61,6 @@ TEST_CASE(
       source += emit::clike_function(kernel, "s" + std::to_string(seed));
     }
     const Emulated emulated(source);
-    REQUIRE(emulated.loaded());
     for (int seed = begin; seed < begin + count; ++seed) {
       RandomKernel k(static_cast<std::uint64_t>(seed));
       CAPTURE(seed);
@@ -153,11 +127,9 @@ void check_sums() {
     const auto reference = sum_of(form, x, want), emulated = sum_of(form, x, got);
     ir::Kernel split = emulated->kernel;
     split.mode = ir::Mode::kSplit;
-    const Emulated library("#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n" +
-                           std::string(emit::cuda_dialect().prelude) +
+    const Emulated library(std::string(emit::cuda_dialect().prelude) +
                            emit::clike_function(emulated->kernel, "whole") +
                            emit::clike_function(split, "split"));
-    REQUIRE(library.loaded());
     reference->run(Target::kInterpreter);
     struct Shape {
       unsigned x, y;
