@@ -23,12 +23,11 @@
 namespace flash::test::emulation {
 
 Library::Library(const std::string& bytes) {
-  const int fd = memfd_create("emulated kernels", MFD_CLOEXEC);
-  if (fd < 0 || write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+  file_ = memfd_create("emulated kernels", MFD_CLOEXEC);
+  if (file_ < 0 || write(file_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
     throw std::runtime_error("emulation: no memory for a library");
-  // The loader knows a library by its file: this one is another in every call.
-  handle_ = dlopen(("/proc/self/fd/" + std::to_string(fd)).c_str(), RTLD_NOW | RTLD_LOCAL);
-  close(fd);
+  // The loader knows a library by its name: nobody else may have this number while it is loaded.
+  handle_ = dlopen(("/proc/self/fd/" + std::to_string(file_)).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle_) throw std::runtime_error(std::string("emulation: ") + dlerror());
   state_ = static_cast<State*>(dlsym(handle_, "emulation_state"));
   const auto shared =
@@ -53,7 +52,10 @@ Library::Library(const std::string& bytes) {
       },
       &search);
 }
-Library::~Library() { dlclose(handle_); }
+Library::~Library() {
+  dlclose(handle_);
+  close(file_);
+}
 Entry Library::entry(const std::string& name) const {
   return reinterpret_cast<Entry>(dlsym(handle_, name.c_str()));
 }

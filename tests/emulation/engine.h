@@ -42,6 +42,7 @@ class Library {
 
  private:
   friend class Run;
+  int file_ = -1;
   void* handle_ = nullptr;
   State* state_ = nullptr;
   char *shared_begin_ = nullptr, *shared_end_ = nullptr;

@@ -115,16 +115,20 @@ TEST_CASE("every call that may fail is made, and each failure is one clear error
           continue;
         }
         CHECK(stays == 0);
-        // Places of synchronisation on the way out have nobody to tell.
+        // Drivers are opened once, by the first run; the next test fails these.
+        if (fake.calls(call) == 0) continue;
+        // On the way out there is nobody to tell, and a log that cannot be had is no error.
         if (message.empty()) {
-          CHECK(call.find("Synchronize") != std::string::npos);
+          CHECK((call.find("Synchronize") != std::string::npos ||
+                 call.find("GetProgramLog") != std::string::npos));
           continue;
         }
         ++errors;
         CAPTURE(message);
         CHECK((message.find(fake.name + ":") != std::string::npos ||
                message.find(fake.pick("NVRTC", "hiprtc")) != std::string::npos));
-        CHECK(message.find("fail") != std::string::npos);
+        CHECK((message.find(" failed: ") != std::string::npos ||
+               message.find(" could not ") != std::string::npos));
         CHECK(message.find("(1)") != std::string::npos);
       }
     }
