@@ -4,6 +4,7 @@
 #include "emulation/engine.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include <cstring>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "emulation/checks.h"
@@ -21,21 +23,38 @@
 namespace flash::test::emulation {
 
 Library::Library(const std::string& bytes) {
-  fd_ = memfd_create("emulated kernels", MFD_CLOEXEC);
-  if (fd_ < 0 || write(fd_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+  file_ = memfd_create("emulated kernels", MFD_CLOEXEC);
+  if (file_ < 0 || write(file_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
     throw std::runtime_error("emulation: no memory for a library");
-  // The loader knows a library by its path: while this one lives, no other gets its number.
-  handle_ = dlopen(("/proc/self/fd/" + std::to_string(fd_)).c_str(), RTLD_NOW | RTLD_LOCAL);
+  // The loader knows a library by its name: nobody else may have this number while it is loaded.
+  handle_ = dlopen(("/proc/self/fd/" + std::to_string(file_)).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle_) throw std::runtime_error(std::string("emulation: ") + dlerror());
   state_ = static_cast<State*>(dlsym(handle_, "emulation_state"));
   const auto shared =
       reinterpret_cast<void (*)(char**, char**)>(dlsym(handle_, "emulation_shared"));
   if (!state_ || !shared) throw std::runtime_error("emulation: not a library of kernels");
   shared(&shared_begin_, &shared_end_);
+  // Its own constants are in here, and what the engine tells it.
+  Dl_info info{};
+  dladdr(state_, &info);
+  std::pair<Library*, void*> search{this, info.dli_fbase};
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, std::size_t, void* data) {
+        auto& [library, base] = *static_cast<std::pair<Library*, void*>*>(data);
+        if (reinterpret_cast<void*>(object->dlpi_addr) != base) return 0;
+        for (int i = 0; i < object->dlpi_phnum; ++i)
+          if (const auto& part = object->dlpi_phdr[i]; part.p_type == PT_LOAD)
+            library->image_end_ = std::max(
+                library->image_end_,
+                reinterpret_cast<const char*>(object->dlpi_addr + part.p_vaddr + part.p_memsz));
+        library->image_begin_ = static_cast<const char*>(base);
+        return 1;
+      },
+      &search);
 }
 Library::~Library() {
   dlclose(handle_);
-  close(fd_);
+  close(file_);
 }
 Entry Library::entry(const std::string& name) const {
   return reinterpret_cast<Entry>(dlsym(handle_, name.c_str()));
@@ -72,14 +91,16 @@ class Run {
   }
 
   std::string run() {
-    static const Calls calls{
-        [] { now->wait(Waits::kBlock); }, [] { now->checks_.fence(now->current_); },
-        [](void* v, unsigned bytes, unsigned offset, bool down) {
-          now->shuffle(v, bytes, offset, down);
-        },
-        [](unsigned* at, unsigned n) { return now->atomic_add(at, n); },
-        [](const void* at, unsigned bytes, unsigned kind) { now->access(at, bytes, kind); }};
-    state_ = {{}, {}, {launch_.x, launch_.y, 1}, {launch_.grid, 1, 1}, &calls};
+    static const Calls calls{[] { now->wait(Waits::kBlock); },
+                             [] { now->checks_.fence(now->current_); },
+                             [](void* v, unsigned bytes, unsigned offset, bool down) {
+                               now->shuffle(v, bytes, offset, down);
+                             },
+                             [](unsigned* at, unsigned n) { return now->atomic_add(at, n); },
+                             [](const void* at, unsigned bytes, unsigned kind) {
+                               now->access(at, bytes, kind);
+                             }};
+    state_ = {{}, {}, {launch_.x, launch_.y, 1}, {launch_.grid, 1, 1}, calls};
     for (unsigned b = launch_.grid; b-- > 0 && problem_.empty();) {
       block_ = b;
       state_.block = {b, 0, 0};
@@ -137,8 +158,7 @@ class Run {
     f.context.uc_stack.ss_sp = f.stack.get();
     f.context.uc_stack.ss_size = kStack;
     f.context.uc_link = nullptr;
-    makecontext(
-        &f.context, [] { now->begin_threads(); }, 0);
+    makecontext(&f.context, [] { now->begin_threads(); }, 0);
     if (_setjmp(scheduler_) == 0) setcontext(&f.context);
     left();
   }
@@ -198,11 +218,9 @@ class Run {
   void access(const void* at, unsigned bytes, unsigned kind) {
     const char* p = static_cast<const char*>(at);
     if (p >= fiber_->stack.get() && p < fiber_->stack.get() + kStack) return;  // a thread's own
-    // What kernel.h reads for a thread's number and for its calls of the engine.
-    const auto* state = reinterpret_cast<const char*>(&state_);
-    const auto* calls = reinterpret_cast<const char*>(state_.calls);
-    if ((p >= state && p < state + sizeof(State)) || (p >= calls && p < calls + sizeof(Calls)))
-      return;
+    const bool shared = p >= library_.shared_begin_ && p < library_.shared_end_;
+    const bool write = kind == kWrite || kind == kVolatileWrite;
+    if (!write && !shared && p >= library_.image_begin_ && p < library_.image_end_) return;
     checks_.access(current_, p, bytes, kind);
   }
 

@@ -1,5 +1,5 @@
-// tests/emulation/engine.h -- runs kernels that kernel.h and the host's compiler made of CUDA or
-// HIP sources: blocks one after another, threads of a block as fibers that switch at barriers and
+// tests/emulation/engine.h -- runs kernels that kernel.h and the host's compiler made of CUDA or HIP
+// sources: blocks one after another, threads of a block as fibers that switch at barriers and
 // shuffles
 //
 // What a GPU would not say is an error here: a barrier that not all threads of a block reach, a
@@ -42,10 +42,11 @@ class Library {
 
  private:
   friend class Run;
-  int fd_ = -1;
+  int file_ = -1;
   void* handle_ = nullptr;
   State* state_ = nullptr;
   char *shared_begin_ = nullptr, *shared_end_ = nullptr;
+  const char *image_begin_ = nullptr, *image_end_ = nullptr;
 };
 
 /// Says whether kernels may touch [at, at + bytes): memory of the device. Without one, all of it.

@@ -1,8 +1,8 @@
 // tests/emulation/kernel.h -- what stands in front of an emitted CUDA or HIP source so that the
 // host's compiler makes a library of it, which engine.h runs
 //
-// Compiled once a kernel: so it includes next to nothing, and all that takes long stands in the
-// engine. What the sources need of a GPU is in `emulation_state`, which the engine fills.
+// Compiled once a kernel: so it includes next to nothing, and all that takes long stands in the engine. What
+// the sources need of a GPU is in `emulation_state`, which the engine fills.
 #pragma once
 
 #define __global__
@@ -30,8 +30,7 @@ float rintf(float);
 double rint(double);
 float truncf(float);
 double trunc(double);
-__attribute__((visibility("default"), no_sanitize("thread"))) void emulation_shared(char** begin,
-                                                                                    char** end) {
+__attribute__((visibility("default"), no_sanitize("thread"))) void emulation_shared(char** begin, char** end) {
   *begin = __start_emulated_shared;
   *end = __stop_emulated_shared;
 }
@@ -42,13 +41,13 @@ __attribute__((visibility("default"), no_sanitize("thread"))) void emulation_sha
 #define blockDim emulation_state.block_size
 #define gridDim emulation_state.grid
 
-inline void __syncthreads() { emulation_state.calls->barrier(); }
-inline void __threadfence() { emulation_state.calls->fence(); }
+inline void __syncthreads() { emulation_state.calls.barrier(); }
+inline void __threadfence() { emulation_state.calls.fence(); }
 
 namespace flash::test::emulation {
 template <class T>
 inline T shuffled(T v, int offset, bool down) {
-  emulation_state.calls->shuffle(&v, sizeof v, static_cast<unsigned>(offset), down);
+  emulation_state.calls.shuffle(&v, sizeof v, static_cast<unsigned>(offset), down);
   return v;
 }
 }  // namespace flash::test::emulation
@@ -73,16 +72,16 @@ inline T __ldg(const T* at) {
   return *at;
 }
 inline unsigned atomicAdd(unsigned* at, unsigned n) {
-  return emulation_state.calls->atomic_add(at, n);
+  return emulation_state.calls.atomic_add(at, n);
 }
 
 // With -fsanitize=thread the compiler puts a call in front of every access to memory. No library of
 // the sanitizer's is linked: the calls come here, and the engine looks for races of its own kind of
 // threads, and for accesses out of bounds.
 #ifdef __SANITIZE_THREAD__
-#define EMULATION_ACCESS(name, bytes, kind)                                                     \
+#define EMULATION_ACCESS(name, bytes, kind)                                                   \
   extern "C" __attribute__((no_sanitize("thread"), visibility("hidden"))) void name(void* at) { \
-    emulation_state.calls->access(at, bytes, flash::test::emulation::kind);                     \
+    emulation_state.calls.access(at, bytes, flash::test::emulation::kind);                                \
   }
 #define EMULATION_ACCESSES(n)                                 \
   EMULATION_ACCESS(__tsan_read##n, n, kRead)                  \
