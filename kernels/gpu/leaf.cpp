@@ -102,8 +102,7 @@ LeafSource leaf_source(const std::string& entry, std::string_view body, int thre
     defines.add("NAME", entry).add("THREADS", threads);
     define(defines);
     made = std::make_unique<Made>(
-        Made{"// " + entry + "\n" + defines.text() + std::string(body),
-             entry, threads});
+        Made{"// " + entry + "\n" + defines.text() + std::string(body), entry, threads});
   }
   return {made->text, made->entry, made->threads, 1};
 }

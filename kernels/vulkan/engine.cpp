@@ -80,7 +80,8 @@ void Engine::dispatch(std::span<const Dispatch> all, Stream at) {
   for (const Dispatch& d : all) {
     if (d.tiles == 0) continue;
     const VkPipeline pipeline = d.program->pipeline(d.x, d.y);
-    const std::int64_t blocks = std::min<std::int64_t>((d.tiles + d.y - 1) / d.y, gpu_->most_blocks);
+    const std::int64_t blocks =
+        std::min<std::int64_t>((d.tiles + d.y - 1) / d.y, gpu_->most_blocks);
     const VkCommandBuffer buffer = first ? s.commands.next() : s.commands.beside();
     first = false;
     vulkan::dispatch(*gpu_, buffer, pipeline, d.args, d.tiles, static_cast<std::uint32_t>(blocks));
@@ -95,8 +96,7 @@ void Engine::run(std::span<const gpu::LeafLaunch> launches, bool faults, Stream 
   for (const gpu::LeafLaunch& l : launches) {
     std::unique_ptr<Program>& program = leaf_programs_[l.entry];
     if (!program)
-      program =
-          std::make_unique<Program>(gpu_, std::string(l.source), std::string(l.entry));
+      program = std::make_unique<Program>(gpu_, std::string(l.source), std::string(l.entry));
     const VkPipeline pipeline = program->pipeline(l.x, l.y);
     const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
     const Staging::Region r = s.args.take(bytes);

@@ -71,8 +71,8 @@ std::vector<std::uint32_t> compile_glsl(const std::string& source, const std::st
   };
   c.compile(source.data(), source.size(), name.c_str(), take, &taken);
   if (taken.words.empty())
-    throw InternalError("vulkan: the source of kernel " + name + " does not compile: " +
-                        taken.errors);
+    throw InternalError("vulkan: the source of kernel " + name +
+                        " does not compile: " + taken.errors);
   return taken.words;
 }
 

@@ -29,28 +29,25 @@ Gpu::Gpu(Instance& instance, const Candidate& candidate, int index)
            std::to_string(p.properties.driverVersion);
   shared_bytes = limits.maxComputeSharedMemorySize;
   most_blocks = std::min(limits.maxComputeWorkGroupCount[0], (1u << 16) - 1);
-  block_threads_ = static_cast<int>(std::min(
-      {limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0], 256u}));
+  block_threads_ = static_cast<int>(
+      std::min({limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0], 256u}));
   largest_buffer_ = p11.maxMemoryAllocationSize;
   traits.has_f64 = candidate.f64;
   const auto both = [](VkBool32 f32, VkBool32 f64) {
     return (f32 == VK_TRUE ? 1 : 0) | (f64 == VK_TRUE ? 2 : 0);
   };
-  traits.keeps_specials = both(p12.shaderSignedZeroInfNanPreserveFloat32,
-                               p12.shaderSignedZeroInfNanPreserveFloat64);
-  traits.keeps_subnormals =
-      both(p12.shaderDenormPreserveFloat32, p12.shaderDenormPreserveFloat64);
-  traits.rounds_to_even =
-      both(p12.shaderRoundingModeRTEFloat32, p12.shaderRoundingModeRTEFloat64);
+  traits.keeps_specials =
+      both(p12.shaderSignedZeroInfNanPreserveFloat32, p12.shaderSignedZeroInfNanPreserveFloat64);
+  traits.keeps_subnormals = both(p12.shaderDenormPreserveFloat32, p12.shaderDenormPreserveFloat64);
+  traits.rounds_to_even = both(p12.shaderRoundingModeRTEFloat32, p12.shaderRoundingModeRTEFloat64);
   if (p12.denormBehaviorIndependence == VK_SHADER_FLOAT_CONTROLS_INDEPENDENCE_NONE &&
       traits.keeps_subnormals != 3)
     traits.keeps_subnormals = 0;
   if (p12.roundingModeIndependence == VK_SHADER_FLOAT_CONTROLS_INDEPENDENCE_NONE &&
       traits.rounds_to_even != 3)
     traits.rounds_to_even = 0;
-  const bool can_shuffle =
-      (p11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
-      (p11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0;
+  const bool can_shuffle = (p11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
+                           (p11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0;
   traits.shuffles = can_shuffle && p11.subgroupSize >= 32;
 
   const float priority = 1;

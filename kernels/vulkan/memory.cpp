@@ -96,7 +96,8 @@ Place DeviceMemory::place_of(const void* data) const {
     if (address - at->first < at->second.buffer.bytes)
       return {at->second.buffer.handle, address - at->first};
   }
-  throw InternalError(gpu_->label + ": a copy was asked for at an address that is not this "
+  throw InternalError(gpu_->label +
+                      ": a copy was asked for at an address that is not this "
                       "device's memory");
 }
 

@@ -42,7 +42,7 @@ class DeviceMemory final : public RawMemory {
 
   const std::shared_ptr<Gpu> gpu_;
   const std::function<void()> drain_;
-  mutable std::mutex mutex_;                  // guards chunks_; not held while draining
+  mutable std::mutex mutex_;                 // guards chunks_; not held while draining
   std::map<VkDeviceAddress, Chunk> chunks_;  // by first address
 };
 

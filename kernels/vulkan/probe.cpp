@@ -52,7 +52,8 @@ std::vector<Case<T>> cases() {
   std::vector<Case<T>> all(kCases);
   for (int i = 0; i < kCases; ++i) {
     Case<T>& x = all[static_cast<std::size_t>(i)];
-    if (i % 3 == 0) x = {bits(~std::uint64_t{0}), bits(~std::uint64_t{0}), bits(~std::uint64_t{0}), 0};
+    if (i % 3 == 0)
+      x = {bits(~std::uint64_t{0}), bits(~std::uint64_t{0}), bits(~std::uint64_t{0}), 0};
     if (i % 3 == 1) x = {bits(small), i % 2 ? near_one() : bits(small), bits(small), 0};
     if (i % 3 == 2) x = {near_one(), near_one(), near_one(), 0};
     if (i % 6 == 5) x.c = -(x.a * x.b);  // what an fma keeps of the product
@@ -120,9 +121,9 @@ std::string source(const std::string& type, int bytes, bool f64) {
 class Bench {
  public:
   explicit Bench(const std::shared_ptr<Gpu>& gpu) : gpu_(gpu), commands_(gpu) {
-    memory_ = gpu->make_buffer(kBytes, {.must = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
-                                                VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
-                                        .better = 0});
+    memory_ = gpu->make_buffer(
+        kBytes, {.must = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT,
+                 .better = 0});
     gpu->check(memory_.address == 0 ? VK_ERROR_OUT_OF_DEVICE_MEMORY : VK_SUCCESS, "probing");
   }
   ~Bench() { gpu_->destroy(memory_); }
@@ -153,13 +154,13 @@ template <class T>
 void probe_type(Bench& bench, bool f64, bool (&right)[kResults]) {
   const std::vector<Case<T>> all = cases<T>();
   const std::string type = sizeof(T) == 4 ? "f32" : "f64";
-  const T* got = bench.run<T>(source(type, sizeof(T), f64), all.data(),
-                              all.size() * sizeof(Case<T>), kCases);
+  const T* got =
+      bench.run<T>(source(type, sizeof(T), f64), all.data(), all.size() * sizeof(Case<T>), kCases);
   for (int r = 0; r < kResults; ++r) {
     right[r] = true;
     for (std::size_t i = 0; i < all.size(); ++i)
-      right[r] = right[r] && same(got[i * kResults + static_cast<std::size_t>(r)],
-                                  expected(all[i], r));
+      right[r] =
+          right[r] && same(got[i * kResults + static_cast<std::size_t>(r)], expected(all[i], r));
   }
 }
 

@@ -1,4 +1,5 @@
-// kernels/vulkan/probe.h -- what a device really computes: asked by a small kernel when it is opened
+// kernels/vulkan/probe.h -- what a device really computes: asked by a small kernel when it is
+// opened
 #pragma once
 
 #include "kernels/vulkan/gpu.h"

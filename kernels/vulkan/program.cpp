@@ -49,9 +49,9 @@ VkPipeline Program::pipeline(int x, int y) {
   info.stage.pName = "main";
   info.stage.pSpecializationInfo = &constants;
   info.layout = gpu_->layout;
-  gpu_->check(gpu_->vk().CreateComputePipelines(gpu_->device, VK_NULL_HANDLE, 1, &info, nullptr,
-                                                &pipeline),
-              ("making a pipeline of kernel " + name_).c_str());
+  gpu_->check(
+      gpu_->vk().CreateComputePipelines(gpu_->device, VK_NULL_HANDLE, 1, &info, nullptr, &pipeline),
+      ("making a pipeline of kernel " + name_).c_str());
   return pipeline;
 }
 

@@ -33,8 +33,9 @@ class VulkanKernel final : public LoadedKernel {
   /// A block is 128 threads along a tile, or 16 along each of 8 tiles that are short. Few shapes,
   /// for each is compiled by itself.
   Dispatch dispatch(const Launch& l) const {
-    Dispatch d{program_.get(), static_cast<VkDeviceAddress>(reinterpret_cast<std::uintptr_t>(l.args)),
-               l.tiles, wide(), 1};
+    Dispatch d{program_.get(),
+               static_cast<VkDeviceAddress>(reinterpret_cast<std::uintptr_t>(l.args)), l.tiles,
+               wide(), 1};
     const std::int64_t along = std::min(l.host_args[ir::kArgChunk], l.host_args[vector_extent_]);
     if (warp_) {
       d.x = emit::kWarp;
@@ -58,7 +59,8 @@ class VulkanKernel final : public LoadedKernel {
 }  // namespace
 
 VulkanRuntime::VulkanRuntime(int index) : index_(index) {
-  gpu_ = std::make_shared<Gpu>(*instance(), candidates().at(static_cast<std::size_t>(index)), index);
+  gpu_ =
+      std::make_shared<Gpu>(*instance(), candidates().at(static_cast<std::size_t>(index)), index);
   probe(gpu_);
   engine_ = std::make_shared<Engine>(gpu_);
   allocator_ = std::make_unique<Allocator>(engine_->take_memory(), nullptr, gpu_->label.c_str());
@@ -153,7 +155,8 @@ void VulkanRuntime::synchronize(Stream stream) { engine_->synchronize(stream); }
 
 // Vulkan does not say how many processors a GPU has.
 int VulkanRuntime::parallelism() const {
-  if (gpu_->is_software()) return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  if (gpu_->is_software())
+    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   return 64;
 }
 

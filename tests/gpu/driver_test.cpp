@@ -175,8 +175,8 @@ TEST_CASE("nothing is left when a runtime goes") {
       device.synchronize({});
       device.allocator().free(block);
     }
-    for (const char* what : {"memory", "blocks", "pinned", "stream", "event", "module", "context",
-                             "program"}) {
+    for (const char* what :
+         {"memory", "blocks", "pinned", "stream", "event", "module", "context", "program"}) {
       CAPTURE(what);
       CHECK(fake.live(what) == 0);
     }

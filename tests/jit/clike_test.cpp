@@ -1,4 +1,4 @@
-// tests/jit/clike_test.cpp -- emitted CUDA and HIP sources, run by the emulation, have the
+// tests/jit/clike_test.cpp -- emitted CUDA, HIP and MSL sources, run by the emulation, have the
 // interpreter's bits
 #include <dlfcn.h>
 #include <doctest/doctest.h>
@@ -9,6 +9,9 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include "jit/emit/clike/clike.h"
 #include "random_kernel.h"
@@ -23,17 +26,44 @@ using Entry = void (*)(unsigned long long, long long);
 using Emulate = void (*)(Entry, unsigned grid, unsigned x, unsigned y, unsigned long long args,
                          long long tiles);
 
-/// Sources that the host's compiler has made a library of.
+/// A dialect, its prelude as the host's compiler takes it, and the emulation's function that
+/// launches its kernels.
+struct Language {
+  emit::Dialect dialect;
+  std::string prelude;
+  const char* launch;
+};
+
+Language cuda_like(const emit::Dialect& dialect) {
+  return {
+      dialect,
+      "#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n" + std::string(dialect.prelude),
+      "emulate"};
+}
+Language metal() {
+  const emit::Dialect dialect = emit::msl_dialect();
+  constexpr std::string_view kHeader = "#include <metal_stdlib>";
+  std::string prelude(dialect.prelude);
+  REQUIRE(prelude.starts_with(kHeader));
+  prelude.replace(0, kHeader.size(),
+                  "#include \"" FLASH_SOURCE_ROOT "/tests/jit/metal_emulation.h\"");
+  return {dialect, prelude, "emulate_metal"};
+}
+std::vector<Language> languages() {
+  return {cuda_like(emit::cuda_dialect()), cuda_like(emit::hip_dialect()), metal()};
+}
+
+/// Functions that the host's compiler has made a library of.
 class Emulated {
  public:
-  explicit Emulated(const std::string& source) {
+  Emulated(const Language& language, const std::string& functions) : launch_(language.launch) {
     // A library stays loaded under its name: each has its own.
     static int count = 0;
     const std::string name = "kernels" + std::to_string(count++);
     const fs::path folder = fs::temp_directory_path() / ("flash_clike_" + std::to_string(getpid()));
     fs::create_directories(folder);
     const fs::path cpp = folder / (name + ".cpp"), so = folder / (name + ".so");
-    std::ofstream(cpp) << source;
+    std::ofstream(cpp) << language.prelude << functions;
     const std::string command = std::string(FLASH_TEST_CXX) +
                                 " -std=c++20 -O0 -ffp-contract=off -w -shared -fPIC -o " +
                                 so.string() + " " + cpp.string();
@@ -50,7 +80,7 @@ class Emulated {
   /// Runs the function `entry` with blocks of x times y threads.
   Nest::Runner runner(const std::string& entry, unsigned grid, unsigned x, unsigned y) const {
     const auto f = reinterpret_cast<Entry>(dlsym(library_, entry.c_str()));
-    const auto emulate = reinterpret_cast<Emulate>(dlsym(library_, "emulate"));
+    const auto emulate = reinterpret_cast<Emulate>(dlsym(library_, launch_));
     REQUIRE((f != nullptr));
     REQUIRE((emulate != nullptr));
     return [=](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {
@@ -59,36 +89,37 @@ class Emulated {
   }
 
  private:
+  const char* const launch_;
   void* library_ = nullptr;
 };
 
 }  // namespace
 
 TEST_CASE(
-    "emulated CUDA and HIP kernels have the interpreter's bits, for every shape of a launch") {
+    "emulated kernels of all dialects have the interpreter's bits, for every shape of a launch") {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   MESSAGE("skipped: the emulation switches stacks, which this sanitizer does not follow");
   return;
 #endif
   const int begin = first_kernel(), count = kernels_wanted(60);
-  for (const emit::Dialect& dialect : {emit::cuda_dialect(), emit::hip_dialect()}) {
-    const std::string language(dialect.name);
-    CAPTURE(language);
-    std::string source =
-        "#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n" + std::string(dialect.prelude);
+  for (const Language& language : languages()) {
+    const emit::Dialect& dialect = language.dialect;
+    const std::string name(dialect.name);
+    CAPTURE(name);
+    std::string functions;
     for (int seed = begin; seed < begin + count; ++seed) {
-      RandomKernel k(static_cast<std::uint64_t>(seed));
+      RandomKernel k(static_cast<std::uint64_t>(seed), dialect.has_f64);
       ir::Kernel kernel = k.kernel();
       kernel.mode = ir::Mode::kWhole;
-      source += emit::clike_function(kernel, "k" + std::to_string(seed));
+      functions += emit::clike_function(kernel, "k" + std::to_string(seed), dialect);
       if (!k.can_split()) continue;
       kernel.mode = ir::Mode::kSplit;
-      source += emit::clike_function(kernel, "s" + std::to_string(seed));
+      functions += emit::clike_function(kernel, "s" + std::to_string(seed), dialect);
     }
-    const Emulated emulated(source);
+    const Emulated emulated(language, functions);
     REQUIRE(emulated.loaded());
     for (int seed = begin; seed < begin + count; ++seed) {
-      RandomKernel k(static_cast<std::uint64_t>(seed));
+      RandomKernel k(static_cast<std::uint64_t>(seed), dialect.has_f64);
       CAPTURE(seed);
       INFO(k.text());
       const auto want = k.run(Target::kInterpreter);
@@ -97,7 +128,8 @@ TEST_CASE(
         unsigned grid, x, y;
       };
       const Shape shapes[] = {{1, 32, 1}, {3, 32, 4}, {2, 128, 1}};
-      for (const auto& [grid, x, y] : shapes) {
+      for (const Shape& shape : shapes) {
+        const unsigned grid = shape.grid, x = shape.x, y = shape.y;
         CAPTURE(x);
         CAPTURE(y);
         const unsigned some = row ? x : x - 3;
@@ -144,25 +176,27 @@ std::unique_ptr<Nest> sum_of(ir::Form form, const std::vector<T>& x, std::vector
 }
 
 template <class T>
-void check_sums() {
+void check_sums(const Language& language) {
   std::vector<T> x(3 * 2 * 9001);
-  for (std::size_t i = 0; i < x.size(); ++i)  // what shows the order of additions
-    x[i] = static_cast<T>((i % 3 ? 1.0 : -1.0) / static_cast<double>(1 + i % 977));
+  // What shows the order of additions, and integers both of whose halves count.
+  const double most = std::is_integral_v<T> ? 0x1p50 : 1;
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<T>((i % 3 ? most : -most) / static_cast<double>(1 + i % 977));
   for (const ir::Form form : {ir::Form::kRow, ir::Form::kColumn}) {
     std::vector<T> want(form == ir::Form::kRow ? 3 : 37), got = want;
     const auto reference = sum_of(form, x, want), emulated = sum_of(form, x, got);
     ir::Kernel split = emulated->kernel;
     split.mode = ir::Mode::kSplit;
-    const Emulated library("#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n" +
-                           std::string(emit::cuda_dialect().prelude) +
-                           emit::clike_function(emulated->kernel, "whole") +
-                           emit::clike_function(split, "split"));
+    const Emulated library(language,
+                           emit::clike_function(emulated->kernel, "whole", language.dialect) +
+                               emit::clike_function(split, "split", language.dialect));
     REQUIRE(library.loaded());
     reference->run(Target::kInterpreter);
     struct Shape {
       unsigned x, y;
     };
-    for (const auto& [width, height] : {Shape{32, 1}, Shape{32, 3}, Shape{64, 1}, Shape{160, 1}}) {
+    for (const Shape& shape : {Shape{32, 1}, Shape{32, 3}, Shape{64, 1}, Shape{160, 1}}) {
+      const unsigned width = shape.x, height = shape.y;
       CAPTURE(width);
       CAPTURE(height);
       std::fill(got.begin(), got.end(), T{-1});
@@ -186,6 +220,9 @@ TEST_CASE("emulated sums follow the fixed tree, whole and in parts") {
   MESSAGE("skipped: the emulation switches stacks, which this sanitizer does not follow");
   return;
 #endif
-  check_sums<float>();
-  check_sums<double>();
+  const Language cuda = cuda_like(emit::cuda_dialect());
+  check_sums<float>(cuda);
+  check_sums<double>(cuda);
+  check_sums<float>(metal());
+  check_sums<std::int64_t>(metal());
 }

@@ -25,8 +25,9 @@ Nest::Runner on_device(DeviceRuntime& device, std::vector<std::span<unsigned cha
       for (std::size_t m = 0; m < memory.size() && !found; ++m) {
         const auto begin = reinterpret_cast<std::uintptr_t>(memory[m].data());
         found = at >= begin && at <= begin + memory[m].size();
-        if (found) w = reinterpret_cast<std::intptr_t>(blocks[m]->data) +
-                       static_cast<std::intptr_t>(at - begin);
+        if (found)
+          w = reinterpret_cast<std::intptr_t>(blocks[m]->data) +
+              static_cast<std::intptr_t>(at - begin);
       }
       if (!found) throw std::runtime_error("a pointer leads into no buffer of the kernel");
     }

@@ -61,6 +61,8 @@ T get(const unsigned char* p) {
 
 }  // namespace
 
+ir::Type RandomKernel::number_type() { return kTypes[1 + pick(has_f64_ ? 4 : 3)]; }
+
 double RandomKernel::number() {
   constexpr double kInf = std::numeric_limits<double>::infinity();
   static constexpr double kSpecial[] = {
@@ -215,7 +217,7 @@ Value RandomKernel::any(Type t) {
         return b.f64(x);
       }
       case Type::kPred: {
-        const Type u = kTypes[1 + pick(4)];
+        const Type u = number_type();
         return b.compare(Op::kLt, any(u), any(u));
       }
     }
@@ -229,7 +231,7 @@ Value RandomKernel::index_below(int64_t n) {
 }
 
 void RandomKernel::load(bool loop) {
-  const Type t = kTypes[1 + pick(4)];
+  const Type t = number_type();
   const bool indexed = chance(15);
   const int a = access(dtype_for(t), loop, true, indexed);
   const Value index = indexed ? index_below(101) : ir::kNone;
@@ -260,7 +262,7 @@ void RandomKernel::operation(bool loop) {
                                 Op::kShl, Op::kShrA, Op::kShrL};
   static constexpr Op kFloat[] = {Op::kSqrt, Op::kFloor, Op::kCeil, Op::kRint, Op::kTrunc};
   static constexpr Op kCompare[] = {Op::kEq, Op::kNe, Op::kLt, Op::kLe};
-  const Type t = kTypes[1 + pick(4)];
+  const Type t = number_type();
   const bool is_float = t == Type::kF32 || t == Type::kF64;
   switch (pick(14)) {
     case 0:
@@ -283,7 +285,7 @@ void RandomKernel::operation(bool loop) {
     case 8: {
       if (chance(25)) return give(b.to_pred(any(t)));
       if (chance(25)) return give(b.cast(any(Type::kPred), Type::kI32));
-      return give(b.cast(any(t), kTypes[1 + pick(4)]));
+      return give(b.cast(any(t), number_type()));
     }
     case 9: {
       if (chance(33)) return give(b.unary(Op::kPNot, any(Type::kPred)));
@@ -293,6 +295,7 @@ void RandomKernel::operation(bool loop) {
       static constexpr Type kOther[] = {Type::kPred, Type::kF32, Type::kF64, Type::kI32,
                                         Type::kI64};
       Value x = any(t);  // NaNs are alike as floats, not as bits
+      if (t == Type::kI64 && !has_f64_) return load(loop);
       if (is_float) x = b.select(b.compare(Op::kEq, x, x), x, b.constant(t, 1));
       return give(b.bitcast(x, kOther[at(t)]));
     }
@@ -302,7 +305,7 @@ void RandomKernel::operation(bool loop) {
       return give(b.table(table, any(Type::kI32)));
     }
     case 12: {
-      const Type f = chance(50) ? Type::kF32 : Type::kF64;
+      const Type f = !has_f64_ || chance(50) ? Type::kF32 : Type::kF64;
       const double most = f == Type::kF32 ? 250 : 2000;
       const Value x = any(f);
       const Value n =
@@ -335,7 +338,7 @@ void RandomKernel::section(bool loop, int ops, bool reduce, bool stores) {
   std::vector<Value> results;
   if (reduce) {
     for (int i = 0; i < 1 + pick(3); ++i) {
-      const Type t = kTypes[1 + pick(4)];
+      const Type t = number_type();
       int64_t elements = blocks_ + 1;
       for (const Nest::Axis& a : axes_)
         if (a.role != Role::kLoop) elements *= a.extent;
@@ -349,14 +352,14 @@ void RandomKernel::section(bool loop, int ops, bool reduce, bool stores) {
   }
   for (int i = 0; stores && i < 1 + pick(3); ++i) {
     // Prefer what was computed last.
-    const Type t = kTypes[1 + pick(4)];
+    const Type t = number_type();
     store(t, loop);
   }
   if (!loop) std::copy(std::begin(pools_), std::end(pools_), std::begin(row_pools_));
   for (const Value v : results) row_pools_[at(nest_->b.type(v))].push_back(v);
 }
 
-RandomKernel::RandomKernel(std::uint64_t seed) : random_(seed) {
+RandomKernel::RandomKernel(std::uint64_t seed, bool has_f64) : random_(seed), has_f64_(has_f64) {
   axes();
   nest_ = std::make_unique<Nest>(form_, axes_);
   const int size = chance(20) ? 40 : 1 + pick(14);

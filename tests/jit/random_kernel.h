@@ -32,7 +32,8 @@ class GuardedBuffer {
 /// tables; every store writes its own buffer, each element once or in lane order.
 class RandomKernel {
  public:
-  explicit RandomKernel(std::uint64_t seed);
+  /// Without f64 no value is one: another kernel than the seed's with it.
+  explicit RandomKernel(std::uint64_t seed, bool has_f64 = true);
 
   /// Runs on `t` and returns the outputs' bytes, NaNs made equal.
   std::vector<std::vector<unsigned char>> run(Target t, bool one_by_one = false);
@@ -55,6 +56,7 @@ class RandomKernel {
   int pick(int n) { return static_cast<int>(random_() % static_cast<std::uint64_t>(n)); }
   bool chance(int percent) { return pick(100) < percent; }
   double number();
+  ir::Type number_type();
   void fill(DType d, GuardedBuffer& b);
   void axes();
   int access(DType d, bool in_loop, bool input, bool indexed);
@@ -69,6 +71,7 @@ class RandomKernel {
   std::vector<std::vector<unsigned char>> outputs() const;
 
   std::mt19937_64 random_;
+  const bool has_f64_;
   std::unique_ptr<Nest> nest_;
   std::vector<Nest::Axis> axes_;
   ir::Form form_ = ir::Form::kRow;

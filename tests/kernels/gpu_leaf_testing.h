@@ -60,8 +60,7 @@ class EmulatedLeaves {
     const auto kernel = reinterpret_cast<Kernel>(dlsym(library_, std::string(l.entry).c_str()));
     REQUIRE((kernel != nullptr));
     emulate_(kernel, static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
-             static_cast<unsigned>(l.y), reinterpret_cast<std::uintptr_t>(l.words.data()),
-             l.tiles);
+             static_cast<unsigned>(l.y), reinterpret_cast<std::uintptr_t>(l.words.data()), l.tiles);
   }
 
  private:

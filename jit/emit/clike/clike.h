@@ -1,8 +1,8 @@
 // jit/emit/clike/clike.h -- kernel IR to source text, for devices whose drivers compile C-like
 // languages
 //
-// One function of the source is one kernel, in a subset that CUDA C++, HIP C++ and GLSL have in
-// common; only the preludes in front of it differ. Kernels written by hand use the same subset:
+// One function of the source is one kernel, in a subset that CUDA C++, HIP C++, GLSL and MSL have
+// in common; only the preludes in front of it differ. Kernels written by hand use the same subset:
 //
 //   i32 u32 i64 u64 f32 f64 pred     types; a cast is a call, i64(x). No pointers, no suffix but u
 //   FN type name(arguments)          a function
@@ -15,7 +15,8 @@
 //   publish_T(at, v) fresh_T(at)     what other blocks of the same launch are to read, and have
 //                                    written (i32, i64, f32, f64)
 //   atomic_add_u32(at, n)            gives the former value
-//   SHARED(type, name, count)        memory of a block, in front of the kernel
+//   SHARED(type, name, count)        memory of a block, in front of the kernel; in MSL, which has
+//                                    none there, first in it
 //   TABLE(name, 16 values)           u32 constants, in front of the kernel
 //   BARRIER() FENCE()                all threads of a block; all memory
 //   THREAD_X THREAD_Y SIZE_X SIZE_Y BLOCK_X GRID_X       of type i32
@@ -42,20 +43,24 @@
 
 namespace flash::emit {
 
-/// What differs between the languages.
+/// What differs between the languages. The emitter asks for the last two and the name in an error.
 struct Dialect {
-  std::string_view name;
-  std::string_view prelude;  ///< the subset's types, macros and functions; one an op and type
+  std::string_view name = "any dialect";
+  std::string_view prelude = {};  ///< the subset's types, macros and functions; one an op and type
+  bool has_f64 = true;
+  bool shared_in_kernel = false;  ///< where SHARED stands: first in the kernel, or in front of it
 };
 
 Dialect cuda_dialect();
 Dialect hip_dialect();
+Dialect msl_dialect();
 
 /// Threads of a warp: lanes of a reduction fold among them.
 inline constexpr int kWarp = 32;
 
 /// A kernel's function, named `entry`; needs the prelude in front of it. Throws InternalError if
-/// the IR does not verify.
-std::string clike_function(const ir::Kernel& k, std::string_view entry);
+/// the IR does not verify, DTypeError if it has a value of type f64 and the dialect has none.
+std::string clike_function(const ir::Kernel& k, std::string_view entry,
+                           const Dialect& dialect = {});
 
 }  // namespace flash::emit

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "jit/emit/clike/clike.h"
 #include "jit/emit/clike/instructions.h"
 #include "jit/ir/op_info.h"
@@ -16,7 +17,8 @@ using ir::Value;
 
 class FunctionWriter : InstructionWriter {
  public:
-  FunctionWriter(const ir::Kernel& k, std::string_view entry) : InstructionWriter(k, entry) {
+  FunctionWriter(const ir::Kernel& k, std::string_view entry, bool shared_in_kernel)
+      : InstructionWriter(k, entry), shared_in_kernel_(shared_in_kernel) {
     for (const Role r : k.axes) {
       first_loop_ += r == Role::kGrid;
       loops_ += r == Role::kLoop;
@@ -32,9 +34,9 @@ class FunctionWriter : InstructionWriter {
     const std::string body = take();  // which says what stands in front of it
     line("// " + k_.name);
     for (const std::string& s : table_lines()) line(s);
-    if (split_) line("SHARED(i32, " + verdict() + ", 1)");
-    if (reduces_ && !column_) shared_partials();
+    if (!shared_in_kernel_) shared_memory();
     open("KERNEL(" + entry_ + ")");
+    if (shared_in_kernel_) shared_memory();
     for (const std::string& s : argument_lines()) line(s);
     return take() + body + "}\n";
   }
@@ -92,8 +94,10 @@ class FunctionWriter : InstructionWriter {
     return r;
   }
 
-  // Block results of the warps that share a tile.
-  void shared_partials() {
+  // What the last block of a split is told by, and block results of the warps that share a tile.
+  void shared_memory() {
+    if (split_) line("SHARED(i32, " + verdict() + ", 1)");
+    if (!reduces_ || column_) return;
     for (const ir::Section& s : k_.sections)
       for (const Value v : reductions(s))
         line("SHARED(" + type(inst(v).type) + ", " + shared(v) + ", " + str(kWarp) + ")");
@@ -389,15 +393,20 @@ class FunctionWriter : InstructionWriter {
     publish_partials(r);
   }
 
+  const bool shared_in_kernel_;
   int first_loop_ = 0, loops_ = 0;
   bool reduces_ = false, split_ = false;
 };
 
 }  // namespace
 
-std::string clike_function(const ir::Kernel& k, std::string_view entry) {
+std::string clike_function(const ir::Kernel& k, std::string_view entry, const Dialect& dialect) {
   verify(k);
-  return FunctionWriter(k, entry).run();
+  for (const Inst& i : k.insts)
+    if (i.type == ir::Type::kF64 && !dialect.has_f64)
+      throw DTypeError("kernel " + k.name + ": it uses f64, which " + std::string(dialect.name) +
+                       " does not have; cast its operands to f32, or use another device");
+  return FunctionWriter(k, entry, dialect.shared_in_kernel).run();
 }
 
 }  // namespace flash::emit
