@@ -1,0 +1,125 @@
+// tests/kernels/vulkan_test.cpp -- tensors on a Vulkan device have the CPU's bits
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "train/flash.h"
+#include "vulkan_here.h"
+
+using namespace flash;
+using namespace flash::test;
+
+namespace {
+
+std::vector<unsigned char> bytes_of(const Tensor& t) {
+  const Tensor here = t.to("cpu").contiguous();
+  std::vector<unsigned char> bytes(static_cast<std::size_t>(here.numel()) *
+                                   static_cast<std::size_t>(size_of(here.dtype())));
+  if (!bytes.empty()) std::memcpy(bytes.data(), here.data(), bytes.size());
+  return bytes;
+}
+
+using Program = std::function<std::vector<Tensor>(const Tensor& x, const Tensor& y)>;
+
+/// Runs a program over two operands of 37 × 53 on both devices.
+void check_same(const char* name, const Program& program, DType dtype = DType::kF32) {
+  CAPTURE(name);
+  manual_seed(7);
+  const Tensor x = randn({37, 53}).to(dtype), y = (rand({37, 53}) + 0.5f).to(dtype);
+  const auto want = program(x, y);
+  const auto got = program(x.to("vulkan"), y.to("vulkan"));
+  REQUIRE(got.size() == want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);
+    CHECK(got[i].device().str() == "vulkan:0");
+    REQUIRE(got[i].shape() == want[i].shape());
+    CHECK(bytes_of(got[i]) == bytes_of(want[i]));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("creation and transfers: what is made or sent on Vulkan comes back unchanged") {
+  if (vulkan_here() == nullptr) return;
+  const Device gpu("vulkan");
+  CHECK(full({3}, 2.5f, {.device = gpu}).sum().item<float>() == 7.5f);
+  CHECK(bytes_of(zeros({1000}, {.device = gpu})) == bytes_of(zeros({1000})));
+  // Longer than a piece of a transfer, of an odd length.
+  manual_seed(3);
+  const Tensor x = rand({(5 << 20) + 13});
+  CHECK(bytes_of(x.to(gpu)) == bytes_of(x));
+  CHECK(bytes_of(x.to(gpu).to("cpu").to(gpu) + 1.0f) == bytes_of(x + 1.0f));
+  manual_seed(5);
+  const Tensor here = randn({333});
+  manual_seed(5);
+  CHECK(bytes_of(randn({333}, {.device = gpu})) == bytes_of(here));
+}
+
+TEST_CASE("maps on Vulkan have the CPU's bits") {
+  if (vulkan_here() == nullptr) return;
+  for (const DType d : {DType::kF32, DType::kF64, DType::kF16, DType::kBF16}) {
+    CAPTURE(std::string(flash::name(d)));
+    check_same(
+        "arithmetic", [](const Tensor& x, const Tensor& y) {
+          return std::vector<Tensor>{x + y, x - y, x * y, x / y, sqrt(y), -x, abs(x)};
+        },
+        d);
+    check_same(
+        "functions", [](const Tensor& x, const Tensor& y) {
+          return std::vector<Tensor>{exp(x), log(y), tanh(x), sin(x), erf(x), gelu(x), pow(y, x)};
+        },
+        d);
+  }
+}
+
+TEST_CASE("reductions and views on Vulkan have the CPU's bits") {
+  if (vulkan_here() == nullptr) return;
+  for (const DType d : {DType::kF32, DType::kF64, DType::kBF16}) {
+    CAPTURE(std::string(flash::name(d)));
+    check_same(
+        "reductions", [](const Tensor& x, const Tensor& y) {
+          return std::vector<Tensor>{x.sum(), x.sum({0}), x.sum({1}), y.prod({1}), amax(x, {0}),
+                                     x.mean({1}), softmax(x, 1), softmax(x, 0)};
+        },
+        d);
+    check_same(
+        "views", [](const Tensor& x, const Tensor& y) {
+          return std::vector<Tensor>{x.transpose(0, 1) + y.transpose(0, 1),
+                                     x.reshape({53, 37}) * 2.0f,
+                                     x.narrow(1, 3, 20).contiguous(),
+                                     (x.narrow(0, 1, 30) - y.narrow(0, 7, 30)).sum({0})};
+        },
+        d);
+  }
+}
+
+TEST_CASE("a long sum is cut into parts on Vulkan and has the CPU's bits") {
+  if (vulkan_here() == nullptr) return;
+  manual_seed(11);
+  const Tensor x = randn({3 << 18});
+  CHECK(bytes_of(x.to("vulkan").sum()) == bytes_of(x.sum()));
+  const Tensor tall = x.reshape({3 << 12, 64});
+  CHECK(bytes_of(tall.to("vulkan").sum({0})) == bytes_of(tall.sum({0})));
+}
+
+TEST_CASE("gradients of elementwise programs on Vulkan have the CPU's bits") {
+  if (vulkan_here() == nullptr) return;
+  check_same("gradient", [](const Tensor& x, const Tensor& y) {
+    Tensor w = x.detach().clone();
+    w.set_requires_grad(true);
+    Tensor loss = (gelu(w * y) + softmax(w, 1) * log(y)).mean();
+    loss.backward();
+    return std::vector<Tensor>{loss.detach(), w.grad()};
+  });
+}
+
+TEST_CASE("leaf kernels on Vulkan have the CPU's bits, and say which index was bad") {
+  if (vulkan_here() == nullptr) return;
+  check_same("product", [](const Tensor& x, const Tensor& y) {
+    return std::vector<Tensor>{matmul(x, y.transpose(0, 1)), relu(matmul(x.transpose(0, 1), y))};
+  });
+}
