@@ -42,16 +42,16 @@ void Compiler::open() {
   }
   path_ = library.path();
   const char* absent = nullptr;
-#define X(member, type, cuda_name, hip_name)                                                     \
-  if (const char* symbol = vendor_.hip ? hip_name : cuda_name) {                                 \
+#define X(member, type, cuda_name, hip_name)                                           \
+  if (const char* symbol = vendor_.hip ? hip_name : cuda_name) {                       \
     calls_.member = reinterpret_cast<decltype(calls_.member)>(library.symbol(symbol)); \
     if (!calls_.member) absent = symbol;                                               \
   }
   FLASH_COMPILER_CALLS(X)
 #undef X
   if (absent) {
-    missing_ = name + " " + path_ + " is too old: it has no " + absent + ". " +
-               vendor_.get_compiler;
+    missing_ =
+        name + " " + path_ + " is too old: it has no " + absent + ". " + vendor_.get_compiler;
     return;
   }
   int major = 0, minor = 0, count = 0;
@@ -86,7 +86,8 @@ std::string Compiler::architecture(const std::string& native) {
     throw DeviceError("NVRTC " + version_ + " (" + path_ + ") compiles for sm_" +
                       std::to_string(known_.front()) + " and later, and this device is " + native +
                       ". Name an older NVRTC's folder by FLASH_NVRTC.");
-  // Code for a device's very architecture, or an older one's in the form that the driver translates.
+  // Code for a device's very architecture, or an older one's in the form that the driver
+  // translates.
   return *(above - 1) == number ? native : "compute_" + std::to_string(*(above - 1));
 }
 
@@ -128,13 +129,13 @@ Code Compiler::compile(const std::string& source, const std::string& name,
   if (error != kSuccess)
     throw DeviceError(std::string(vendor_.compiler) + " " + version_ + " could not compile " +
                       name + " for " + architecture + ": " + calls_.error_text(error) + " (" +
-                      std::to_string(error) + ")" +
-                      (code.log.empty() ? "" : "\n" + code.log) +
+                      std::to_string(error) + ")" + (code.log.empty() ? "" : "\n" + code.log) +
                       "\nPlease report this, with what FLASH_DEBUG=4 prints.");
   const bool ptx = architecture.rfind("compute_", 0) == 0;
   check((ptx ? calls_.ptx_size : calls_.code_size)(program, &bytes), "asking for the code's size");
   code.image.resize(bytes);
-  check((ptx ? calls_.ptx : calls_.code)(program, reinterpret_cast<char*>(code.image.data())), "reading the code");
+  check((ptx ? calls_.ptx : calls_.code)(program, reinterpret_cast<char*>(code.image.data())),
+        "reading the code");
   if (!code.log.empty() && logging::enabled(logging::Level::kDebug))
     logging::debug(name + ": " + code.log);
   return code;

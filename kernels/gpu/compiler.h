@@ -36,8 +36,7 @@ class Compiler {
   std::vector<std::string> options() const;
 
   /// Compiles; `name` shows in messages. Throws DeviceError with the compiler's log.
-  Code compile(const std::string& source, const std::string& name,
-               const std::string& architecture);
+  Code compile(const std::string& source, const std::string& name, const std::string& architecture);
 
  private:
   void open();

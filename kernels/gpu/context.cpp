@@ -15,8 +15,8 @@ namespace {
 /// Errors that the driver gives to every later call as well: the context is unusable.
 bool loses_the_device(int error) {
   // Uncorrectable ECC error, NVLink error, unavailable; illegal address … launch failure, unknown.
-  constexpr std::array kAlways{46, 214, 220, 226, 700, 702, 710, 713, 714, 715, 716, 717, 718,
-                               719, 721, 999};
+  constexpr std::array kAlways{46,  214, 220, 226, 700, 702, 710, 713,
+                               714, 715, 716, 717, 718, 719, 721, 999};
   return std::find(kAlways.begin(), kAlways.end(), error) != kAlways.end();
 }
 
@@ -109,7 +109,8 @@ std::string Context::note(int error, const char* what) {
   if (!loses_the_device(error)) return name_ + ": " + problem + " The device can still be used.";
   const std::lock_guard lock(mutex_);
   if (loss_.empty())
-    loss_ = problem + suspects() + " What was on the device is gone: start the program again; with " +
+    loss_ = problem + suspects() +
+            " What was on the device is gone: start the program again; with " +
             driver_.vendor().one_by_one + " set the call that is to blame fails itself.";
   lost_.store(true, std::memory_order_release);
   return name_ + ": " + loss_;

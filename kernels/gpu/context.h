@@ -1,8 +1,9 @@
 // kernels/gpu/context.h -- one device of a vendor: its context, its one queue, and its errors
 //
 // Errors of a kernel show in a later call, and then the driver gives the same error to every call
-// that follows: the device is lost for this process. The first such error is kept, with the names of
-// the kernels that may have caused it, and every later call says so instead of asking the driver.
+// that follows: the device is lost for this process. The first such error is kept, with the names
+// of the kernels that may have caused it, and every later call says so instead of asking the
+// driver.
 #pragma once
 
 #include <array>
@@ -24,12 +25,12 @@ class Context {
 
   const Driver& driver() const { return driver_; }
   const DriverCalls& calls() const { return driver_.calls; }
-  /// All work of a device goes into one queue, whatever stream it is given: that orders more than is
-  /// asked for, and lets memory that was freed be used by what is enqueued next.
+  /// All work of a device goes into one queue, whatever stream it is given: that orders more than
+  /// is asked for, and lets memory that was freed be used by what is enqueued next.
   Handle queue() const { return queue_; }
 
-  const std::string& name() const { return name_; }          ///< "cuda:0"
-  const std::string& hardware() const { return hardware_; }  ///< "NVIDIA H200"
+  const std::string& name() const { return name_; }                  ///< "cuda:0"
+  const std::string& hardware() const { return hardware_; }          ///< "NVIDIA H200"
   const std::string& architecture() const { return architecture_; }  ///< "sm_90a", "gfx90a"
   std::size_t memory() const { return memory_; }
   int processors() const { return processors_; }
@@ -67,8 +68,8 @@ class Context {
   int processors_ = 0, max_threads_ = 0, shared_bytes_ = 0;
 
   std::atomic<bool> lost_{false};
-  mutable std::mutex mutex_;  // guards what follows
-  std::string loss_;          // the first error that lost the device
+  mutable std::mutex mutex_;           // guards what follows
+  std::string loss_;                   // the first error that lost the device
   std::array<std::string, 8> recent_;  // kernels, a ring
   std::size_t launches_ = 0;           // since nothing was running
 };

@@ -15,10 +15,10 @@ Driver::Driver(const Vendor& vendor) : vendor_(vendor) {
     return;
   }
   const char* absent = nullptr;
-#define X(member, type, cuda_name, hip_name)                                              \
-  if (const char* symbol = vendor.hip ? hip_name : cuda_name) {                           \
+#define X(member, type, cuda_name, hip_name)                                         \
+  if (const char* symbol = vendor.hip ? hip_name : cuda_name) {                      \
     calls.member = reinterpret_cast<decltype(calls.member)>(library.symbol(symbol)); \
-    if (!calls.member) absent = symbol;                                         \
+    if (!calls.member) absent = symbol;                                              \
   }
   FLASH_DRIVER_CALLS(X)
 #undef X
@@ -34,8 +34,8 @@ Driver::Driver(const Vendor& vendor) : vendor_(vendor) {
                " found no device. See that the GPU is visible to this process (containers need it "
                "passed in).";
   else if (error != kSuccess)
-    missing_ = "the " + name + " driver " + library.path() + " does not start: " +
-               describe(error) + ". See that the kernel module is loaded and fits the library.";
+    missing_ = "the " + name + " driver " + library.path() + " does not start: " + describe(error) +
+               ". See that the kernel module is loaded and fits the library.";
   if (!missing_.empty()) devices_ = 0;
 }
 

@@ -22,77 +22,77 @@ namespace flash::gpu {
 using Handle = void*;           ///< context, stream, event, module, function or program
 using Address = std::uint64_t;  ///< in a device's memory
 
-// member, its type, CUDA's name, HIP's name. A call that one of them does not have is nullptr there.
-#define FLASH_DRIVER_CALLS(X)                                                                     \
-  X(init, int (*)(unsigned flags), "cuInit", "hipInit")                                           \
-  X(version, int (*)(int* version), "cuDriverGetVersion", "hipDriverGetVersion")                  \
-  X(device_count, int (*)(int* count), "cuDeviceGetCount", "hipGetDeviceCount")                   \
-  X(device, int (*)(int* device, int ordinal), "cuDeviceGet", "hipDeviceGet")                     \
-  X(device_name, int (*)(char* name, int size, int device), "cuDeviceGetName",                    \
-    "hipDeviceGetName")                                                                           \
-  X(device_memory, int (*)(std::size_t* bytes, int device), "cuDeviceTotalMem_v2",                \
-    "hipDeviceTotalMem")                                                                          \
-  X(attribute, int (*)(int* value, int attribute, int device), "cuDeviceGetAttribute",            \
-    "hipDeviceGetAttribute")                                                                      \
-  X(properties, int (*)(void* properties, int device), nullptr, "hipGetDeviceProperties")         \
-  X(retain_context, int (*)(Handle* context, int device), "cuDevicePrimaryCtxRetain", nullptr)    \
-  X(release_context, int (*)(int device), "cuDevicePrimaryCtxRelease_v2", nullptr)                \
-  X(set_context, int (*)(Handle context), "cuCtxSetCurrent", nullptr)                             \
-  X(set_device, int (*)(int device), nullptr, "hipSetDevice")                                     \
-  X(allocate, int (*)(Address* at, std::size_t bytes), "cuMemAlloc_v2", "hipMalloc")              \
-  X(free, int (*)(Address at), "cuMemFree_v2", "hipFree")                                         \
-  X(allocate_host, int (*)(void** at, std::size_t bytes, unsigned flags), "cuMemHostAlloc",       \
-    "hipHostMalloc")                                                                              \
-  X(free_host, int (*)(void* at), "cuMemFreeHost", "hipHostFree")                                 \
-  X(to_device, int (*)(Address to, const void* from, std::size_t bytes, Handle stream),           \
-    "cuMemcpyHtoDAsync_v2", "hipMemcpyHtoDAsync")                                                 \
-  X(to_host, int (*)(void* to, Address from, std::size_t bytes, Handle stream),                   \
-    "cuMemcpyDtoHAsync_v2", "hipMemcpyDtoHAsync")                                                 \
-  X(copy, int (*)(Address to, Address from, std::size_t bytes, Handle stream),                    \
-    "cuMemcpyDtoDAsync_v2", "hipMemcpyDtoDAsync")                                                 \
-  X(create_stream, int (*)(Handle* stream, unsigned flags), "cuStreamCreate",                     \
-    "hipStreamCreateWithFlags")                                                                   \
-  X(destroy_stream, int (*)(Handle stream), "cuStreamDestroy_v2", "hipStreamDestroy")             \
-  X(synchronize, int (*)(Handle stream), "cuStreamSynchronize", "hipStreamSynchronize")           \
-  X(create_event, int (*)(Handle* event, unsigned flags), "cuEventCreate",                        \
-    "hipEventCreateWithFlags")                                                                    \
-  X(destroy_event, int (*)(Handle event), "cuEventDestroy_v2", "hipEventDestroy")                 \
-  X(record_event, int (*)(Handle event, Handle stream), "cuEventRecord", "hipEventRecord")        \
-  X(wait_event, int (*)(Handle event), "cuEventSynchronize", "hipEventSynchronize")               \
-  X(load_module, int (*)(Handle* module, const void* image), "cuModuleLoadData",                  \
-    "hipModuleLoadData")                                                                          \
-  X(unload_module, int (*)(Handle module), "cuModuleUnload", "hipModuleUnload")                   \
-  X(function, int (*)(Handle* function, Handle module, const char* name), "cuModuleGetFunction",  \
-    "hipModuleGetFunction")                                                                       \
-  X(launch,                                                                                       \
-    int (*)(Handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, \
+// member, its type, CUDA's name, HIP's name. A call that one of them does not have is nullptr
+// there.
+#define FLASH_DRIVER_CALLS(X)                                                                      \
+  X(init, int (*)(unsigned flags), "cuInit", "hipInit")                                            \
+  X(version, int (*)(int* version), "cuDriverGetVersion", "hipDriverGetVersion")                   \
+  X(device_count, int (*)(int* count), "cuDeviceGetCount", "hipGetDeviceCount")                    \
+  X(device, int (*)(int* device, int ordinal), "cuDeviceGet", "hipDeviceGet")                      \
+  X(device_name, int (*)(char* name, int size, int device), "cuDeviceGetName", "hipDeviceGetName") \
+  X(device_memory, int (*)(std::size_t * bytes, int device), "cuDeviceTotalMem_v2",                \
+    "hipDeviceTotalMem")                                                                           \
+  X(attribute, int (*)(int* value, int attribute, int device), "cuDeviceGetAttribute",             \
+    "hipDeviceGetAttribute")                                                                       \
+  X(properties, int (*)(void* properties, int device), nullptr, "hipGetDeviceProperties")          \
+  X(retain_context, int (*)(Handle * context, int device), "cuDevicePrimaryCtxRetain", nullptr)    \
+  X(release_context, int (*)(int device), "cuDevicePrimaryCtxRelease_v2", nullptr)                 \
+  X(set_context, int (*)(Handle context), "cuCtxSetCurrent", nullptr)                              \
+  X(set_device, int (*)(int device), nullptr, "hipSetDevice")                                      \
+  X(allocate, int (*)(Address * at, std::size_t bytes), "cuMemAlloc_v2", "hipMalloc")              \
+  X(free, int (*)(Address at), "cuMemFree_v2", "hipFree")                                          \
+  X(allocate_host, int (*)(void** at, std::size_t bytes, unsigned flags), "cuMemHostAlloc",        \
+    "hipHostMalloc")                                                                               \
+  X(free_host, int (*)(void* at), "cuMemFreeHost", "hipHostFree")                                  \
+  X(to_device, int (*)(Address to, const void* from, std::size_t bytes, Handle stream),            \
+    "cuMemcpyHtoDAsync_v2", "hipMemcpyHtoDAsync")                                                  \
+  X(to_host, int (*)(void* to, Address from, std::size_t bytes, Handle stream),                    \
+    "cuMemcpyDtoHAsync_v2", "hipMemcpyDtoHAsync")                                                  \
+  X(copy, int (*)(Address to, Address from, std::size_t bytes, Handle stream),                     \
+    "cuMemcpyDtoDAsync_v2", "hipMemcpyDtoDAsync")                                                  \
+  X(create_stream, int (*)(Handle * stream, unsigned flags), "cuStreamCreate",                     \
+    "hipStreamCreateWithFlags")                                                                    \
+  X(destroy_stream, int (*)(Handle stream), "cuStreamDestroy_v2", "hipStreamDestroy")              \
+  X(synchronize, int (*)(Handle stream), "cuStreamSynchronize", "hipStreamSynchronize")            \
+  X(create_event, int (*)(Handle * event, unsigned flags), "cuEventCreate",                        \
+    "hipEventCreateWithFlags")                                                                     \
+  X(destroy_event, int (*)(Handle event), "cuEventDestroy_v2", "hipEventDestroy")                  \
+  X(record_event, int (*)(Handle event, Handle stream), "cuEventRecord", "hipEventRecord")         \
+  X(wait_event, int (*)(Handle event), "cuEventSynchronize", "hipEventSynchronize")                \
+  X(load_module, int (*)(Handle * module, const void* image), "cuModuleLoadData",                  \
+    "hipModuleLoadData")                                                                           \
+  X(unload_module, int (*)(Handle module), "cuModuleUnload", "hipModuleUnload")                    \
+  X(function, int (*)(Handle * function, Handle module, const char* name), "cuModuleGetFunction",  \
+    "hipModuleGetFunction")                                                                        \
+  X(launch,                                                                                        \
+    int (*)(Handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,  \
             unsigned block_y, unsigned block_z, unsigned shared, Handle stream, void** parameters, \
-            void** extra),                                                                        \
-    "cuLaunchKernel", "hipModuleLaunchKernel")                                                    \
-  X(error_name, int (*)(int error, const char** name), "cuGetErrorName", nullptr)                 \
-  X(error_text, int (*)(int error, const char** text), "cuGetErrorString", nullptr)               \
-  X(error_name_of, const char* (*)(int error), nullptr, "hipGetErrorName")                        \
+            void** extra),                                                                         \
+    "cuLaunchKernel", "hipModuleLaunchKernel")                                                     \
+  X(error_name, int (*)(int error, const char** name), "cuGetErrorName", nullptr)                  \
+  X(error_text, int (*)(int error, const char** text), "cuGetErrorString", nullptr)                \
+  X(error_name_of, const char* (*)(int error), nullptr, "hipGetErrorName")                         \
   X(error_text_of, const char* (*)(int error), nullptr, "hipGetErrorString")
 
-#define FLASH_COMPILER_CALLS(X)                                                                   \
-  X(version, int (*)(int* major, int* minor), "nvrtcVersion", "hiprtcVersion")                    \
-  X(create,                                                                                       \
-    int (*)(Handle* program, const char* source, const char* name, int headers,                   \
-            const char* const* texts, const char* const* names),                                  \
-    "nvrtcCreateProgram", "hiprtcCreateProgram")                                                  \
-  X(compile, int (*)(Handle program, int count, const char* const* options),                      \
-    "nvrtcCompileProgram", "hiprtcCompileProgram")                                                \
-  X(log_size, int (*)(Handle program, std::size_t* bytes), "nvrtcGetProgramLogSize",              \
-    "hiprtcGetProgramLogSize")                                                                    \
-  X(log, int (*)(Handle program, char* log), "nvrtcGetProgramLog", "hiprtcGetProgramLog")         \
-  X(code_size, int (*)(Handle program, std::size_t* bytes), "nvrtcGetCUBINSize",                  \
-    "hiprtcGetCodeSize")                                                                          \
-  X(code, int (*)(Handle program, char* code), "nvrtcGetCUBIN", "hiprtcGetCode")                  \
-  X(ptx_size, int (*)(Handle program, std::size_t* bytes), "nvrtcGetPTXSize", nullptr)            \
-  X(ptx, int (*)(Handle program, char* code), "nvrtcGetPTX", nullptr)                             \
-  X(count_architectures, int (*)(int* count), "nvrtcGetNumSupportedArchs", nullptr)               \
-  X(architectures, int (*)(int* numbers), "nvrtcGetSupportedArchs", nullptr)                      \
-  X(destroy, int (*)(Handle* program), "nvrtcDestroyProgram", "hiprtcDestroyProgram")             \
+#define FLASH_COMPILER_CALLS(X)                                                           \
+  X(version, int (*)(int* major, int* minor), "nvrtcVersion", "hiprtcVersion")            \
+  X(create,                                                                               \
+    int (*)(Handle * program, const char* source, const char* name, int headers,          \
+            const char* const* texts, const char* const* names),                          \
+    "nvrtcCreateProgram", "hiprtcCreateProgram")                                          \
+  X(compile, int (*)(Handle program, int count, const char* const* options),              \
+    "nvrtcCompileProgram", "hiprtcCompileProgram")                                        \
+  X(log_size, int (*)(Handle program, std::size_t * bytes), "nvrtcGetProgramLogSize",     \
+    "hiprtcGetProgramLogSize")                                                            \
+  X(log, int (*)(Handle program, char* log), "nvrtcGetProgramLog", "hiprtcGetProgramLog") \
+  X(code_size, int (*)(Handle program, std::size_t * bytes), "nvrtcGetCUBINSize",         \
+    "hiprtcGetCodeSize")                                                                  \
+  X(code, int (*)(Handle program, char* code), "nvrtcGetCUBIN", "hiprtcGetCode")          \
+  X(ptx_size, int (*)(Handle program, std::size_t * bytes), "nvrtcGetPTXSize", nullptr)   \
+  X(ptx, int (*)(Handle program, char* code), "nvrtcGetPTX", nullptr)                     \
+  X(count_architectures, int (*)(int* count), "nvrtcGetNumSupportedArchs", nullptr)       \
+  X(architectures, int (*)(int* numbers), "nvrtcGetSupportedArchs", nullptr)              \
+  X(destroy, int (*)(Handle * program), "nvrtcDestroyProgram", "hiprtcDestroyProgram")    \
   X(error_text, const char* (*)(int error), "nvrtcGetErrorString", "hiprtcGetErrorString")
 
 struct DriverCalls {
@@ -113,12 +113,12 @@ inline constexpr unsigned kStreamNonBlocking = 1, kEventWithoutTiming = 2;
 /// What differs between the two but for the calls' names.
 struct Vendor {
   DeviceType type;
-  const char* name;      ///< "CUDA"
-  const char* compiler;  ///< "NVRTC"
-  bool hip;              ///< which column of the tables
+  const char* name;                                         ///< "CUDA"
+  const char* compiler;                                     ///< "NVRTC"
+  bool hip;                                                 ///< which column of the tables
   int max_threads, shared_bytes, processors, major, minor;  ///< attributes' numbers; -1: none
-  std::span<const char* const> driver_libraries, compiler_libraries;  ///< names, newest first
-  std::vector<std::string> (*driver_folders)();                       ///< where they may lie
+  std::span<const char*const> driver_libraries, compiler_libraries;  ///< names, newest first
+  std::vector<std::string> (*driver_folders)();                      ///< where they may lie
   std::vector<std::string> (*compiler_folders)();
   const char* get_driver;    ///< how to get the driver; a sentence
   const char* get_compiler;  ///< how to get the compiler; a sentence

@@ -27,9 +27,7 @@ class DeviceMemory final : public RawMemory {
     context_->check(error, "allocating memory");
     return reinterpret_cast<void*>(at);
   }
-  void free(void* data, std::size_t) override {
-    context_->free(address_of(data));
-  }
+  void free(void* data, std::size_t) override { context_->free(address_of(data)); }
 
  private:
   std::shared_ptr<Context> context_;
@@ -51,7 +49,6 @@ std::string entry_of(const std::string& name) {
     out += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return out;
 }
-
 
 }  // namespace
 
@@ -88,7 +85,8 @@ DriverRuntime::~DriverRuntime() {
 
 std::unique_ptr<Module> DriverRuntime::module_of(const std::string& source,
                                                  const std::string& name) {
-  if (!compiler_.missing().empty()) throw DeviceError(context_->name() + ": " + compiler_.missing());
+  if (!compiler_.missing().empty())
+    throw DeviceError(context_->name() + ": " + compiler_.missing());
   const std::string architecture = compiler_.architecture(context_->architecture());
   const std::string compiler = context_->driver().vendor().compiler + (" " + compiler_.version());
   std::string options;
@@ -218,8 +216,7 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
     void* const args = hold(bytes);
     staging_.upload(address_of(args), l.words.data(), bytes);
     enqueue(kernel.function, kernel.name,
-            {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
-             static_cast<unsigned>(l.y)},
+            {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x), static_cast<unsigned>(l.y)},
             address_of(args), l.tiles);
     counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
   }
@@ -245,9 +242,9 @@ void DriverRuntime::check_faults() {
 void DriverRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream) {
   if (bytes == 0) return;
   context_->enter();
-  context_->check(context_->calls().copy(address_of(dst),
-                                         address_of(src), bytes, context_->queue()),
-                  "copying on the device");
+  context_->check(
+      context_->calls().copy(address_of(dst), address_of(src), bytes, context_->queue()),
+      "copying on the device");
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
 }
@@ -283,8 +280,8 @@ std::string DriverRuntime::description() {
                   format_bytes(context_->memory()) + ", driver " + driver.version();
   const std::string& missing = compiler_.missing();
   if (!missing.empty()) return s + "; " + missing;
-  return s + ", " + driver.vendor().compiler + " " + compiler_.version() + " (" +
-         compiler_.path() + ")";
+  return s + ", " + driver.vendor().compiler + " " + compiler_.version() + " (" + compiler_.path() +
+         ")";
 }
 
 }  // namespace flash::gpu

@@ -4,9 +4,9 @@
 // MEMORY  A device has one queue, which runs everything in the order of the calls, whatever the
 // thread. So a block that is freed may be handed out at once: only work that is enqueued later can
 // use it, and that runs when all that used it before is done. The host never touches device memory;
-// it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings a
-// second queue, or gives a block to another device, must make that wait for an event recorded here,
-// and this queue for one recorded there before the block is freed.
+// it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings
+// a second queue, or gives a block to another device, must make that wait for an event recorded
+// here, and this queue for one recorded there before the block is freed.
 //
 // ERRORS  of a call are thrown by it. Errors of a kernel show in a later call; see context.h.
 #pragma once
@@ -90,13 +90,13 @@ class DriverRuntime : public DeviceRuntime {
   Staging staging_;
   Capabilities capabilities_;
 
-  // The ArgBlocks of a thread's latest run. Its next run writes them over, in the same queue: behind
-  // the launches that read them.
+  // The ArgBlocks of a thread's latest run. Its next run writes them over, in the same queue:
+  // behind the launches that read them.
   std::mutex args_mutex_;  // guards the map
   std::unordered_map<std::thread::id, Block*> args_;
 
   // A leaf kernel that meets a bad index writes it down (fault.h); whoever waits next is told.
-  std::mutex leaf_mutex_;  // guards what follows
+  std::mutex leaf_mutex_;                                            // guards what follows
   std::unordered_map<std::string_view, DriverKernel> leaf_kernels_;  // by entry
   Block* faults_ = nullptr;
   std::int64_t serial_ = 0;

@@ -8,9 +8,9 @@ namespace flash::gpu {
 namespace {
 
 constexpr std::int64_t kWarp = 32;
-constexpr std::int64_t kBlock = 256;         // threads, where the work is enough
-constexpr std::int64_t kRowThreads = 1024;   // of one tile, for long rows
-constexpr std::int64_t kWaves = 16;          // blocks for each processor; further tiles are looped over
+constexpr std::int64_t kBlock = 256;        // threads, where the work is enough
+constexpr std::int64_t kRowThreads = 1024;  // of one tile, for long rows
+constexpr std::int64_t kWaves = 16;  // blocks for each processor; further tiles are looped over
 
 /// Threads for n elements: a power of two from one warp to `most`.
 std::int64_t threads_for(std::int64_t n, std::int64_t most) {
@@ -27,8 +27,8 @@ KernelShape shape_of(const ir::Kernel& kernel) {
   return s;
 }
 
-Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles, int processors,
-                  int max_threads) {
+Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
+                  int processors, int max_threads) {
   const std::int64_t block = std::min<std::int64_t>(kBlock, max_threads);
   std::int64_t x, y;
   if (shape.reduces && shape.form == ir::Form::kRow) {
@@ -46,7 +46,8 @@ Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t t
   }
   y = std::clamp<std::int64_t>(y, 1, tiles);
   const std::int64_t blocks = (tiles + y - 1) / y;
-  const std::int64_t most = kWaves * std::max(processors, 1) * std::max<std::int64_t>(1, block / (x * y));
+  const std::int64_t most =
+      kWaves * std::max(processors, 1) * std::max<std::int64_t>(1, block / (x * y));
   return {static_cast<unsigned>(std::min(blocks, most)), static_cast<unsigned>(x),
           static_cast<unsigned>(y)};
 }

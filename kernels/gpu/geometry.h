@@ -23,7 +23,7 @@ struct Geometry {
 
 /// For `tiles` > 0 tiles with these ArgBlock words, on a device with that many processors.
 /// Changes no bit of a result; see jit/emit/clike/clike.h for what a kernel's form allows.
-Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles, int processors,
-                  int max_threads);
+Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
+                  int processors, int max_threads);
 
 }  // namespace flash::gpu

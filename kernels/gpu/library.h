@@ -15,7 +15,7 @@ class Library {
   static Library open(std::span<const std::string> folders, std::span<const char* const> names);
 
   explicit operator bool() const { return handle_ != nullptr; }
-  void* symbol(const char* name) const;  ///< nullptr if it is not there
+  void* symbol(const char* name) const;              ///< nullptr if it is not there
   const std::string& path() const { return path_; }  ///< as it was opened
   /// Which names were looked for and where; for messages.
   const std::string& tried() const { return tried_; }

@@ -12,8 +12,8 @@ namespace flash::gpu {
 PinnedMemory::~PinnedMemory() {
   if (!data_ || context_.lost()) return;
   if (const int error = context_.calls().free_host(data_))
-    logging::error(context_.name() + ": freeing pinned memory failed: " +
-                   context_.driver().describe(error));
+    logging::error(context_.name() +
+                   ": freeing pinned memory failed: " + context_.driver().describe(error));
 }
 
 std::byte* PinnedMemory::data() {

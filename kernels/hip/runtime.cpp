@@ -22,7 +22,7 @@ std::vector<std::string> compiler_folders() {
 constexpr const char* kDriver[] = {"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5",
                                    "libamdhip64.so"};
 // Releases up to 5 have the compiler in the driver's library.
-constexpr const char* kCompiler[] = {"libhiprtc.so.7",   "libhiprtc.so.6",   "libhiprtc.so",
+constexpr const char* kCompiler[] = {"libhiprtc.so.7", "libhiprtc.so.6", "libhiprtc.so",
                                      "libamdhip64.so.5", "libamdhip64.so"};
 
 const gpu::Driver& driver() {
@@ -47,10 +47,12 @@ const gpu::Vendor& vendor() {
       .compiler_libraries = kCompiler,
       .driver_folders = folders,
       .compiler_folders = compiler_folders,
-      .get_driver = "Install AMD's ROCm (Debian: apt-get install libamdhip64-5); in a container, "
-                    "pass /dev/kfd and /dev/dri in.",
-      .get_compiler = "Install AMD's ROCm (Debian: apt-get install libamdhip64-5 "
-                      "libhiprtc-builtins5), or name the folder with libhiprtc by FLASH_HIPRTC.",
+      .get_driver =
+          "Install AMD's ROCm (Debian: apt-get install libamdhip64-5); in a container, "
+          "pass /dev/kfd and /dev/dri in.",
+      .get_compiler =
+          "Install AMD's ROCm (Debian: apt-get install libamdhip64-5 "
+          "libhiprtc-builtins5), or name the folder with libhiprtc by FLASH_HIPRTC.",
       .one_by_one = "AMD_SERIALIZE_KERNEL=3",
   };
   return vendor;

@@ -42,8 +42,9 @@ std::string judge(const std::string& source, unsigned grid = 2, unsigned x = 64)
                                        {.checks = true, .folder = {}});
   REQUIRE_MESSAGE(made.ok, made.log);
   const emulation::Library library(made.library);
-  emulation::Launch launch{library.entry("k"), grid, x, 1,
-                           reinterpret_cast<unsigned long long>(args.data()), 2, may_touch};
+  emulation::Launch launch{
+      library.entry("k"), grid, x, 1, reinterpret_cast<unsigned long long>(args.data()), 2,
+      may_touch};
   REQUIRE((launch.entry != nullptr));
   return emulation::run(library, launch);
 }
@@ -105,7 +106,9 @@ TEST_CASE("a barrier that is missing is a race, whichever of the two it is") {
 TEST_CASE("blocks that tell each other something need fences, an atomic and a fresh read") {
   CHECK(judge(kLast) == "");
   says(judge(replaced(kLast, "  FENCE();\n  BARRIER", "  BARRIER")), "a race");
-  says(judge(replaced(kLast, "  BARRIER();\n  if (THREAD_X == 0)\n    is", "  if (THREAD_X == 0)\n    is")), "a race");
+  says(judge(replaced(kLast, "  BARRIER();\n  if (THREAD_X == 0)\n    is",
+                      "  if (THREAD_X == 0)\n    is")),
+       "a race");
   says(judge(replaced(kLast, "fresh_f32", "load_f32")), "a race");
   says(judge(replaced(kLast, "if (is_last[0] == 0) return;", "")), "a race");
 }
@@ -160,8 +163,13 @@ TEST_CASE("random kernels are free of races for every shape of a launch") {
     const auto want = k.run(Target::kInterpreter);
     const auto runner = [&](const std::string& entry, unsigned grid, unsigned x, unsigned y) {
       return [&, entry, grid, x, y](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {
-        const emulation::Launch launch{library.entry(entry), grid, x, y,
-                                       reinterpret_cast<unsigned long long>(args), tiles, nullptr};
+        const emulation::Launch launch{library.entry(entry),
+                                       grid,
+                                       x,
+                                       y,
+                                       reinterpret_cast<unsigned long long>(args),
+                                       tiles,
+                                       nullptr};
         REQUIRE(emulation::run(library, launch) == "");
         ++launches;
       };

@@ -1,5 +1,5 @@
-// tests/gpu/error_test.cpp -- whatever call of a driver or compiler fails, there is one clear error,
-// nothing leaks, and a lost device says so
+// tests/gpu/error_test.cpp -- whatever call of a driver or compiler fails, there is one clear
+// error, nothing leaks, and a lost device says so
 #include <doctest/doctest.h>
 
 #include <string>
@@ -139,7 +139,8 @@ TEST_CASE("every call that may fail is made, and each failure is one clear error
   }
 }
 
-TEST_CASE("a device that is lost at any call is one clear error, and nobody crashes on the way out") {
+TEST_CASE(
+    "a device that is lost at any call is one clear error, and nobody crashes on the way out") {
   const Quiet quiet;
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
@@ -190,7 +191,8 @@ TEST_CASE("a driver that does not start is no device, and says what to do") {
     gpu::Vendor other = vendor;
     other.driver_libraries = other.compiler_libraries = kNames;
     const gpu::Driver absent(other);
-    CHECK(absent.missing().find("no " + std::string(vendor.name) + " driver: looked for "
+    CHECK(absent.missing().find("no " + std::string(vendor.name) +
+                                " driver: looked for "
                                 "libnobody_has_this.so.1 in the loader's path") == 0);
     CHECK(absent.missing().find(vendor.get_driver) != std::string::npos);
     gpu::Compiler compiler(other);
@@ -209,8 +211,8 @@ TEST_CASE("a kernel's error shows in a later call, names the suspects, and loses
     DeviceRuntime& device = *runtimes[0];
     const Ref<Buffer> a = Buffer::allocate(device, 4096);
     const auto kernel_on = [&](std::int64_t n) {  // writes n floats from the buffer's end on
-      auto nest = std::make_unique<Nest>(ir::Form::kRow,
-                                         std::vector<Nest::Axis>{{ir::Role::kLoop, n}});
+      auto nest =
+          std::make_unique<Nest>(ir::Form::kRow, std::vector<Nest::Axis>{{ir::Role::kLoop, n}});
       const int out = nest->access(DType::kF32, static_cast<char*>(a->data()) + 4096, {4});
       nest->b.begin_loop();
       nest->b.store(out, nest->b.f32(1));

@@ -48,11 +48,13 @@ TEST_CASE("the devices are there beside the CPU") {
 
 TEST_CASE("created tensors: constants, ranges, random numbers, and back and forth") {
   same_everywhere([](Device d) {
-    return std::vector<Tensor>{
-        zeros({3, 5}, {.device = d}),       full({7}, 2.5, {.device = d}),
-        arange(0, 50, 3).to(d),    rand({1000}, {.device = d}),
-        randn({33, 3}, {.device = d}),      tensor({1.f, 2.f, 3.f}).to(d),
-        tensor({1.f, 2.f}).to(d).to("cpu").to(d)};
+    return std::vector<Tensor>{zeros({3, 5}, {.device = d}),
+                               full({7}, 2.5, {.device = d}),
+                               arange(0, 50, 3).to(d),
+                               rand({1000}, {.device = d}),
+                               randn({33, 3}, {.device = d}),
+                               tensor({1.f, 2.f, 3.f}).to(d),
+                               tensor({1.f, 2.f}).to(d).to("cpu").to(d)};
   });
 }
 
@@ -73,10 +75,18 @@ TEST_CASE("maps of every kind of float, and broadcasting") {
 TEST_CASE("reductions: full, rows, columns, long ones in parts; softmax and layer norm") {
   same_everywhere([](Device d) {
     const Tensor x = randn({37, 300}, {.device = d}), big = randn({3, 70000}, {.device = d});
-    return std::vector<Tensor>{
-        x.sum(),          x.sum(0),        x.sum(1),    x.mean({0, 1}), x.amax(1), big.sum(),
-        big.sum(1),       big.sum(0),      softmax(x, 1), softmax(x, 0),
-        (x * x).sum(1) * x.sum(1), log_softmax(big, 1)};
+    return std::vector<Tensor>{x.sum(),
+                               x.sum(0),
+                               x.sum(1),
+                               x.mean({0, 1}),
+                               x.amax(1),
+                               big.sum(),
+                               big.sum(1),
+                               big.sum(0),
+                               softmax(x, 1),
+                               softmax(x, 0),
+                               (x * x).sum(1) * x.sum(1),
+                               log_softmax(big, 1)};
   });
 }
 
@@ -86,8 +96,8 @@ TEST_CASE("views: permuted, sliced, flipped, written in place") {
     Tensor y = zeros({6, 10}, {.device = d});
     y.select(0, 2).copy_(x.select(1, 3).select(0, 1));
     y += 1;
-    return std::vector<Tensor>{x.permute({2, 0, 1}) * 2, x.slice(1, 1, 7, 2) + 1, x.flip(0) - x,
-                               y, x.reshape({60, 8}).transpose(0, 1).contiguous()};
+    return std::vector<Tensor>{x.permute({2, 0, 1}) * 2, x.slice(1, 1, 7, 2) + 1, x.flip(0) - x, y,
+                               x.reshape({60, 8}).transpose(0, 1).contiguous()};
   });
 }
 

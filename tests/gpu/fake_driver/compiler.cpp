@@ -1,5 +1,5 @@
-// tests/gpu/fake_driver/compiler.cpp -- NVRTC without NVIDIA and, with FAKE_HIP, hiprtc without AMD:
-// the host's compiler builds what the fake driver loads
+// tests/gpu/fake_driver/compiler.cpp -- NVRTC without NVIDIA and, with FAKE_HIP, hiprtc without
+// AMD: the host's compiler builds what the fake driver loads
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>

@@ -12,22 +12,22 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <utility>
 #include <string>
+#include <utility>
 
 #include "control.h"
 #include "emulation/engine.h"
 #include "model.h"
 
 #ifdef FAKE_HIP
-#define FAKE(cuda, hip, ...)                                                      \
+#define FAKE(cuda, hip, ...)                                              \
   extern "C" __attribute__((visibility("default"))) int hip(__VA_ARGS__); \
   extern "C" int hip(__VA_ARGS__)
 #define ENTER(cuda, hip) \
   if (const int error = fake::enter(#hip)) return error
 constexpr bool kHip = true;
 #else
-#define FAKE(cuda, hip, ...)                                                       \
+#define FAKE(cuda, hip, ...)                                               \
   extern "C" __attribute__((visibility("default"))) int cuda(__VA_ARGS__); \
   extern "C" int cuda(__VA_ARGS__)
 #define ENTER(cuda, hip) \
@@ -203,7 +203,9 @@ EXPORT int hipSetDevice(int device) {
   current = device;
   return kOk;
 }
-EXPORT const char* hipGetErrorName(int error) { return error == kOk ? "hipSuccess" : "hipErrorFake"; }
+EXPORT const char* hipGetErrorName(int error) {
+  return error == kOk ? "hipSuccess" : "hipErrorFake";
+}
 EXPORT const char* hipGetErrorString(int) { return "an error of the fake driver"; }
 #else
 EXPORT int cuDevicePrimaryCtxRetain(void** context, int device) {
@@ -287,7 +289,8 @@ FAKE(cuMemcpyDtoHAsync_v2, hipMemcpyDtoHAsync, void* to, Address from, std::size
 FAKE(cuMemcpyDtoDAsync_v2, hipMemcpyDtoDAsync, Address to, Address from, std::size_t bytes,
      void* stream) {
   ENTER(cuMemcpyDtoDAsync_v2, hipMemcpyDtoDAsync);
-  return copy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes, stream, true, true);
+  return copy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes, stream, true,
+              true);
 }
 
 FAKE(cuStreamCreate, hipStreamCreateWithFlags, void** stream, unsigned) {

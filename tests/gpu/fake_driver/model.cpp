@@ -18,7 +18,7 @@ struct Mapped {
   std::size_t mapped = 0, bytes = 0;
 };
 struct Memory {
-  std::mutex mutex;               // guards blocks
+  std::mutex mutex;                // guards blocks
   std::map<char*, Mapped> blocks;  // by their address
   // Nobody but queues has its rights; -1 where the processor has none.
   const int key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
@@ -38,7 +38,8 @@ void* allocate(std::size_t bytes) {
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const std::size_t room = (std::max<std::size_t>(bytes, 1) + page - 1) / page * page;
   Mapped m{nullptr, room + 2 * page, bytes};
-  void* map = mmap(nullptr, m.mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* map =
+      mmap(nullptr, m.mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (map == MAP_FAILED) return nullptr;
   m.map = static_cast<char*>(map);
   mprotect(m.map + page, room, PROT_READ | PROT_WRITE);

@@ -12,8 +12,8 @@
 namespace flash::test::fake {
 
 /// Memory of the device between pages that nobody may touch. Where the processor has protection
-/// keys only the queues' threads may touch it: a host that follows a device's address crashes, as it
-/// would with a real one.
+/// keys only the queues' threads may touch it: a host that follows a device's address crashes, as
+/// it would with a real one.
 void* allocate(std::size_t bytes);
 /// False if `at` is no block. Says how large it was, and whether bytes around it were written.
 bool release(void* at, bool* spoiled, std::size_t* bytes);
