@@ -203,11 +203,12 @@ void Engine::free_retired(StreamState& s) {
 
 void Engine::retire(std::unique_ptr<Program> program) {
   const std::lock_guard lock(mutex_);
-  for (auto& [id, s] : streams_)  // all streams are on one queue
-    if (s->commands.open_batch() > 1 || streams_.size() == 1) {
-      s->retired.emplace_back(s->commands.open_batch(), std::move(program));
-      return;
-    }
+  if (streams_.size() == 1) {
+    StreamState& s = *streams_.begin()->second;
+    s.retired.emplace_back(s.commands.open_batch(), std::move(program));
+    return;
+  }
+  for (auto& [id, s] : streams_) s->commands.wait(s->commands.submit());
 }
 
 void* Engine::faults() const {

@@ -58,10 +58,13 @@ class VulkanKernel final : public LoadedKernel {
 
 }  // namespace
 
-VulkanRuntime::VulkanRuntime(int index) : index_(index) {
+VulkanRuntime::VulkanRuntime(int index, const emit::GlslTraits* traits) : index_(index) {
   gpu_ =
       std::make_shared<Gpu>(*instance(), candidates().at(static_cast<std::size_t>(index)), index);
-  probe(gpu_);
+  if (traits != nullptr)
+    gpu_->traits = *traits;
+  else
+    probe(gpu_);
   engine_ = std::make_shared<Engine>(gpu_);
   allocator_ = std::make_unique<Allocator>(engine_->take_memory(), nullptr, gpu_->label.c_str());
   gpu_->throw_complaints();

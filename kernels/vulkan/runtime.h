@@ -16,11 +16,17 @@ namespace flash::vulkan {
 
 class Gpu;
 class Engine;
+}  // namespace flash::vulkan
+namespace flash::emit {
+struct GlslTraits;
+}
+namespace flash::vulkan {
 
 class VulkanRuntime final : public DeviceRuntime {
  public:
-  /// Throws DeviceError or OutOfMemory.
-  explicit VulkanRuntime(int index);
+  /// Throws DeviceError or OutOfMemory. `traits`: what the device is taken to compute, instead of
+  /// asking it, so that a test can have what other devices need.
+  explicit VulkanRuntime(int index, const emit::GlslTraits* traits = nullptr);
   ~VulkanRuntime() override;
 
   Device id() const override;

@@ -2,10 +2,10 @@
 //
 // Every access is compared with the latest ones to the same bytes. Two by different threads, one of
 // them a write, are a race unless something orders them: a barrier between them, for threads of one
-// block; for different blocks, a fence and an atomic addition behind the first and an atomic addition
-// to the same place in front of the second, which then has to be volatile, for caches of GPUs are not
-// coherent. Blocks run one after another here, and threads too: what is found does not depend on who
-// came first.
+// block; for different blocks, a fence and an atomic addition behind the first and an atomic
+// addition to the same place in front of the second, which then has to be volatile, for caches of
+// GPUs are not coherent. Blocks run one after another here, and threads too: what is found does not
+// depend on who came first.
 #pragma once
 
 #include <array>
@@ -64,8 +64,8 @@ class Checks {
   std::vector<std::uint64_t> fenced_;  // by thread
   // By word of four bytes.
   std::unordered_map<std::uintptr_t, std::array<Made, 4>> made_, shared_made_;
-  std::map<const void*, std::map<unsigned, Release>> released_;   // by place, then block
-  std::map<unsigned, const Release*> acquired_;                   // by this block
+  std::map<const void*, std::map<unsigned, Release>> released_;  // by place, then block
+  std::map<unsigned, const Release*> acquired_;                  // by this block
 };
 
 }  // namespace flash::test::emulation

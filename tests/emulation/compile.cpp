@@ -31,8 +31,9 @@ std::uint64_t hash(const std::string& text, std::uint64_t h) {
 
 std::string command(bool checks) {
   std::string s = FLASH_TEST_CXX
-      " -std=c++20 -O1 -ffp-contract=off -w -shared -fPIC -nostdlib -fno-exceptions"
-      " -fno-asynchronous-unwind-tables -I " + std::string(kFolder);
+                  " -std=c++20 -O1 -ffp-contract=off -w -shared -fPIC -nostdlib -fno-exceptions"
+                  " -fno-asynchronous-unwind-tables -I " +
+                  std::string(kFolder);
   if (checks) s += " -fsanitize=thread";
 #if defined(__clang__)
   if (checks) s += " -mllvm -tsan-distinguish-volatile";
@@ -61,9 +62,8 @@ Compiled compile(const std::string& source, const CompileOptions& options) {
     out.ok = !out.library.empty();
     if (out.ok) return out;
   }
-  const fs::path work = fs::temp_directory_path() /
-                        ("flash_emulation_" + std::to_string(getpid()) + "_" +
-                         std::to_string(count.fetch_add(1)));
+  const fs::path work = fs::temp_directory_path() / ("flash_emulation_" + std::to_string(getpid()) +
+                                                     "_" + std::to_string(count.fetch_add(1)));
   fs::create_directories(work);
   std::ofstream(work / "kernel.cpp") << "#include \"kernel.h\"\n" << source;
   const std::string all = line + " -o " + (work / "kernel.so").string() + " " +

@@ -91,15 +91,13 @@ class Run {
   }
 
   std::string run() {
-    static const Calls calls{[] { now->wait(Waits::kBlock); },
-                             [] { now->checks_.fence(now->current_); },
-                             [](void* v, unsigned bytes, unsigned offset, bool down) {
-                               now->shuffle(v, bytes, offset, down);
-                             },
-                             [](unsigned* at, unsigned n) { return now->atomic_add(at, n); },
-                             [](const void* at, unsigned bytes, unsigned kind) {
-                               now->access(at, bytes, kind);
-                             }};
+    static const Calls calls{
+        [] { now->wait(Waits::kBlock); }, [] { now->checks_.fence(now->current_); },
+        [](void* v, unsigned bytes, unsigned offset, bool down) {
+          now->shuffle(v, bytes, offset, down);
+        },
+        [](unsigned* at, unsigned n) { return now->atomic_add(at, n); },
+        [](const void* at, unsigned bytes, unsigned kind) { now->access(at, bytes, kind); }};
     state_ = {{}, {}, {launch_.x, launch_.y, 1}, {launch_.grid, 1, 1}, calls};
     for (unsigned b = launch_.grid; b-- > 0 && problem_.empty();) {
       block_ = b;
@@ -158,7 +156,8 @@ class Run {
     f.context.uc_stack.ss_sp = f.stack.get();
     f.context.uc_stack.ss_size = kStack;
     f.context.uc_link = nullptr;
-    makecontext(&f.context, [] { now->begin_threads(); }, 0);
+    makecontext(
+        &f.context, [] { now->begin_threads(); }, 0);
     if (_setjmp(scheduler_) == 0) setcontext(&f.context);
     left();
   }

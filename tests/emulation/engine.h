@@ -1,5 +1,5 @@
-// tests/emulation/engine.h -- runs kernels that kernel.h and the host's compiler made of CUDA or HIP
-// sources: blocks one after another, threads of a block as fibers that switch at barriers and
+// tests/emulation/engine.h -- runs kernels that kernel.h and the host's compiler made of CUDA or
+// HIP sources: blocks one after another, threads of a block as fibers that switch at barriers and
 // shuffles
 //
 // What a GPU would not say is an error here: a barrier that not all threads of a block reach, a

@@ -1,8 +1,8 @@
 // tests/emulation/kernel.h -- what stands in front of an emitted CUDA or HIP source so that the
 // host's compiler makes a library of it, which engine.h runs
 //
-// Compiled once a kernel: so it includes next to nothing, and all that takes long stands in the engine. What
-// the sources need of a GPU is in `emulation_state`, which the engine fills.
+// Compiled once a kernel: so it includes next to nothing, and all that takes long stands in the
+// engine. What the sources need of a GPU is in `emulation_state`, which the engine fills.
 #pragma once
 
 #define __global__
@@ -30,7 +30,8 @@ float rintf(float);
 double rint(double);
 float truncf(float);
 double trunc(double);
-__attribute__((visibility("default"), no_sanitize("thread"))) void emulation_shared(char** begin, char** end) {
+__attribute__((visibility("default"), no_sanitize("thread"))) void emulation_shared(char** begin,
+                                                                                    char** end) {
   *begin = __start_emulated_shared;
   *end = __stop_emulated_shared;
 }
@@ -79,9 +80,9 @@ inline unsigned atomicAdd(unsigned* at, unsigned n) {
 // the sanitizer's is linked: the calls come here, and the engine looks for races of its own kind of
 // threads, and for accesses out of bounds.
 #ifdef __SANITIZE_THREAD__
-#define EMULATION_ACCESS(name, bytes, kind)                                                   \
+#define EMULATION_ACCESS(name, bytes, kind)                                                     \
   extern "C" __attribute__((no_sanitize("thread"), visibility("hidden"))) void name(void* at) { \
-    emulation_state.calls.access(at, bytes, flash::test::emulation::kind);                                \
+    emulation_state.calls.access(at, bytes, flash::test::emulation::kind);                      \
   }
 #define EMULATION_ACCESSES(n)                                 \
   EMULATION_ACCESS(__tsan_read##n, n, kRead)                  \

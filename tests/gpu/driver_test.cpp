@@ -161,7 +161,7 @@ TEST_CASE("without memory the cache is given back, and then it is an error that 
 TEST_CASE("nothing is left when a runtime goes") {
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
-    constexpr const char* kKinds[] = {"memory", "blocks", "pinned", "stream",
+    constexpr const char* kKinds[] = {"memory", "blocks", "pinned",  "stream",
                                       "event",  "module", "context", "program"};
     std::vector<long> before;
     for (const char* what : kKinds) before.push_back(fake.live(what));

@@ -139,7 +139,8 @@ TEST_CASE("every call that may fail is made, and each failure is one clear error
   }
 }
 
-TEST_CASE("a device that is lost at any call is one clear error, and nobody crashes on the way out") {
+TEST_CASE(
+    "a device that is lost at any call is one clear error, and nobody crashes on the way out") {
   const Quiet quiet;
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);

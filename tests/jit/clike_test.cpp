@@ -43,8 +43,7 @@ std::vector<Language> languages() {
 /// Functions that the host's compiler has made a library of.
 class Emulated {
  public:
-  explicit Emulated(const Language& language)
-      : language_(language), source_(language.prelude) {}
+  explicit Emulated(const Language& language) : language_(language), source_(language.prelude) {}
   void add(const ir::Kernel& kernel, const std::string& name) {
     source_ += emit::clike_function(kernel, name, language_.dialect);
     if (!language_.entry_macro.empty()) source_ += language_.entry_macro + "(" + name + ")\n";

@@ -69,10 +69,10 @@ T simd_broadcast(T v, ushort lane) {
 inline metal::uint3 uint3_of(const flash::test::emulation::Dim& d) { return {d.x, d.y, d.z}; }
 
 /// The function that a launch of an MSL kernel calls.
-#define METAL_ENTRY(name)                                                                     \
-  extern "C" void entry_##name(unsigned long long args, long long tiles) {                    \
+#define METAL_ENTRY(name)                                                                       \
+  extern "C" void entry_##name(unsigned long long args, long long tiles) {                      \
     name(ulong{args}, long{tiles}, uint3_of(threadIdx), uint3_of(blockDim), uint3_of(blockIdx), \
-         uint3_of(gridDim));                                                                  \
+         uint3_of(gridDim));                                                                    \
   }
 
 #define __METAL_VERSION__ 320

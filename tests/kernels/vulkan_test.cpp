@@ -64,12 +64,14 @@ TEST_CASE("maps on Vulkan have the CPU's bits") {
   for (const DType d : {DType::kF32, DType::kF64, DType::kF16, DType::kBF16}) {
     CAPTURE(std::string(flash::name(d)));
     check_same(
-        "arithmetic", [](const Tensor& x, const Tensor& y) {
+        "arithmetic",
+        [](const Tensor& x, const Tensor& y) {
           return std::vector<Tensor>{x + y, x - y, x * y, x / y, sqrt(y), -x, abs(x)};
         },
         d);
     check_same(
-        "functions", [](const Tensor& x, const Tensor& y) {
+        "functions",
+        [](const Tensor& x, const Tensor& y) {
           return std::vector<Tensor>{exp(x), log(y), tanh(x), sin(x), erf(x), gelu(x), pow(y, x)};
         },
         d);
@@ -81,16 +83,17 @@ TEST_CASE("reductions and views on Vulkan have the CPU's bits") {
   for (const DType d : {DType::kF32, DType::kF64, DType::kBF16}) {
     CAPTURE(std::string(flash::name(d)));
     check_same(
-        "reductions", [](const Tensor& x, const Tensor& y) {
-          return std::vector<Tensor>{x.sum(), x.sum({0}), x.sum({1}), y.prod({1}), amax(x, {0}),
-                                     x.mean({1}), softmax(x, 1), softmax(x, 0)};
+        "reductions",
+        [](const Tensor& x, const Tensor& y) {
+          return std::vector<Tensor>{x.sum(),      x.sum({0}),  x.sum({1}),    y.prod({1}),
+                                     amax(x, {0}), x.mean({1}), softmax(x, 1), softmax(x, 0)};
         },
         d);
     check_same(
-        "views", [](const Tensor& x, const Tensor& y) {
+        "views",
+        [](const Tensor& x, const Tensor& y) {
           return std::vector<Tensor>{x.transpose(0, 1) + y.transpose(0, 1),
-                                     x.reshape({53, 37}) * 2.0f,
-                                     x.narrow(1, 3, 20).contiguous(),
+                                     x.reshape({53, 37}) * 2.0f, x.narrow(1, 3, 20).contiguous(),
                                      (x.narrow(0, 1, 30) - y.narrow(0, 7, 30)).sum({0})};
         },
         d);

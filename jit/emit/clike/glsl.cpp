@@ -144,8 +144,14 @@ FN f64 like_f64(f64 r, f64 a) {
 }
 FN f64 floor_f64(f64 a) { return like_f64(floor(a), a); }
 FN f64 ceil_f64(f64 a) { return like_f64(ceil(a), a); }
-FN f64 rint_f64(f64 a) { return like_f64(roundEven(a), a); }
-FN f64 trunc_f64(f64 a) { return like_f64(trunc(a), a); }
+// Drivers make these two of integers, and not all do it right: here a sum with 2^52 rounds.
+FN f64 rint_f64(f64 a) {
+  const f64 size = bits_f64(f64_bits(a) & ~(u64(1) << 63)), last = bits_f64(u64(1075) << 52);
+  precise f64 sum = size + last;
+  precise f64 whole = sum - last;
+  return like_f64(size < last ? whole : size, a);
+}
+FN f64 trunc_f64(f64 a) { return f64_bits(a) >> 63 != u64(0) ? ceil_f64(a) : floor_f64(a); }
 #endif
 
 #ifdef SOFT_F32
