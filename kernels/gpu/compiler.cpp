@@ -128,8 +128,8 @@ Code Compiler::compile(const std::string& source, const std::string& name,
   }
   if (error != kSuccess)
     throw DeviceError(std::string(vendor_.compiler) + " " + version_ + " could not compile " +
-                      name + " for " + architecture + ": " + calls_.error_text(error) +
-                      (code.log.empty() ? "" : "\n" + code.log) +
+                      name + " for " + architecture + ": " + calls_.error_text(error) + " (" +
+                      std::to_string(error) + ")" + (code.log.empty() ? "" : "\n" + code.log) +
                       "\nPlease report this, with what FLASH_DEBUG=4 prints.");
   const bool ptx = architecture.rfind("compute_", 0) == 0;
   check((ptx ? calls_.ptx_size : calls_.code_size)(program, &bytes), "asking for the code's size");

@@ -80,6 +80,7 @@ Defines& Defines::types(DType dtype) {
       if (c != '_') c = static_cast<char>(c - 'a' + 'A');
     add(upper, std::string(op) + "_" + real);
   }
+  add("ZERO", real == "f64" ? "literal_f64(u64(0))" : "literal_f32(0u)");  // see glsl.cpp
   add("LOAD_REAL", "load_" + real).add("STORE_REAL", "store_" + real);
   add("LOAD", "load_" + storage).add("STORE", "store_" + storage);
   return add("BYTES", size_of(dtype));

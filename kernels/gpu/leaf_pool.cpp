@@ -37,7 +37,7 @@ KERNEL(NAME) {
     const INDEX y0 = max_INDEX(top, INDEX(0)), y1 = min_INDEX(top + kernel_h, height);
     const INDEX x0 = max_INDEX(left, INDEX(0)), x1 = min_INDEX(left + kernel_w, width);
 #if FORM == AVERAGE
-    REAL sum = REAL(0);
+    REAL sum = ZERO;
     for (INDEX y = y0; y < y1; ++y)
       for (INDEX x = x0; x < x1; ++x)
         sum = ADD(sum, LOAD(x_at + u64(i64(y) * ARG_X_H + i64(x) * ARG_X_W)));
@@ -72,7 +72,7 @@ KERNEL(NAME) {
     const INDEX j0 = beside < kernel_w ? INDEX(0) : (beside - kernel_w) / stride_w + INDEX(1);
     const INDEX i1 = min_INDEX(over / stride_h, rows - INDEX(1));
     const INDEX j1 = min_INDEX(beside / stride_w, cols - INDEX(1));
-    REAL sum = REAL(0);
+    REAL sum = ZERO;
     for (INDEX i = i0; i <= i1; ++i)
       for (INDEX j = j0; j <= j1; ++j) {
         const u64 from = x_at + u64(i64(i) * ARG_X_H + i64(j) * ARG_X_W);
@@ -129,7 +129,8 @@ LeafSource pool_source(Form form, DType dtype, bool wide, const Capabilities& de
     d.types(dtype).words(kPoolWords).add("INDEX", index).add("INDEX_BYTES", wide ? 8 : 4);
     d.add("max_INDEX", "max_" + index).add("min_INDEX", "min_" + index);
     d.add("LOAD_INDEX", "load_" + index).add("STORE_INDEX", "store_" + index);
-    d.add("LOWEST", dtype == DType::kF64 ? "bits_f64(u64(0xfff) << 52)" : "bits_f32(0xff800000u)");
+    d.add("LOWEST",
+          dtype == DType::kF64 ? "literal_f64(u64(0xfff) << 52)" : "literal_f32(0xff800000u)");
     d.add("MAX", 0).add("AVERAGE", 1).add("PLACE", 2).add("MAX_DX", 3).add("AVERAGE_DX", 4);
     d.add("FORM", static_cast<Index>(form));
   });

@@ -154,8 +154,8 @@ KERNEL(NAME) {
 
     REAL sum[RM * RN], acc[RM * RN], a_of[RM], b_of[RN], next_a[LA], next_b[LB];
     UNROLL for (i32 e = 0; e < RM * RN; ++e) {
-      sum[e] = REAL(0);
-      acc[e] = REAL(0);
+      sum[e] = ZERO;
+      acc[e] = ZERO;
     }
     pred begun = false, closes = false;
     i32 left = 0;
@@ -193,7 +193,7 @@ KERNEL(NAME) {
       BARRIER();
       UNROLL for (i32 l = 0; l < LA; ++l) {
         const i32 p = a_p + l * a_dp, i = a_i + l * a_di;
-        next_a[l] = REAL(0);
+        next_a[l] = ZERO;
 #if FORM == MATMUL
         if (p < next && i < left_m) next_a[l] = LOAD(a_at + u64(i64(l) * a_step));
 #else
@@ -203,7 +203,7 @@ KERNEL(NAME) {
       }
       UNROLL for (i32 l = 0; l < LB; ++l) {
         const i32 p = b_p + l * b_dp, j = b_j + l * b_dj;
-        next_b[l] = REAL(0);
+        next_b[l] = ZERO;
 #if FORM == MATMUL
         if (p < next && j < left_n) next_b[l] = LOAD(b_at + u64(i64(l) * b_step));
 #else
@@ -226,7 +226,7 @@ KERNEL(NAME) {
       if (closes) {
         UNROLL for (i32 e = 0; e < RM * RN; ++e) {
           sum[e] = begun ? ADD(sum[e], acc[e]) : acc[e];
-          acc[e] = REAL(0);
+          acc[e] = ZERO;
         }
         begun = true;
       }

@@ -92,7 +92,7 @@ KERNEL(NAME) {
     const i64 column = tile / ARG_ROW_TILES * i64(COLS) + i64(col);
     const pred mine = column < ARG_WIDTH;
     i64 bad = i64(-1);
-    for (i32 s = t; s < rows * COLS; s += THREADS) sums[s] = REAL(0);
+    for (i32 s = t; s < rows * COLS; s += THREADS) sums[s] = ZERO;
     for (i64 base = i64(0); base < ARG_ITEMS; base += i64(THREADS)) {
       const i64 mine_item = base + i64(t);
       i32 hit = 0;

@@ -4,6 +4,7 @@
 #include "emulation/engine.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include <cstring>
 #include <mutex>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "emulation/checks.h"
@@ -21,20 +23,39 @@
 namespace flash::test::emulation {
 
 Library::Library(const std::string& bytes) {
-  const int fd = memfd_create("emulated kernels", MFD_CLOEXEC);
-  if (fd < 0 || write(fd, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
+  file_ = memfd_create("emulated kernels", MFD_CLOEXEC);
+  if (file_ < 0 || write(file_, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size()))
     throw std::runtime_error("emulation: no memory for a library");
-  // The loader knows a library by its file: this one is another in every call.
-  handle_ = dlopen(("/proc/self/fd/" + std::to_string(fd)).c_str(), RTLD_NOW | RTLD_LOCAL);
-  close(fd);
+  // The loader knows a library by its name: nobody else may have this number while it is loaded.
+  handle_ = dlopen(("/proc/self/fd/" + std::to_string(file_)).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle_) throw std::runtime_error(std::string("emulation: ") + dlerror());
   state_ = static_cast<State*>(dlsym(handle_, "emulation_state"));
   const auto shared =
       reinterpret_cast<void (*)(char**, char**)>(dlsym(handle_, "emulation_shared"));
   if (!state_ || !shared) throw std::runtime_error("emulation: not a library of kernels");
   shared(&shared_begin_, &shared_end_);
+  // Its own constants are in here, and what the engine tells it.
+  Dl_info info{};
+  dladdr(state_, &info);
+  std::pair<Library*, void*> search{this, info.dli_fbase};
+  dl_iterate_phdr(
+      [](dl_phdr_info* object, std::size_t, void* data) {
+        auto& [library, base] = *static_cast<std::pair<Library*, void*>*>(data);
+        if (reinterpret_cast<void*>(object->dlpi_addr) != base) return 0;
+        for (int i = 0; i < object->dlpi_phnum; ++i)
+          if (const auto& part = object->dlpi_phdr[i]; part.p_type == PT_LOAD)
+            library->image_end_ = std::max(
+                library->image_end_,
+                reinterpret_cast<const char*>(object->dlpi_addr + part.p_vaddr + part.p_memsz));
+        library->image_begin_ = static_cast<const char*>(base);
+        return 1;
+      },
+      &search);
 }
-Library::~Library() { dlclose(handle_); }
+Library::~Library() {
+  dlclose(handle_);
+  close(file_);
+}
 Entry Library::entry(const std::string& name) const {
   return reinterpret_cast<Entry>(dlsym(handle_, name.c_str()));
 }
@@ -77,7 +98,7 @@ class Run {
         },
         [](unsigned* at, unsigned n) { return now->atomic_add(at, n); },
         [](const void* at, unsigned bytes, unsigned kind) { now->access(at, bytes, kind); }};
-    state_ = {{}, {}, {launch_.x, launch_.y, 1}, {launch_.grid, 1, 1}, &calls};
+    state_ = {{}, {}, {launch_.x, launch_.y, 1}, {launch_.grid, 1, 1}, calls};
     for (unsigned b = launch_.grid; b-- > 0 && problem_.empty();) {
       block_ = b;
       state_.block = {b, 0, 0};
@@ -196,6 +217,9 @@ class Run {
   void access(const void* at, unsigned bytes, unsigned kind) {
     const char* p = static_cast<const char*>(at);
     if (p >= fiber_->stack.get() && p < fiber_->stack.get() + kStack) return;  // a thread's own
+    const bool shared = p >= library_.shared_begin_ && p < library_.shared_end_;
+    const bool write = kind == kWrite || kind == kVolatileWrite;
+    if (!write && !shared && p >= library_.image_begin_ && p < library_.image_end_) return;
     checks_.access(current_, p, bytes, kind);
   }
 

@@ -42,9 +42,11 @@ class Library {
 
  private:
   friend class Run;
+  int file_ = -1;
   void* handle_ = nullptr;
   State* state_ = nullptr;
   char *shared_begin_ = nullptr, *shared_end_ = nullptr;
+  const char *image_begin_ = nullptr, *image_end_ = nullptr;
 };
 
 /// Says whether kernels may touch [at, at + bytes): memory of the device. Without one, all of it.

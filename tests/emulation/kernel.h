@@ -42,13 +42,13 @@ __attribute__((visibility("default"), no_sanitize("thread"))) void emulation_sha
 #define blockDim emulation_state.block_size
 #define gridDim emulation_state.grid
 
-inline void __syncthreads() { emulation_state.calls->barrier(); }
-inline void __threadfence() { emulation_state.calls->fence(); }
+inline void __syncthreads() { emulation_state.calls.barrier(); }
+inline void __threadfence() { emulation_state.calls.fence(); }
 
 namespace flash::test::emulation {
 template <class T>
 inline T shuffled(T v, int offset, bool down) {
-  emulation_state.calls->shuffle(&v, sizeof v, static_cast<unsigned>(offset), down);
+  emulation_state.calls.shuffle(&v, sizeof v, static_cast<unsigned>(offset), down);
   return v;
 }
 }  // namespace flash::test::emulation
@@ -73,7 +73,7 @@ inline T __ldg(const T* at) {
   return *at;
 }
 inline unsigned atomicAdd(unsigned* at, unsigned n) {
-  return emulation_state.calls->atomic_add(at, n);
+  return emulation_state.calls.atomic_add(at, n);
 }
 
 // With -fsanitize=thread the compiler puts a call in front of every access to memory. No library of
@@ -82,7 +82,7 @@ inline unsigned atomicAdd(unsigned* at, unsigned n) {
 #ifdef __SANITIZE_THREAD__
 #define EMULATION_ACCESS(name, bytes, kind)                                                     \
   extern "C" __attribute__((no_sanitize("thread"), visibility("hidden"))) void name(void* at) { \
-    emulation_state.calls->access(at, bytes, flash::test::emulation::kind);                     \
+    emulation_state.calls.access(at, bytes, flash::test::emulation::kind);                      \
   }
 #define EMULATION_ACCESSES(n)                                 \
   EMULATION_ACCESS(__tsan_read##n, n, kRead)                  \

@@ -21,7 +21,7 @@ struct Calls {
 
 struct State {
   Dim thread, block, block_size, grid;
-  const Calls* calls;
+  Calls calls;  // by value: a kernel's reads of it are of its own image
 };
 
 }  // namespace flash::test::emulation

@@ -1,45 +1,32 @@
 // tests/jit/clike_test.cpp -- emitted CUDA, HIP and MSL sources, run by the emulation, have the
 // interpreter's bits
-#include <dlfcn.h>
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
+#include "emulation/engine.h"
 #include "jit/emit/clike/clike.h"
 #include "random_kernel.h"
 
 using namespace flash;
 using namespace flash::test;
-namespace fs = std::filesystem;
 
 namespace {
 
-using Entry = void (*)(unsigned long long, long long);
-using Emulate = void (*)(Entry, unsigned grid, unsigned x, unsigned y, unsigned long long args,
-                         long long tiles);
-
-/// A dialect, its prelude as the host's compiler takes it, and the emulation's function that
-/// launches its kernels.
+/// A dialect, its prelude as the host's compiler takes it, and what makes an entry of a function
+/// that a launch cannot call as it is.
 struct Language {
   emit::Dialect dialect;
   std::string prelude;
-  const char* launch;
+  std::string entry_macro;  ///< empty: every function is an entry
 };
 
-Language cuda_like(const emit::Dialect& dialect) {
-  return {
-      dialect,
-      "#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n" + std::string(dialect.prelude),
-      "emulate"};
-}
+Language plain(const emit::Dialect& dialect) { return {dialect, std::string(dialect.prelude), {}}; }
 Language metal() {
   const emit::Dialect dialect = emit::msl_dialect();
   constexpr std::string_view kHeader = "#include <metal_stdlib>";
@@ -47,50 +34,41 @@ Language metal() {
   REQUIRE(prelude.starts_with(kHeader));
   prelude.replace(0, kHeader.size(),
                   "#include \"" FLASH_SOURCE_ROOT "/tests/jit/metal_emulation.h\"");
-  return {dialect, prelude, "emulate_metal"};
+  return {dialect, prelude, "METAL_ENTRY"};
 }
 std::vector<Language> languages() {
-  return {cuda_like(emit::cuda_dialect()), cuda_like(emit::hip_dialect()), metal()};
+  return {plain(emit::cuda_dialect()), plain(emit::hip_dialect()), metal()};
 }
 
 /// Functions that the host's compiler has made a library of.
 class Emulated {
  public:
-  Emulated(const Language& language, const std::string& functions) : launch_(language.launch) {
-    // A library stays loaded under its name: each has its own.
-    static int count = 0;
-    const std::string name = "kernels" + std::to_string(count++);
-    const fs::path folder = fs::temp_directory_path() / ("flash_clike_" + std::to_string(getpid()));
-    fs::create_directories(folder);
-    const fs::path cpp = folder / (name + ".cpp"), so = folder / (name + ".so");
-    std::ofstream(cpp) << language.prelude << functions;
-    const std::string command = std::string(FLASH_TEST_CXX) +
-                                " -std=c++20 -O0 -ffp-contract=off -w -shared -fPIC -o " +
-                                so.string() + " " + cpp.string();
-    if (std::system(command.c_str()) == 0) library_ = dlopen(so.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library_ != nullptr) fs::remove_all(folder);  // left there when something is wrong
+  explicit Emulated(const Language& language) : language_(language), source_(language.prelude) {}
+  void add(const ir::Kernel& kernel, const std::string& name) {
+    source_ += emit::clike_function(kernel, name, language_.dialect);
+    if (!language_.entry_macro.empty()) source_ += language_.entry_macro + "(" + name + ")\n";
   }
-  ~Emulated() {
-    if (library_ != nullptr) dlclose(library_);
+  void compile() {
+    const emulation::Compiled made = emulation::compile(source_);
+    INFO(made.log);
+    REQUIRE(made.ok);
+    library_ = std::make_unique<emulation::Library>(made.library);
   }
-  Emulated(const Emulated&) = delete;
-  Emulated& operator=(const Emulated&) = delete;
-
-  bool loaded() const { return library_ != nullptr; }
-  /// Runs the function `entry` with blocks of x times y threads.
-  Nest::Runner runner(const std::string& entry, unsigned grid, unsigned x, unsigned y) const {
-    const auto f = reinterpret_cast<Entry>(dlsym(library_, entry.c_str()));
-    const auto emulate = reinterpret_cast<Emulate>(dlsym(library_, launch_));
+  /// Runs the function `name` with blocks of x times y threads.
+  Nest::Runner runner(const std::string& name, unsigned grid, unsigned x, unsigned y) const {
+    const emulation::Entry f =
+        library_->entry(language_.entry_macro.empty() ? name : "entry_" + name);
     REQUIRE((f != nullptr));
-    REQUIRE((emulate != nullptr));
-    return [=](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {
-      emulate(f, grid, x, y, reinterpret_cast<unsigned long long>(args), tiles);
+    return [=, this](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {
+      const auto at = reinterpret_cast<unsigned long long>(args);
+      REQUIRE(emulation::run(*library_, {f, grid, x, y, at, tiles, nullptr}) == "");
     };
   }
 
  private:
-  const char* const launch_;
-  void* library_ = nullptr;
+  const Language& language_;
+  std::string source_;
+  std::unique_ptr<emulation::Library> library_;
 };
 
 }  // namespace
@@ -106,18 +84,17 @@ TEST_CASE(
     const emit::Dialect& dialect = language.dialect;
     const std::string name(dialect.name);
     CAPTURE(name);
-    std::string functions;
+    Emulated emulated(language);
     for (int seed = begin; seed < begin + count; ++seed) {
       RandomKernel k(static_cast<std::uint64_t>(seed), dialect.has_f64);
       ir::Kernel kernel = k.kernel();
       kernel.mode = ir::Mode::kWhole;
-      functions += emit::clike_function(kernel, "k" + std::to_string(seed), dialect);
+      emulated.add(kernel, "k" + std::to_string(seed));
       if (!k.can_split()) continue;
       kernel.mode = ir::Mode::kSplit;
-      functions += emit::clike_function(kernel, "s" + std::to_string(seed), dialect);
+      emulated.add(kernel, "s" + std::to_string(seed));
     }
-    const Emulated emulated(language, functions);
-    REQUIRE(emulated.loaded());
+    emulated.compile();
     for (int seed = begin; seed < begin + count; ++seed) {
       RandomKernel k(static_cast<std::uint64_t>(seed), dialect.has_f64);
       CAPTURE(seed);
@@ -187,10 +164,10 @@ void check_sums(const Language& language) {
     const auto reference = sum_of(form, x, want), emulated = sum_of(form, x, got);
     ir::Kernel split = emulated->kernel;
     split.mode = ir::Mode::kSplit;
-    const Emulated library(language,
-                           emit::clike_function(emulated->kernel, "whole", language.dialect) +
-                               emit::clike_function(split, "split", language.dialect));
-    REQUIRE(library.loaded());
+    Emulated library(language);
+    library.add(emulated->kernel, "whole");
+    library.add(split, "split");
+    library.compile();
     reference->run(Target::kInterpreter);
     struct Shape {
       unsigned x, y;
@@ -220,7 +197,7 @@ TEST_CASE("emulated sums follow the fixed tree, whole and in parts") {
   MESSAGE("skipped: the emulation switches stacks, which this sanitizer does not follow");
   return;
 #endif
-  const Language cuda = cuda_like(emit::cuda_dialect());
+  const Language cuda = plain(emit::cuda_dialect());
   check_sums<float>(cuda);
   check_sums<double>(cuda);
   check_sums<float>(metal());

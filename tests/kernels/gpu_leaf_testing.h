@@ -2,22 +2,18 @@
 // CPU's, bit by bit
 #pragma once
 
-#include <dlfcn.h>
 #include <doctest/doctest.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <deque>
-#include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "emulation/engine.h"
 #include "jit/emit/clike/clike.h"
 #include "kernels/gpu/fault.h"
 #include "kernels/gpu/leaf.h"
@@ -25,61 +21,37 @@
 
 namespace flash::test {
 
-/// Texts compiled together by the host's compiler, each in a namespace and with macros of its own.
-class EmulatedLeaves {
+/// Memory that the running kernel may touch.
+class Touchable {
  public:
-  explicit EmulatedLeaves(const std::map<std::string, std::string>& texts) {
-    namespace fs = std::filesystem;
-    static int count = 0;
-    const std::string stem = "leaves" + std::to_string(count++);
-    const fs::path folder = fs::temp_directory_path() / ("flash_leaf_" + std::to_string(getpid()));
-    fs::create_directories(folder);
-    const fs::path cpp = folder / (stem + ".cpp"), so = folder / (stem + ".so");
-    std::ofstream file(cpp);
-    file << "#include \"" FLASH_SOURCE_ROOT "/tests/jit/emulation.h\"\n"
-         << emit::cuda_dialect().prelude;
-    for (const auto& [entry, text] : texts)
-      file << "namespace in_" << entry << " {\n" << text << "}\n" << undefined(text);
-    file.close();
-    const std::string command = std::string(FLASH_TEST_CXX) +
-                                " -std=c++20 -O1 -ffp-contract=off -w -shared -fPIC -o " +
-                                so.string() + " " + cpp.string();
-    if (std::system(command.c_str()) == 0) library_ = dlopen(so.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library_ != nullptr) fs::remove_all(folder);  // left there when something is wrong
-    REQUIRE((library_ != nullptr));
-    emulate_ = reinterpret_cast<Emulate>(dlsym(library_, "emulate"));
-    REQUIRE((emulate_ != nullptr));
+  static void clear() { ranges().clear(); }
+  static void add(const void* at, std::size_t bytes) {
+    const auto first = reinterpret_cast<std::uintptr_t>(at);
+    ranges().push_back({first, first + bytes});
   }
-  ~EmulatedLeaves() {
-    if (library_ != nullptr) dlclose(library_);
+  static void add(const Operand& x) {  // from its lowest element to its highest one
+    std::int64_t low = 0, high = 0;
+    if (x.shape.numel() == 0) return;
+    for (int d = 0; d < x.shape.rank(); ++d) {
+      const std::int64_t reach = (x.shape[d] - 1) * x.strides[d];
+      (reach < 0 ? low : high) += reach;
+    }
+    const std::int64_t size = size_of(x.dtype);
+    add(static_cast<const char*>(x.data) + low * size,
+        static_cast<std::size_t>((high - low + 1) * size));
   }
-  EmulatedLeaves(const EmulatedLeaves&) = delete;
-  EmulatedLeaves& operator=(const EmulatedLeaves&) = delete;
-
-  void run(const gpu::LeafLaunch& l) const {
-    const auto kernel = reinterpret_cast<Kernel>(dlsym(library_, std::string(l.entry).c_str()));
-    REQUIRE((kernel != nullptr));
-    emulate_(kernel, static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
-             static_cast<unsigned>(l.y), reinterpret_cast<std::uintptr_t>(l.words.data()), l.tiles);
+  static bool covers(const void* at, std::size_t bytes) {
+    const auto first = reinterpret_cast<std::uintptr_t>(at);
+    for (const auto& [begin, end] : ranges())
+      if (first >= begin && first + bytes <= end) return true;
+    return false;
   }
 
  private:
-  using Kernel = void (*)(unsigned long long, long long);
-  using Emulate = void (*)(Kernel, unsigned, unsigned, unsigned, unsigned long long, long long);
-
-  static std::string undefined(const std::string& text) {
-    std::string all;
-    const std::string define = "#define ";
-    for (std::size_t at = text.find(define); at != std::string::npos;
-         at = text.find(define, at + 1)) {
-      const std::size_t first = at + define.size();
-      all += "#undef " + text.substr(first, text.find_first_of(" (\n", first) - first) + "\n";
-    }
+  static std::vector<std::pair<std::uintptr_t, std::uintptr_t>>& ranges() {
+    static std::vector<std::pair<std::uintptr_t, std::uintptr_t>> all;
     return all;
   }
-
-  void* library_ = nullptr;
-  Emulate emulate_ = nullptr;
 };
 
 /// Calls that are collected, then compiled together, run and compared.
@@ -115,27 +87,48 @@ class LeafCalls {
   }
 
   /// Runs all calls; checks each result, that nothing else was written, and that no fault came.
-  void check() {
-    run();
+  void check(bool checks = false) {
+    run(checks);
     CHECK(message() == std::nullopt);
     for (const Call& c : calls_) {
       if (difference(c) == "") continue;
       INFO(c.about());
       CHECK(difference(c) == "");
     }
-    MESSAGE(calls_.size() << " calls, " << launches << " launches of " << texts_.size()
+    MESSAGE(calls_.size() << " calls, " << launches << " launches of " << libraries_.size()
                           << " sources, " << elements << " elements compared");
   }
-  void run() {
-    const EmulatedLeaves code(texts_);
-    for (const Call& c : calls_)
+  /// Runs all calls; nothing may be wrong with a launch. With checks, races and touches of memory
+  /// that is not the call's are.
+  void run(bool checks = false) {
+    for (Call& c : calls_) {
+      Touchable::clear();
+      for (const Operand& x : c.inputs) Touchable::add(x);
+      Touchable::add(c.output);
+      for (const auto& scratch : c.scratch) Touchable::add(scratch.data(), scratch.size());
+      Touchable::add(faults_.data(), faults_.size() * sizeof(std::int64_t));
       for (const gpu::LeafLaunch& l : c.launches) {
-        code.run(l);
+        Touchable::add(l.words.data(), l.words.size() * sizeof(std::int64_t));
+        const emulation::Library& library = library_of(l, checks);
+        const emulation::Launch launch{library.entry(std::string(l.entry)),
+                                       static_cast<unsigned>(l.grid),
+                                       static_cast<unsigned>(l.x),
+                                       static_cast<unsigned>(l.y),
+                                       reinterpret_cast<std::uintptr_t>(l.words.data()),
+                                       l.tiles,
+                                       checks ? Touchable::covers : nullptr};
+        REQUIRE((launch.entry != nullptr));
+        const std::string wrong = emulation::run(library, launch);
+        if (wrong != "") {
+          INFO(c.about());
+          CHECK(wrong == "");
+        }
         ++launches;
       }
+    }
   }
   std::optional<std::string> message() const { return gpu::fault_message(faults_); }
-  const std::set<std::string>& entries() const { return entries_; }
+  bool used(const std::string& entry) const { return libraries_.count(entry) == 1; }
 
   std::size_t launches = 0, elements = 0;
 
@@ -171,6 +164,18 @@ class LeafCalls {
     }
   };
 
+  const emulation::Library& library_of(const gpu::LeafLaunch& l, bool checks) {
+    std::unique_ptr<emulation::Library>& library = libraries_[std::string(l.entry)];
+    if (!library) {
+      const emulation::Compiled code = emulation::compile(
+          std::string(emit::cuda_dialect().prelude) + std::string(l.source), {checks, {}});
+      INFO(code.log);
+      REQUIRE(code.ok);
+      library = std::make_unique<emulation::Library>(code.library);
+    }
+    return *library;
+  }
+
   static std::vector<std::int64_t> faults() {
     return std::vector<std::int64_t>(static_cast<std::size_t>(gpu::kFaultWords), 0);
   }
@@ -188,10 +193,6 @@ class LeafCalls {
       return c.scratch.emplace_back(n, kUnset).data();
     };
     c.launches = gpu::leaf_launches(c.call(), device_, {scratch, faults_.data(), ++serial_});
-    for (const gpu::LeafLaunch& l : c.launches) {
-      texts_.emplace(l.entry, l.source);
-      entries_.insert(std::string(l.entry));
-    }
     return c;
   }
 
@@ -220,8 +221,7 @@ class LeafCalls {
   std::vector<std::int64_t> faults_;
   std::int64_t serial_ = 0;
   std::deque<Call> calls_;
-  std::map<std::string, std::string> texts_;
-  std::set<std::string> entries_;
+  std::map<std::string, std::unique_ptr<emulation::Library>> libraries_;
 };
 
 }  // namespace flash::test

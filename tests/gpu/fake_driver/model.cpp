@@ -46,7 +46,8 @@ void* allocate(std::size_t bytes) {
   // Ends as near to the forbidden page as its alignment lets it.
   char* const at = m.map + page + (room - bytes) / 64 * 64;
   std::memset(m.map + page, kCanary, static_cast<std::size_t>(at - (m.map + page)));
-  std::memset(at, 0xff, bytes);  // NaN, until somebody writes
+  // NaN, until somebody writes; more of a large block would only take time.
+  std::memset(at, 0xff, std::min<std::size_t>(bytes, 1 << 20));
   std::memset(at + bytes, kCanary, static_cast<std::size_t>(m.map + page + room - (at + bytes)));
   if (memory().key >= 0) pkey_mprotect(m.map + page, room, PROT_READ | PROT_WRITE, memory().key);
   const std::lock_guard lock(memory().mutex);

@@ -1,4 +1,5 @@
-// tests/gpu/vendor_test.cpp -- the vendors' own compilers take what Flash emits, without a warning
+// tests/vendors/compile_test.cpp -- the vendors' own compilers take what Flash emits, without a
+// warning
 //
 // No GPU is needed: NVRTC (FLASH_TEST_NVRTC, or what ./dev setup brings) and hiprtc (Debian's
 // libamdhip64-5) compile for architectures that are not there. Many kernels are one source here,
@@ -14,7 +15,6 @@
 #include <vector>
 
 #include "core/error.h"
-#include "fake.h"
 #include "jit/emit/clike/clike.h"
 #include "jit/random_kernel.h"
 #include "kernels/cuda/runtime.h"
@@ -30,10 +30,7 @@ std::vector<std::string> cuda_folders() {
   const char* folder = std::getenv("FLASH_TEST_NVRTC");
   return {folder && *folder ? folder : FLASH_TEST_NVRTC_FOLDER};
 }
-std::vector<std::string> hip_folders() {
-  // By its place: under its name alone the fake one is found.
-  return {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/opt/rocm/lib"};
-}
+std::vector<std::string> hip_folders() { return {"", "/opt/rocm/lib"}; }
 
 /// Kernels' texts without the prelude in front, their names made different.
 std::vector<std::string> kernels() {
