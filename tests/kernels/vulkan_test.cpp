@@ -19,7 +19,7 @@ std::vector<unsigned char> bytes_of(const Tensor& t) {
   const Tensor here = t.to("cpu").contiguous();
   std::vector<unsigned char> bytes(static_cast<std::size_t>(here.numel()) *
                                    static_cast<std::size_t>(size_of(here.dtype())));
-  if (!bytes.empty()) std::memcpy(bytes.data(), here.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(bytes.data(), here.raw_data(), bytes.size());
   return bytes;
 }
 
@@ -125,4 +125,11 @@ TEST_CASE("leaf kernels on Vulkan have the CPU's bits, and say which index was b
   check_same("product", [](const Tensor& x, const Tensor& y) {
     return std::vector<Tensor>{matmul(x, y.transpose(0, 1)), relu(matmul(x.transpose(0, 1), y))};
   });
+  const Tensor weight = rand({5, 3}), index = arange(0, 5).to(DType::kI64);
+  CHECK(bytes_of(embedding(index.to("vulkan"), weight.to("vulkan"))) ==
+        bytes_of(embedding(index, weight)));
+  const Tensor bad = (index + 1).to("vulkan");
+  CHECK_THROWS_AS(embedding(bad, weight.to("vulkan")).to("cpu").eval(), IndexError);
+  // The device goes on, and forgets the fault.
+  CHECK((weight.to("vulkan") + 1.0f).to("cpu").sum().item() == (weight + 1.0f).sum().item());
 }
