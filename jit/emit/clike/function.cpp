@@ -214,8 +214,9 @@ class FunctionWriter : InstructionWriter {
     open("for (i64 pair = from + l; pair < to; pair += 64)");
     open("UNROLL for (i32 second = 0; second < 2; ++second)");
     line("const i64 " + i + " = pair + 32 * second;");
-    line("if (" + i + " >= to) break;");
+    open("if (" + i + " < to)");  // a loop that is left in the midst is not unrolled
     body(s);
+    close();
     close();
     close();
     for (const Value v : r) {

@@ -26,9 +26,10 @@ KERNEL(softmax) {
         for (i64 pair = from + l; pair < to; pair += 64) {
           UNROLL for (i32 second = 0; second < 2; ++second) {
             const i64 i1 = pair + 32 * second;
-            if (i1 >= to) break;
-            const f32 v0 = load_f32(u64(w8 + i0 * w9 + i1 * 4));
-            acc1[second] = max_f32(acc1[second], v0);
+            if (i1 < to) {
+              const f32 v0 = load_f32(u64(w8 + i0 * w9 + i1 * 4));
+              acc1[second] = max_f32(acc1[second], v0);
+            }
           }
         }
         f32 r1 = max_f32(acc1[0], acc1[1]);
@@ -82,13 +83,14 @@ KERNEL(softmax) {
         for (i64 pair = from + l; pair < to; pair += 64) {
           UNROLL for (i32 second = 0; second < 2; ++second) {
             const i64 i1 = pair + 32 * second;
-            if (i1 >= to) break;
-            const f32 v2 = load_f32(u64(w8 + i0 * w9 + i1 * 4));
-            const f32 v3 = sub_f32(v2, v1);
-            const f32 v4 = floor_f32(v3);
-            const f32 v5 = literal_f32(1065353216u);
-            const f32 v6 = scale_f32(v5, v4);
-            acc7[second] = add_f32(acc7[second], v6);
+            if (i1 < to) {
+              const f32 v2 = load_f32(u64(w8 + i0 * w9 + i1 * 4));
+              const f32 v3 = sub_f32(v2, v1);
+              const f32 v4 = floor_f32(v3);
+              const f32 v5 = literal_f32(1065353216u);
+              const f32 v6 = scale_f32(v5, v4);
+              acc7[second] = add_f32(acc7[second], v6);
+            }
           }
         }
         f32 r7 = add_f32(acc7[0], acc7[1]);
