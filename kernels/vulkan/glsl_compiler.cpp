@@ -31,8 +31,8 @@ const Compiler& compiler() {
     Compiler c;
     const std::string folder = own_folder();
     void* library = nullptr;
-    // Beside an installed library; above a program of the build.
-    for (const std::string& at : {folder, folder + "../"})
+    // Beside an installed library; above a test program of the build.
+    for (const std::string& at : {folder, folder + "../", folder + "../../"})
       if (library == nullptr) library = dlopen((at + "libflash_glsl.so").c_str(), RTLD_NOW);
     if (library == nullptr) library = dlopen("libflash_glsl.so", RTLD_NOW);
     if (library == nullptr) {
