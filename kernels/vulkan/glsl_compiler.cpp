@@ -3,6 +3,7 @@
 #include "kernels/vulkan/glsl_compiler.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -31,12 +32,17 @@ const Compiler& compiler() {
     Compiler c;
     const std::string folder = own_folder();
     void* library = nullptr;
-    // Beside an installed library; above a test program of the build.
-    for (const std::string& at : {folder, folder + "../", folder + "../../"})
-      if (library == nullptr) library = dlopen((at + "libflash_glsl.so").c_str(), RTLD_NOW);
-    if (library == nullptr) library = dlopen("libflash_glsl.so", RTLD_NOW);
+    std::string why;  // of the first that is there
+    // Beside an installed library; above a test program of the build; where the loader looks.
+    for (const std::string& at : {folder, folder + "../", folder + "../../", std::string()}) {
+      const std::string file = at + "libflash_glsl.so";
+      if (!at.empty() && access(file.c_str(), F_OK) != 0) continue;
+      library = dlopen(file.c_str(), RTLD_NOW);
+      if (library != nullptr) break;
+      if (why.empty()) why = dlerror();
+    }
     if (library == nullptr) {
-      c.because = std::string("its compiler of GLSL cannot be opened (") + dlerror() + ")";
+      c.because = "its compiler of GLSL cannot be opened (" + why + ")";
       return c;
     }
     c.compile = reinterpret_cast<GlslCompile>(dlsym(library, "flash_glsl_compile"));
