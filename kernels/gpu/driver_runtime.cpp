@@ -175,7 +175,7 @@ const DriverKernel& DriverRuntime::leaf_kernel(const LeafLaunch& launch) {
   return kernel;
 }
 
-void* DriverRuntime::fault_buffer() {
+std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
   const std::lock_guard lock(leaf_mutex_);
   if (!faults_) {
     const std::vector<std::int64_t> zeros(kFaultWords);
@@ -188,8 +188,7 @@ void* DriverRuntime::fault_buffer() {
     }
     faults_ = block;
   }
-  ++serial_;
-  return faults_->data;
+  return {faults_->data, ++serial_};
 }
 
 void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
@@ -207,9 +206,9 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
       for (Block* b : held) allocator.free(b);
     }
   } const release{held, *allocator_};
-  void* const faults = fault_buffer();
+  const auto [faults, serial] = fault_buffer();
   const std::vector<LeafLaunch> launches =
-      leaf_launches(call, capabilities_, {hold, faults, serial_});
+      leaf_launches(call, capabilities_, {hold, faults, serial});
   for (const LeafLaunch& l : launches) {
     const DriverKernel& kernel = leaf_kernel(l);
     const std::size_t bytes = l.words.size() * sizeof(std::int64_t);

@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/allocator.h"
@@ -78,7 +79,8 @@ class DriverRuntime : public DeviceRuntime {
   void enqueue(Handle function, const std::string& name, const Geometry& geometry, Address args,
                std::int64_t tiles);
   const DriverKernel& leaf_kernel(const LeafLaunch& launch);
-  void* fault_buffer();
+  /// The device's fault buffer, and the number of the call that asks for it.
+  std::pair<void*, std::int64_t> fault_buffer();
   /// Throws IndexError if a kernel that is done met a bad index.
   void check_faults();
 
