@@ -1,6 +1,4 @@
 // tests/emulation/engine.cpp -- fibers, barriers and shuffles of emulated blocks
-// Checked jumps of the C library's take a switch of stacks for an error.
-#undef _FORTIFY_SOURCE
 #include "emulation/engine.h"
 
 #include <dlfcn.h>
@@ -8,7 +6,6 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,6 +16,7 @@
 #include <vector>
 
 #include "emulation/checks.h"
+#include "emulation/fiber.h"
 
 namespace flash::test::emulation {
 
@@ -62,15 +60,12 @@ Entry Library::entry(const std::string& name) const {
 
 namespace {
 
-constexpr std::size_t kStack = 128 << 10, kWarp = 32;
+constexpr std::size_t kWarp = 32;
 
 enum class Waits : std::uint8_t { kNot, kBlock, kWarp, kDone };
 
-/// A stack on which threads of a block run, one after another while none has to wait.
-struct Fiber {
-  ucontext_t context;
-  jmp_buf at;
-  std::unique_ptr<char[]> stack{new char[kStack]};
+/// Where threads of a block run, one after another while none has to wait.
+struct Lane : Fiber {
   std::size_t thread = 0;  // the one that runs on it, or is halted there
 };
 
@@ -87,7 +82,7 @@ class Run {
         checks_(n_, library.shared_begin_, library.shared_end_, launch.valid) {
     waits_.resize(n_);
     values_.resize(n_);
-    fiber_of_.resize(n_);
+    lane_of_.resize(n_);
   }
 
   std::string run() {
@@ -143,45 +138,38 @@ class Run {
     }
   }
 
-  // Lets threads that have not begun run on a fiber until one of them waits.
+  // Lets threads that have not begun run on a stack until one of them waits.
   void start() {
     if (idle_.empty()) {
-      fibers_.push_back(std::make_unique<Fiber>());
-      idle_.push_back(fibers_.back().get());
+      lanes_.push_back(std::make_unique<Lane>());
+      idle_.push_back(lanes_.back().get());
     }
-    Fiber& f = *idle_.back();
+    lane_ = idle_.back();
     idle_.pop_back();
-    fiber_ = &f;
-    getcontext(&f.context);
-    f.context.uc_stack.ss_sp = f.stack.get();
-    f.context.uc_stack.ss_size = kStack;
-    f.context.uc_link = nullptr;
-    makecontext(
-        &f.context, [] { now->begin_threads(); }, 0);
-    if (_setjmp(scheduler_) == 0) setcontext(&f.context);
+    lane_->begin([] { now->begin_threads(); });
     left();
   }
   void begin_threads() {
     while (next_ < n_) {
-      fiber_->thread = next_++;
-      enter(fiber_->thread);
+      lane_->thread = next_++;
+      enter(lane_->thread);
       launch_.entry(launch_.args, launch_.tiles);
-      waits_[fiber_->thread] = Waits::kDone;
+      waits_[lane_->thread] = Waits::kDone;
     }
-    _longjmp(scheduler_, 1);
+    lane_->give_back();
   }
   void resume(std::size_t t) {
-    fiber_ = fiber_of_[t];
+    lane_ = lane_of_[t];
     enter(t);
-    if (_setjmp(scheduler_) == 0) _longjmp(fiber_->at, 1);
+    lane_->go_on();
     left();
   }
-  // The fiber gave control back: its thread waits, or it has no more to do.
+  // The lane gave control back: its thread waits, or it has no more to do.
   void left() {
-    if (waits_[fiber_->thread] == Waits::kDone)
-      idle_.push_back(fiber_);
+    if (waits_[lane_->thread] == Waits::kDone)
+      idle_.push_back(lane_);
     else
-      fiber_of_[fiber_->thread] = fiber_;
+      lane_of_[lane_->thread] = lane_;
   }
   void enter(std::size_t t) {
     current_ = t;
@@ -189,7 +177,7 @@ class Run {
   }
   void wait(Waits what) {
     waits_[current_] = what;
-    if (_setjmp(fiber_->at) == 0) _longjmp(scheduler_, 1);
+    lane_->give_back();
   }
   // Whether all of threads first … last - 1 wait for `what`; then they go on.
   bool release(std::size_t first, std::size_t last, Waits what) {
@@ -216,7 +204,7 @@ class Run {
   }
   void access(const void* at, unsigned bytes, unsigned kind) {
     const char* p = static_cast<const char*>(at);
-    if (p >= fiber_->stack.get() && p < fiber_->stack.get() + kStack) return;  // a thread's own
+    if (lane_->contains(p)) return;  // a thread's own
     const bool shared = p >= library_.shared_begin_ && p < library_.shared_end_;
     const bool write = kind == kWrite || kind == kVolatileWrite;
     if (!write && !shared && p >= library_.image_begin_ && p < library_.image_end_) return;
@@ -234,14 +222,13 @@ class Run {
   };
   std::vector<Waits> waits_;  // by thread
   std::vector<Value> values_;
-  std::vector<Fiber*> fiber_of_;  // of threads that wait
-  std::vector<std::unique_ptr<Fiber>> fibers_;
-  std::vector<Fiber*> idle_;
+  std::vector<Lane*> lane_of_;  // of threads that wait
+  std::vector<std::unique_ptr<Lane>> lanes_;
+  std::vector<Lane*> idle_;
   std::size_t next_ = 0;  // the first thread that has not begun
   std::size_t current_ = 0;
   unsigned block_ = 0;
-  Fiber* fiber_ = nullptr;
-  jmp_buf scheduler_;
+  Lane* lane_ = nullptr;
 };
 
 Run* Run::now = nullptr;
@@ -268,7 +255,7 @@ class Guard {
   Guard() {
     stack_t alternative{};
     alternative.ss_sp = stack_.get();
-    alternative.ss_size = kStack;
+    alternative.ss_size = kSignalStack;
     sigaltstack(&alternative, &before_);
     struct sigaction action {};
     action.sa_sigaction = on_touch;
@@ -287,7 +274,8 @@ class Guard {
   Guard& operator=(const Guard&) = delete;
 
  private:
-  std::unique_ptr<char[]> stack_{new char[kStack]};
+  static constexpr std::size_t kSignalStack = 128 << 10;
+  std::unique_ptr<char[]> stack_{new char[kSignalStack]};
   stack_t before_{};
 };
 

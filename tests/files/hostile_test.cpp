@@ -50,10 +50,9 @@ TEST_CASE("the harnesses notice a reader that takes too much, breaks a promise o
 }
 
 TEST_CASE("the densest JSON and trace stay within their limits, and take linear time") {
-  const Clock::time_point begin = Clock::now();
-  const auto repeated = [](const std::string& piece) {
+  const auto repeated = [](const std::string& piece, std::size_t bytes = 400000) {
     std::string out;
-    while (out.size() < 400000) out += (out.empty() ? "" : ",") + piece;
+    while (out.size() < bytes) out += (out.empty() ? "" : ",") + piece;
     return out;
   };
   std::string keys;  // of two letters, each once
@@ -63,7 +62,8 @@ TEST_CASE("the densest JSON and trace stay within their limits, and take linear 
   for (const std::string& header :
        {"{\"a\":[" + repeated("[]") + "]}", "{\"a\":[" + repeated("{}") + "]}",
         "{\"a\":[" + repeated("0") + "]}", "{\"a\":[" + repeated("\"\"") + "]}",
-        "{\"a\":[" + repeated("{\"\":0}") + "]}", "{\"__metadata__\":{" + keys + "}}",
+        // Once each object went through all before it: these would not end within a test's time.
+        "{\"a\":[" + repeated("{\"\":0}", 4000000) + "]}", "{\"__metadata__\":{" + keys + "}}",
         "{" + keys + "}"}) {
     io::Bytes file;
     io::store_le(file, header.size(), 8);
@@ -74,8 +74,6 @@ TEST_CASE("the densest JSON and trace stay within their limits, and take linear 
   TraceProgram trace;
   for (int i = 0; i < 20000; ++i) trace.nodes.push_back({Prim::kInput, f32, {}, {}, {}, 0});
   CHECK(taken(test::format("trace"), write_program(trace)));
-  // Once a list of objects took the square of its length: nearly a minute for 400 kB.
-  CHECK(std::chrono::duration<double>(Clock::now() - begin).count() < 30);
 }
 
 TEST_CASE("seeds and thousands of changed ones are read or refused, within their memory") {
