@@ -111,7 +111,7 @@ std::unique_ptr<Module> DriverRuntime::module_of(const std::string& source,
 std::shared_ptr<LoadedKernel> DriverRuntime::load(const ir::Kernel& kernel, CodeKind) {
   context_->enter();
   const std::string entry = entry_of(kernel.name);
-  std::string source = std::string(dialect_.prelude) + emit::clike_function(kernel, entry);
+  std::string source = dialect_.prelude->source(emit::clike_function(kernel, entry));
   auto loaded = std::make_shared<DriverKernel>();
   loaded->name = kernel.name;
   loaded->module = module_of(source, entry);
@@ -167,7 +167,7 @@ const DriverKernel& DriverRuntime::leaf_kernel(const LeafLaunch& launch) {
   DriverKernel& kernel = leaf_kernels_[launch.entry];
   if (!kernel.module) {
     const std::string entry(launch.entry);
-    auto module = module_of(std::string(dialect_.prelude) + std::string(launch.source), entry);
+    auto module = module_of(dialect_.prelude->source(launch.source), entry);
     kernel.function = module->function(entry.c_str());
     kernel.name = entry;
     kernel.module = std::move(module);

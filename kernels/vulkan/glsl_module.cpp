@@ -13,7 +13,9 @@ FLASH_EXPORT const char* flash_glsl_name() { return "shaderc " FLASH_SHADERC_VER
 
 FLASH_EXPORT void flash_glsl_compile(const char* source, std::size_t length, const char* name,
                                      flash::vulkan::GlslTake take, void* to) {
-  const shaderc_compiler_t compiler = shaderc_compiler_initialize();
+  // Kept: without one, glslang reads the declarations of all of GLSL's own functions anew, which
+  // takes longer than a kernel. Threads may share it.
+  static const shaderc_compiler_t compiler = shaderc_compiler_initialize();
   const shaderc_compile_options_t options = shaderc_compile_options_initialize();
   shaderc_compile_options_set_target_env(options, shaderc_target_env_vulkan,
                                          shaderc_env_version_vulkan_1_2);
@@ -27,5 +29,4 @@ FLASH_EXPORT void flash_glsl_compile(const char* source, std::size_t length, con
   }
   shaderc_result_release(result);
   shaderc_compile_options_release(options);
-  shaderc_compiler_release(compiler);
 }

@@ -32,6 +32,7 @@ Gpu::Gpu(Instance& instance, const Candidate& candidate, int index)
   block_threads_ = static_cast<int>(
       std::min({limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0], 256u}));
   largest_buffer_ = p11.maxMemoryAllocationSize;
+  emit::GlslTraits traits;
   traits.has_f64 = candidate.f64;
   const auto both = [](VkBool32 f32, VkBool32 f64) {
     return (f32 == VK_TRUE ? 1 : 0) | (f64 == VK_TRUE ? 2 : 0);
@@ -49,6 +50,7 @@ Gpu::Gpu(Instance& instance, const Candidate& candidate, int index)
   const bool can_shuffle = (p11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
                            (p11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0;
   traits.shuffles = can_shuffle && p11.subgroupSize >= 32;
+  set_traits(traits);
 
   const float priority = 1;
   VkDeviceQueueCreateInfo queues{};
@@ -90,6 +92,11 @@ Gpu::Gpu(Instance& instance, const Candidate& candidate, int index)
 Gpu::~Gpu() {
   if (layout != VK_NULL_HANDLE) api_.DestroyPipelineLayout(device, layout, nullptr);
   if (device != VK_NULL_HANDLE) api_.DestroyDevice(device, nullptr);
+}
+
+void Gpu::set_traits(const emit::GlslTraits& traits) {
+  traits_ = traits;
+  prelude_.emplace(emit::glsl_prelude(traits));
 }
 
 void Gpu::check(VkResult r, const char* what) const {

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "jit/emit/clike/glsl.h"
+#include "jit/emit/clike/prelude.h"
 #include "kernels/vulkan/instance.h"
 
 namespace flash::vulkan {
@@ -56,7 +58,10 @@ class Gpu {
   std::string driver;                        ///< name and version, for keys
   std::int64_t shared_bytes = 0;
   std::uint32_t most_blocks = 0;
-  emit::GlslTraits traits;
+  /// What it computes as the IR defines it, and what therefore stands in front of kernels.
+  const emit::GlslTraits& traits() const { return traits_; }
+  const emit::Prelude& prelude() const { return *prelude_; }
+  void set_traits(const emit::GlslTraits& traits);
 
  private:
   int memory_type(std::uint32_t allowed, MemoryWish wish) const;
@@ -67,6 +72,8 @@ class Gpu {
   bool software_ = false;
   int block_threads_ = 0;
   std::size_t largest_buffer_ = 0;
+  emit::GlslTraits traits_;
+  std::optional<emit::Prelude> prelude_;
 };
 
 }  // namespace flash::vulkan

@@ -174,7 +174,7 @@ KERNEL(order) {
 
 void probe(const std::shared_ptr<Gpu>& gpu) {
   Bench bench(gpu);
-  emit::GlslTraits& t = gpu->traits;
+  emit::GlslTraits t = gpu->traits();
   bool f32[kResults], f64[kResults];
   if (t.has_f64) {
     probe_type<double>(bench, true, f64);
@@ -182,6 +182,7 @@ void probe(const std::shared_ptr<Gpu>& gpu) {
     t.f64_div = f64[kDiv];
     t.f64_sqrt = f64[kSqrt];
     t.f64_fma = f64[kFma];
+    gpu->set_traits(t);
   }
   probe_type<float>(bench, t.has_f64 && t.f64_arithmetic, f32);
   t.f32_arithmetic =
@@ -193,6 +194,7 @@ void probe(const std::shared_ptr<Gpu>& gpu) {
     const auto* lanes = bench.run<std::int32_t>(std::string(kOrder), nullptr, 0, 64);
     for (int i = 0; i < 64; ++i) t.shuffles = t.shuffles && lanes[i] % 32 == i % 32;
   }
+  gpu->set_traits(t);
 }
 
 }  // namespace flash::vulkan

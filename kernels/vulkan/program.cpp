@@ -11,7 +11,7 @@ namespace flash::vulkan {
 
 Program::Program(std::shared_ptr<Gpu> gpu, const std::string& source, std::string name)
     : gpu_(std::move(gpu)), name_(std::move(name)) {
-  const std::string whole = emit::glsl_prelude(gpu_->traits) + source;
+  const std::string whole = gpu_->prelude().source(source);
   const jit::KeyParts key{whole, "spirv1.5", compiler_name(), ""};
   const io::Bytes bytes = jit::cached_compile(key, [&] {
     const std::vector<std::uint32_t> words = compile_glsl(whole, name_);

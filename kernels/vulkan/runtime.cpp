@@ -62,7 +62,7 @@ VulkanRuntime::VulkanRuntime(int index, const emit::GlslTraits* traits) : index_
   gpu_ =
       std::make_shared<Gpu>(*instance(), candidates().at(static_cast<std::size_t>(index)), index);
   if (traits != nullptr)
-    gpu_->traits = *traits;
+    gpu_->set_traits(*traits);
   else
     probe(gpu_);
   engine_ = std::make_shared<Engine>(gpu_);
@@ -85,7 +85,7 @@ Device VulkanRuntime::id() const {
 Allocator& VulkanRuntime::allocator() { return *allocator_; }
 
 std::shared_ptr<LoadedKernel> VulkanRuntime::load(const ir::Kernel& kernel, CodeKind) {
-  const bool f64 = gpu_->traits.has_f64 && gpu_->traits.f64_arithmetic;
+  const bool f64 = gpu_->traits().has_f64 && gpu_->traits().f64_arithmetic;
   if (!f64)
     for (const ir::Inst& i : kernel.insts)
       if (i.type == ir::Type::kF64)
@@ -120,7 +120,7 @@ void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
   device.block_threads = gpu_->block_threads();
   device.shared_bytes = gpu_->shared_bytes;
   device.most_blocks = gpu_->most_blocks;
-  device.f64 = gpu_->traits.has_f64 && gpu_->traits.f64_arithmetic;
+  device.f64 = gpu_->traits().has_f64 && gpu_->traits().f64_arithmetic;
   // Blocks that go back at the end are handed out to later work alone.
   std::vector<Block*> blocks;
   const auto scratch = [&](std::size_t bytes) {
@@ -164,7 +164,7 @@ int VulkanRuntime::parallelism() const {
 }
 
 std::string VulkanRuntime::description() {
-  const std::string traits = emit::to_string(gpu_->traits);
+  const std::string traits = emit::to_string(gpu_->traits());
   return gpu_->name + (traits.empty() ? "" : "; " + traits);
 }
 

@@ -38,7 +38,7 @@ std::string judge(const std::string& source, unsigned grid = 2, unsigned x = 64)
              {bytes(memory.scratch), sizeof memory.scratch},
              {bytes(memory.tally), sizeof memory.tally},
              {bytes(args.data()), 8 * args.size()}};
-  const auto made = emulation::compile(std::string(emit::cuda_dialect().prelude) + source,
+  const auto made = emulation::compile(emit::cuda_dialect().prelude->source(source),
                                        {.checks = true, .folder = {}});
   REQUIRE_MESSAGE(made.ok, made.log);
   const emulation::Library library(made.library);
@@ -144,7 +144,7 @@ TEST_CASE("a barrier that some threads leave out would hang") {
 
 TEST_CASE("random kernels are free of races for every shape of a launch") {
   const int count = kernels_wanted(12), begin = first_kernel();
-  std::string source(emit::cuda_dialect().prelude);
+  std::string source;
   for (int seed = begin; seed < begin + count; ++seed) {
     RandomKernel k(static_cast<std::uint64_t>(seed));
     ir::Kernel kernel = k.kernel();
@@ -153,7 +153,8 @@ TEST_CASE("random kernels are free of races for every shape of a launch") {
     kernel.mode = ir::Mode::kSplit;
     if (k.can_split()) source += emit::clike_function(kernel, "s" + std::to_string(seed));
   }
-  const auto made = emulation::compile(source, {.checks = true, .folder = {}});
+  const auto made = emulation::compile(emit::cuda_dialect().prelude->source(source),
+                                       {.checks = true, .folder = {}});
   REQUIRE_MESSAGE(made.ok, made.log);
   const emulation::Library library(made.library);
   int launches = 0;

@@ -126,7 +126,7 @@ void check_golden(const std::string& name, const std::string& got) {
 }  // namespace
 
 TEST_CASE("golden files: Metal sources") {
-  check_golden("prelude", std::string(emit::msl_dialect().prelude));
+  check_golden("prelude", emit::msl_dialect().prelude->text());
   for (const ir::Kernel& k : {guarded_map(), softmax(), column_sum(Type::kF32, DType::kF32)})
     check_golden(k.name, "#include \"prelude.metal\"\n" + msl(k));
 }

@@ -18,23 +18,18 @@ using namespace flash::test;
 
 namespace {
 
-/// A dialect, its prelude as the host's compiler takes it, and what makes an entry of a function
+/// A dialect, its header as the host's compiler takes it, and what makes an entry of a function
 /// that a launch cannot call as it is.
 struct Language {
   emit::Dialect dialect;
-  std::string prelude;
-  std::string entry_macro;  ///< empty: every function is an entry
+  std::string header, own_header;  ///< what a source begins with, and what takes its place
+  std::string entry_macro;         ///< empty: every function is an entry
 };
 
-Language plain(const emit::Dialect& dialect) { return {dialect, std::string(dialect.prelude), {}}; }
+Language plain(const emit::Dialect& dialect) { return {dialect, {}, {}, {}}; }
 Language metal() {
-  const emit::Dialect dialect = emit::msl_dialect();
-  constexpr std::string_view kHeader = "#include <metal_stdlib>";
-  std::string prelude(dialect.prelude);
-  REQUIRE(prelude.starts_with(kHeader));
-  prelude.replace(0, kHeader.size(),
-                  "#include \"" FLASH_SOURCE_ROOT "/tests/jit/metal_emulation.h\"");
-  return {dialect, prelude, "METAL_ENTRY"};
+  return {emit::msl_dialect(), "#include <metal_stdlib>",
+          "#include \"" FLASH_SOURCE_ROOT "/tests/jit/metal_emulation.h\"", "METAL_ENTRY"};
 }
 std::vector<Language> languages() {
   return {plain(emit::cuda_dialect()), plain(emit::hip_dialect()), metal()};
@@ -43,13 +38,16 @@ std::vector<Language> languages() {
 /// Functions that the host's compiler has made a library of.
 class Emulated {
  public:
-  explicit Emulated(const Language& language) : language_(language), source_(language.prelude) {}
+  explicit Emulated(const Language& language) : language_(language) {}
   void add(const ir::Kernel& kernel, const std::string& name) {
     source_ += emit::clike_function(kernel, name, language_.dialect);
     if (!language_.entry_macro.empty()) source_ += language_.entry_macro + "(" + name + ")\n";
   }
   void compile() {
-    const emulation::Compiled made = emulation::compile(source_);
+    std::string source = language_.dialect.prelude->source(source_);
+    REQUIRE(source.starts_with(language_.header));
+    source.replace(0, language_.header.size(), language_.own_header);
+    const emulation::Compiled made = emulation::compile(source);
     INFO(made.log);
     REQUIRE(made.ok);
     library_ = std::make_unique<emulation::Library>(made.library);

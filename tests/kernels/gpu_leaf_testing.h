@@ -167,8 +167,8 @@ class LeafCalls {
   const emulation::Library& library_of(const gpu::LeafLaunch& l, bool checks) {
     std::unique_ptr<emulation::Library>& library = libraries_[std::string(l.entry)];
     if (!library) {
-      const emulation::Compiled code = emulation::compile(
-          std::string(emit::cuda_dialect().prelude) + std::string(l.source), {checks, {}});
+      const emulation::Compiled code =
+          emulation::compile(emit::cuda_dialect().prelude->source(l.source), {checks, {}});
       INFO(code.log);
       REQUIRE(code.ok);
       library = std::make_unique<emulation::Library>(code.library);

@@ -85,13 +85,13 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
     return;
   }
   const auto start = std::chrono::steady_clock::now();
-  const std::string prelude(dialect.prelude);
+  const emit::Prelude& prelude = *dialect.prelude;
   // A fault has to be found: of a source that is wrong, and of one that a compiler warns of.
   CHECK(compile_all(compiler,
-                    {{prelude + "KERNEL(k) { no_such_op(1); }\n", "wrong", architectures[0]}})
+                    {{prelude.source("KERNEL(k) { no_such_op(1); }\n"), "wrong", architectures[0]}})
             .size() == 1);
-  CHECK(compile_all(compiler, {{prelude + "KERNEL(k) { i32 unused; }\n#warning shown\n", "warns",
-                                architectures[0]}})
+  CHECK(compile_all(compiler, {{prelude.source("KERNEL(k) { i32 unused; }\n#warning shown\n"),
+                                "warns", architectures[0]}})
             .size() == 1);
   const std::vector<std::string> all = kernels();
   std::vector<gpu::LeafSource> leaves = gpu::leaf_sources({.processors = 100});
@@ -100,18 +100,18 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
   for (std::size_t a = 0; a < architectures.size(); ++a) {
     constexpr std::size_t kBatch = 40;
     for (std::size_t i = 0; i < all.size(); i += kBatch) {
-      std::string source = prelude;
+      std::string source;
       for (std::size_t k = i; k < std::min(all.size(), i + kBatch); ++k, ++compiled)
         source += all[k];
-      jobs.push_back({source, "kernels_" + std::to_string(i), architectures[a]});
+      jobs.push_back({prelude.source(source), "kernels_" + std::to_string(i), architectures[a]});
     }
     // Sources of leaf kernels stand alone, and there are many: each architecture takes a few of its
     // own, or all of them where many kernels are asked for.
     constexpr std::size_t kFew = 2;
     const std::size_t step = kernels_wanted(0) >= 1000 ? 1 : leaves.size() / kFew + 1;
     for (std::size_t i = step > 1 ? a : 0; i < leaves.size(); i += step, ++compiled)
-      jobs.push_back({prelude + std::string(leaves[i].source), std::string(leaves[i].entry),
-                      architectures[a]});
+      jobs.push_back(
+          {prelude.source(leaves[i].source), std::string(leaves[i].entry), architectures[a]});
   }
   const std::vector<std::string> wrong = compile_all(compiler, jobs);
   for (std::size_t i = 0; i < std::min<std::size_t>(wrong.size(), 3); ++i) FAIL_CHECK(wrong[i]);

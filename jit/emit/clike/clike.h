@@ -39,6 +39,7 @@
 #include <string>
 #include <string_view>
 
+#include "jit/emit/clike/prelude.h"
 #include "jit/ir/kernel.h"
 
 namespace flash::emit {
@@ -46,7 +47,7 @@ namespace flash::emit {
 /// What differs between the languages. The emitter asks for the last two and the name in an error.
 struct Dialect {
   std::string_view name = "any dialect";
-  std::string_view prelude = {};  ///< the subset's types, macros and functions; one an op and type
+  const Prelude* prelude = nullptr;  ///< the subset's types, macros and functions
   bool has_f64 = true;
   bool shared_in_kernel = false;  ///< where SHARED stands: first in the kernel, or in front of it
 };
@@ -58,8 +59,9 @@ Dialect msl_dialect();
 /// Threads of a warp: lanes of a reduction fold among them.
 inline constexpr int kWarp = 32;
 
-/// A kernel's function, named `entry`; needs the prelude in front of it. Throws InternalError if
-/// the IR does not verify, DTypeError if it has a value of type f64 and the dialect has none.
+/// A kernel's function, named `entry`; needs the prelude in front of it (Prelude::source). Throws
+/// InternalError if the IR does not verify, DTypeError if it has a value of type f64 and the
+/// dialect has none.
 std::string clike_function(const ir::Kernel& k, std::string_view entry,
                            const Dialect& dialect = {});
 

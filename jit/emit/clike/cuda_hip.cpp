@@ -2,7 +2,7 @@
 //
 // The sources are compiled without contraction and with correctly rounded division and square root.
 #include "jit/emit/clike/clike.h"
-#include "jit/emit/clike/prelude.h"
+#include "jit/emit/clike/meaning.h"
 
 namespace flash::emit {
 namespace {
@@ -56,47 +56,35 @@ FN u64 f64_bits(f64 x) { return __builtin_bit_cast(u64, x); }
 FN f32 literal_f32(u32 b) { return bits_f32(b); }
 FN f64 literal_f64(u64 b) { return bits_f64(b); }
 
-#define OWN_FLOATS(T, S)                                    \
-  FN pred is_nan_##T(T a) { return a != a; }                \
-  FN T div_##T(T a, T b) { return a / b; }                  \
-  FN T fma_##T(T a, T b, T c) { return fma##S(a, b, c); }   \
-  FN T sqrt_##T(T a) { return sqrt##S(a); }                 \
-  FN T floor_##T(T a) { return floor##S(a); }               \
-  FN T ceil_##T(T a) { return ceil##S(a); }                 \
-  FN T rint_##T(T a) { return rint##S(a); }                 \
-  FN T trunc_##T(T a) { return trunc##S(a); }
-OWN_FLOATS(f32, f)
-OWN_FLOATS(f64, )
+%each T S | f32 f | f64
+FN pred is_nan_$T($T a) { return a != a; }
+FN $T div_$T($T a, $T b) { return a / b; }
+FN $T fma_$T($T a, $T b, $T c) { return fma$S(a, b, c); }
+FN $T sqrt_$T($T a) { return sqrt$S(a); }
+FN $T floor_$T($T a) { return floor$S(a); }
+FN $T ceil_$T($T a) { return ceil$S(a); }
+FN $T rint_$T($T a) { return rint$S(a); }
+FN $T trunc_$T($T a) { return trunc$S(a); }
+%end
 
 // -- memory: storage type to register type and back
-#define MEMORY(NAME, R, S)                               \
-  FN R load_##NAME(u64 at) { return R(*(const S*)at); }  \
-  FN void store_##NAME(u64 at, R v) { *(S*)at = S(v); }
-MEMORY(bool, i32, u8)
-MEMORY(u8, i32, u8)
-MEMORY(i8, i32, i8)
-MEMORY(i16, i32, i16)
-MEMORY(i32, i32, i32)
-MEMORY(i64, i64, i64)
-MEMORY(f32, f32, f32)
-MEMORY(f64, f64, f64)
-#define PARTIAL(T)                                                  \
-  FN T fresh_##T(u64 at) { return *(const volatile T*)at; }         \
-  FN void publish_##T(u64 at, T v) { *(volatile T*)at = v; }
-PARTIAL(i32)
-PARTIAL(i64)
-PARTIAL(f32)
-PARTIAL(f64)
+%each NAME R S
+  | bool i32 u8 | u8 i32 u8 | i8 i32 i8 | i16 i32 i16
+  | i32 i32 i32 | i64 i64 i64 | f32 f32 f32 | f64 f64 f64
+FN $R load_$NAME(u64 at) { return $R(*(const $S*)at); }
+FN void store_$NAME(u64 at, $R v) { *($S*)at = $S(v); }
+%end
+%each T | i32 | i64 | f32 | f64
+FN $T fresh_$T(u64 at) { return *(const volatile $T*)at; }
+FN void publish_$T(u64 at, $T v) { *(volatile $T*)at = v; }
+%end
 FN u32 atomic_add_u32(u64 at, u32 n) { return atomicAdd((u32*)at, n); }
 
 // -- threads
-#define BELOW(T)                                                     \
-  FN T below_##T(T v, i32 distance) { return WARP_DOWN(v, distance); } \
-  FN T first_##T(T v) { return WARP_FIRST(v); }
-BELOW(i32)
-BELOW(i64)
-BELOW(f32)
-BELOW(f64)
+%each T | i32 | i64 | f32 | f64
+FN $T below_$T($T v, i32 distance) { return WARP_DOWN(v, distance); }
+FN $T first_$T($T v) { return WARP_FIRST(v); }
+%end
 )source";
 
 // Half types by the functions of common_meaning().
@@ -107,20 +95,21 @@ FN void store_f16(u64 at, f32 v) { *(u16*)at = u16(f16_bits(v)); }
 FN void store_bf16(u64 at, f32 v) { *(u16*)at = u16(bf16_bits(v)); }
 )source";
 
-std::string joined(std::string_view dialect) {
+Prelude joined(std::string_view dialect) {
   std::string all(dialect);
-  return all.append(kBoth).append(common_meaning()).append(kHalves);
+  all.append(kBoth).append(common_meaning()).append(kHalves);
+  return Prelude(all);
 }
 
 }  // namespace
 
 Dialect cuda_dialect() {
-  static const std::string prelude = joined(kCuda);
-  return {"cuda", prelude};
+  static const Prelude prelude = joined(kCuda);
+  return {"cuda", &prelude};
 }
 Dialect hip_dialect() {
-  static const std::string prelude = joined(kHip);
-  return {"hip", prelude};
+  static const Prelude prelude = joined(kHip);
+  return {"hip", &prelude};
 }
 
 }  // namespace flash::emit

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "jit/emit/clike/glsl_soft.h"
-#include "jit/emit/clike/prelude.h"
+#include "jit/emit/clike/meaning.h"
 
 namespace flash::emit {
 namespace {
@@ -21,8 +21,6 @@ constexpr std::string_view kHead = R"source(#version 460
 #extension GL_KHR_shader_subgroup_shuffle : enable
 )source";
 
-// The types are macros; beside ## their names stay what they are, so functions are named as in
-// other dialects.
 constexpr std::string_view kTypes = R"source(
 layout(local_size_x_id = 0, local_size_y_id = 1) in;
 layout(push_constant, scalar) uniform Arguments {
@@ -192,35 +190,25 @@ FN f32 cast_f32_f64(f64 a) {
 
 constexpr std::string_view kMemory = R"source(
 layout(buffer_reference, scalar, buffer_reference_align = 8) readonly buffer Words { i64 w[]; };
-#define MEMORY(NAME, R, S, ALIGNMENT)                                                         \
-  layout(buffer_reference, scalar, buffer_reference_align = ALIGNMENT) buffer At_##NAME { S v; }; \
-  FN R load_##NAME(u64 at) { return R(At_##NAME(at).v); }                                     \
-  FN void store_##NAME(u64 at, R x) { At_##NAME(at).v = S(x); }
-MEMORY(bool, i32, uint8_t, 1)
-MEMORY(u8, i32, uint8_t, 1)
-MEMORY(i8, i32, int8_t, 1)
-MEMORY(i16, i32, int16_t, 2)
-MEMORY(i32, i32, int, 4)
-MEMORY(i64, i64, int64_t, 8)
-MEMORY(f32, f32, float, 4)
+%each NAME R S ALIGNMENT
+  | bool i32 uint8_t 1 | u8 i32 uint8_t 1 | i8 i32 int8_t 1 | i16 i32 int16_t 2
+  | i32 i32 int 4 | i64 i64 int64_t 8 | f32 f32 float 4 | f64 f64 double 8
+layout(buffer_reference, scalar, buffer_reference_align = $ALIGNMENT) buffer At_$NAME { $S v; };
+FN $R load_$NAME(u64 at) { return $R(At_$NAME(at).v); }
+FN void store_$NAME(u64 at, $R x) { At_$NAME(at).v = $S(x); }
+%end
 layout(buffer_reference, scalar, buffer_reference_align = 2) buffer At_half { uint16_t v; };
 FN f32 load_f16(u64 at) { return f16_value(u32(At_half(at).v)); }
 FN f32 load_bf16(u64 at) { return bf16_value(u32(At_half(at).v)); }
 FN void store_f16(u64 at, f32 x) { At_half(at).v = uint16_t(f16_bits(x)); }
 FN void store_bf16(u64 at, f32 x) { At_half(at).v = uint16_t(bf16_bits(x)); }
-#define PARTIAL(T, ALIGNMENT)                                                                  \
-  layout(buffer_reference, scalar, buffer_reference_align = ALIGNMENT) coherent buffer Of_##T { \
-    T v;                                                                                       \
-  };                                                                                           \
-  FN T fresh_##T(u64 at) { return Of_##T(at).v; }                                              \
-  FN void publish_##T(u64 at, T x) { Of_##T(at).v = x; }
-PARTIAL(i32, 4)
-PARTIAL(i64, 8)
-PARTIAL(f32, 4)
-#ifdef HAS_F64
-MEMORY(f64, f64, double, 8)
-PARTIAL(f64, 8)
-#endif
+%each T ALIGNMENT | i32 4 | i64 8 | f32 4 | f64 8
+layout(buffer_reference, scalar, buffer_reference_align = $ALIGNMENT) coherent buffer Of_$T {
+  $T v;
+};
+FN $T fresh_$T(u64 at) { return Of_$T(at).v; }
+FN void publish_$T(u64 at, $T x) { Of_$T(at).v = x; }
+%end
 layout(buffer_reference, scalar, buffer_reference_align = 4) coherent buffer Tally { u32 v; };
 FN u32 atomic_add_u32(u64 at, u32 n) { return atomicAdd(Tally(at).v, n); }
 )source";

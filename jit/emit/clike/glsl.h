@@ -33,7 +33,7 @@ struct GlslTraits {
 /// Traits as text, for people: "f32: fma by integers; warps by barriers". Empty if all is native.
 std::string to_string(const GlslTraits& traits);
 
-/// The source in front of a kernel.
+/// What stands in front of kernels: text for a Prelude.
 std::string glsl_prelude(const GlslTraits& traits);
 
 }  // namespace flash::emit

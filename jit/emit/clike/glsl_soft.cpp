@@ -128,50 +128,49 @@ FN u64 soft_sqrt(u64 a, i32 stored, i32 bias) {
   return rounded(u64vec2(root, rest != u64(0) ? 1 : 0), (x.e - odd) / 2 - 31 - 64, stored, bias);
 }
 
-#define SOFT(T, U, STORED, BIAS)                                                            \
-  FN bool is_finite_##T(U b) { return (b >> STORED & U(2 * BIAS + 1)) != U(2 * BIAS + 1); } \
-  FN bool is_zero_##T(U b) { return b << 1 == U(0); }                                       \
-  FN T soft_fma_##T(T a, T b, T c) {                                                        \
-    const U x = T##_bits(a), y = T##_bits(b), z = T##_bits(c);                              \
-    if (is_zero_##T(x) || is_zero_##T(y)) {                                                 \
-      if (is_finite_##T(x) && is_finite_##T(y) && !is_zero_##T(z)) return c;                \
-      precise T r = a * b + c;                                                              \
-      return r;                                                                             \
-    }                                                                                       \
-    if (!is_finite_##T(x) || !is_finite_##T(y) || !is_finite_##T(z)) {                      \
-      const U top = U(1) << (STORED == 52 ? 63 : 31);                                       \
-      if (is_finite_##T(x) && is_finite_##T(y)) return c;                                   \
-      /* a product with an infinity: its size does not matter, but may not be flushed */    \
-      const U one = U(BIAS) << STORED;                                                      \
-      precise T p = (is_finite_##T(x) ? bits_##T((x & top) | one) : a) *                    \
-                    (is_finite_##T(y) ? bits_##T((y & top) | one) : b);                     \
-      precise T r = is_finite_##T(z) ? p : p + c;                                           \
-      return r;                                                                             \
-    }                                                                                       \
-    return bits_##T(U(soft_fma(u64(x), u64(y), u64(z), STORED, BIAS)));                     \
-  }                                                                                         \
-  FN T soft_div_##T(T a, T b) {                                                             \
-    const U x = T##_bits(a), y = T##_bits(b), top = U(1) << (STORED == 52 ? 63 : 31);       \
-    const U sign = (x ^ y) & top, infinite = U(2 * BIAS + 1) << STORED;                     \
-    if (is_nan_##T(a)) return a;                                                            \
-    if (is_nan_##T(b)) return b;                                                            \
-    if (is_zero_##T(x) || !is_finite_##T(y)) {                                              \
-      const bool none = is_zero_##T(x) ? is_zero_##T(y) : !is_finite_##T(x);                \
-      return bits_##T(none ? infinite | infinite >> 1 : sign);                              \
-    }                                                                                       \
-    if (is_zero_##T(y) || !is_finite_##T(x)) return bits_##T(sign | infinite);              \
-    return bits_##T(sign | U(soft_div(u64(x & ~top), u64(y & ~top), STORED, BIAS)));        \
-  }                                                                                         \
-  FN T soft_sqrt_##T(T a) {                                                                 \
-    const U x = T##_bits(a), infinite = U(2 * BIAS + 1) << STORED;                          \
-    if (is_nan_##T(a) || is_zero_##T(x) || x == infinite) return a;                         \
-    if (x >> (STORED == 52 ? 63 : 31) != U(0)) return bits_##T(infinite | infinite >> 1);   \
-    return bits_##T(U(soft_sqrt(u64(x), STORED, BIAS)));                                    \
+%each T U STORED BIAS IF | f32 u32 23 127 1 | f64 u64 52 1023 defined(HAS_F64)
+#if $IF
+FN bool is_finite_$T($U b) { return (b >> $STORED & $U(2 * $BIAS + 1)) != $U(2 * $BIAS + 1); }
+FN bool is_zero_$T($U b) { return b << 1 == $U(0); }
+FN $T soft_fma_$T($T a, $T b, $T c) {
+  const $U x = $T_bits(a), y = $T_bits(b), z = $T_bits(c);
+  if (is_zero_$T(x) || is_zero_$T(y)) {
+    if (is_finite_$T(x) && is_finite_$T(y) && !is_zero_$T(z)) return c;
+    precise $T r = a * b + c;
+    return r;
   }
-SOFT(f32, u32, 23, 127)
-#ifdef HAS_F64
-SOFT(f64, u64, 52, 1023)
+  if (!is_finite_$T(x) || !is_finite_$T(y) || !is_finite_$T(z)) {
+    const $U top = $U(1) << ($STORED == 52 ? 63 : 31);
+    if (is_finite_$T(x) && is_finite_$T(y)) return c;
+    // a product with an infinity: its size does not matter, but may not be flushed
+    const $U one = $U($BIAS) << $STORED;
+    precise $T p = (is_finite_$T(x) ? bits_$T((x & top) | one) : a) *
+                   (is_finite_$T(y) ? bits_$T((y & top) | one) : b);
+    precise $T r = is_finite_$T(z) ? p : p + c;
+    return r;
+  }
+  return bits_$T($U(soft_fma(u64(x), u64(y), u64(z), $STORED, $BIAS)));
+}
+FN $T soft_div_$T($T a, $T b) {
+  const $U x = $T_bits(a), y = $T_bits(b), top = $U(1) << ($STORED == 52 ? 63 : 31);
+  const $U sign = (x ^ y) & top, infinite = $U(2 * $BIAS + 1) << $STORED;
+  if (is_nan_$T(a)) return a;
+  if (is_nan_$T(b)) return b;
+  if (is_zero_$T(x) || !is_finite_$T(y)) {
+    const bool none = is_zero_$T(x) ? is_zero_$T(y) : !is_finite_$T(x);
+    return bits_$T(none ? infinite | infinite >> 1 : sign);
+  }
+  if (is_zero_$T(y) || !is_finite_$T(x)) return bits_$T(sign | infinite);
+  return bits_$T(sign | $U(soft_div(u64(x & ~top), u64(y & ~top), $STORED, $BIAS)));
+}
+FN $T soft_sqrt_$T($T a) {
+  const $U x = $T_bits(a), infinite = $U(2 * $BIAS + 1) << $STORED;
+  if (is_nan_$T(a) || is_zero_$T(x) || x == infinite) return a;
+  if (x >> ($STORED == 52 ? 63 : 31) != $U(0)) return bits_$T(infinite | infinite >> 1);
+  return bits_$T($U(soft_sqrt(u64(x), $STORED, $BIAS)));
+}
 #endif
+%end
 )source";
 }
 

@@ -7,7 +7,7 @@
 // A launch gives the ArgBlock's address as bytes of buffer 0 and the number of tiles as those of
 // buffer 1. Addresses are those of MTLBuffer.gpuAddress.
 #include "jit/emit/clike/clike.h"
-#include "jit/emit/clike/prelude.h"
+#include "jit/emit/clike/meaning.h"
 
 namespace flash::emit {
 namespace {
@@ -68,16 +68,11 @@ FN f32 trunc_f32(f32 a) { return trunc(a); }
 
 constexpr std::string_view kMachine = R"source(
 // -- memory: storage type to register type and back; half types by their bits
-#define MEMORY(NAME, R, S)                                      \
-  FN R load_##NAME(u64 at) { return R(*(const device S*)at); }  \
-  FN void store_##NAME(u64 at, R v) { *(device S*)at = S(v); }
-MEMORY(bool, i32, u8)
-MEMORY(u8, i32, u8)
-MEMORY(i8, i32, i8)
-MEMORY(i16, i32, i16)
-MEMORY(i32, i32, i32)
-MEMORY(i64, i64, i64)
-MEMORY(f32, f32, f32)
+%each NAME R S
+  | bool i32 u8 | u8 i32 u8 | i8 i32 i8 | i16 i32 i16 | i32 i32 i32 | i64 i64 i64 | f32 f32 f32
+FN $R load_$NAME(u64 at) { return $R(*(const device $S*)at); }
+FN void store_$NAME(u64 at, $R v) { *(device $S*)at = $S(v); }
+%end
 FN f32 load_f16(u64 at) { return f16_value(*(const device u16*)at); }
 FN f32 load_bf16(u64 at) { return bf16_value(*(const device u16*)at); }
 FN void store_f16(u64 at, f32 v) { *(device u16*)at = u16(f16_bits(v)); }
@@ -124,9 +119,8 @@ FN i64 first_i64(i64 v) {
 }  // namespace
 
 Dialect msl_dialect() {
-  static const std::string prelude =
-      std::string(kLanguage).append(common_meaning()).append(kMachine);
-  Dialect msl{"msl", prelude};
+  static const Prelude prelude(std::string(kLanguage).append(common_meaning()).append(kMachine));
+  Dialect msl{"msl", &prelude};
   msl.has_f64 = false;
   msl.shared_in_kernel = true;
   return msl;

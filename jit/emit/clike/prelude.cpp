@@ -1,144 +1,179 @@
-// jit/emit/clike/prelude.cpp -- every op's meaning in the subset that all dialects share
-//
-// A function's name is the op's with the type it computes in: the emitter writes nothing else.
+// jit/emit/clike/prelude.cpp -- what a kernel needs of the text in front of it
 #include "jit/emit/clike/prelude.h"
 
+#include <algorithm>
+#include <stdexcept>
+
 namespace flash::emit {
+namespace {
 
-std::string_view common_meaning() {
-  return R"source(
-FN i32 word_i32(i64 w) { return i32(w); }
-FN i64 word_i64(i64 w) { return w; }
-FN f32 word_f32(i64 w) { return bits_f32(u32(w)); }
-
-// -- integers: they wrap
-#define INTEGERS(T, U, MASK)                                                            \
-  FN T add_##T(T a, T b) { return T(U(a) + U(b)); }                                     \
-  FN T sub_##T(T a, T b) { return T(U(a) - U(b)); }                                     \
-  FN T mul_##T(T a, T b) { return T(U(a) * U(b)); }                                     \
-  FN T neg_##T(T a) { return T(U(0) - U(a)); }                                          \
-  FN T abs_##T(T a) { return a < T(0) ? neg_##T(a) : a; }                               \
-  FN T div_##T(T a, T b) { return b == T(0) ? T(0) : b == T(-1) ? neg_##T(a) : a / b; } \
-  FN T rem_##T(T a, T b) { return T(U(a) - U(div_##T(a, b)) * U(b)); }                  \
-  FN T max_##T(T a, T b) { return a > b ? a : b; }                                      \
-  FN T min_##T(T a, T b) { return a < b ? a : b; }                                      \
-  FN T and_##T(T a, T b) { return a & b; }                                              \
-  FN T or_##T(T a, T b) { return a | b; }                                               \
-  FN T xor_##T(T a, T b) { return a ^ b; }                                              \
-  FN T not_##T(T a) { return ~a; }                                                      \
-  FN T shl_##T(T a, T b) { return T(U(a) << i32(b & T(MASK))); }                        \
-  FN T shr_a_##T(T a, T b) { return a >> i32(b & T(MASK)); }                            \
-  FN T shr_l_##T(T a, T b) { return T(U(a) >> i32(b & T(MASK))); }
-INTEGERS(i32, u32, 31)
-INTEGERS(i64, u64, 63)
-FN i32 mul_hi_u_i32(i32 a, i32 b) { return i32(u32((u64(u32(a)) * u64(u32(b))) >> 32)); }
-FN i32 wrap_i8_i32(i32 a) { return i32(u32(a) << 24) >> 24; }
-FN i32 wrap_u8_i32(i32 a) { return a & 255; }
-FN i32 wrap_i16_i32(i32 a) { return i32(u32(a) << 16) >> 16; }
-
-// -- floats
-#define FLOATS(T)                                                                           \
-  FN T add_##T(T a, T b) { precise T r = a + b; return r; }                                 \
-  FN T sub_##T(T a, T b) { precise T r = a - b; return r; }                                 \
-  FN T mul_##T(T a, T b) { precise T r = a * b; return r; }                                 \
-  FN T max_##T(T a, T b) { return is_nan_##T(a) ? a : is_nan_##T(b) ? b : a > b ? a : b; }  \
-  FN T min_##T(T a, T b) { return is_nan_##T(a) ? a : is_nan_##T(b) ? b : a < b ? a : b; }
-#ifndef SOFT_F32
-FLOATS(f32)
-#endif
-FN f32 neg_f32(f32 a) { return bits_f32(f32_bits(a) ^ 0x80000000u); }
-FN f32 abs_f32(f32 a) { return bits_f32(f32_bits(a) & 0x7fffffffu); }
-// Two powers: the first product is exact, the second is rounded once.
-FN f32 scale_f32(f32 a, f32 n) {
-  if (is_nan_f32(a)) return a;
-  const i32 k = i32(n), first = k < -100 ? -100 : k > 100 ? 100 : k, rest = k - first;
-  const i32 second = rest < -126 ? -126 : rest > 127 ? 127 : rest;
-  const f32 near = mul_f32(a, bits_f32(u32(first + 127) << 23));
-  return mul_f32(near, bits_f32(u32(second + 127) << 23));
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// -- comparisons, predicates, choice
-#define COMPARISONS(T)                                            \
-  FN pred eq_##T(T a, T b) { return a == b; }                     \
-  FN pred ne_##T(T a, T b) { return a != b; }                     \
-  FN pred lt_##T(T a, T b) { return a < b; }                      \
-  FN pred le_##T(T a, T b) { return a <= b; }                     \
-  FN pred to_pred_##T(T a) { return a != T(0); }                  \
-  FN T select_##T(pred p, T a, T b) { return p ? a : b; }
-COMPARISONS(i32)
-COMPARISONS(i64)
-#ifndef SOFT_F32
-COMPARISONS(f32)
-#endif
-FN pred p_and(pred a, pred b) { return a && b; }
-FN pred p_or(pred a, pred b) { return a || b; }
-FN pred p_not(pred a) { return !a; }
+/// Takes the first line, without its end, off a text.
+std::string_view take_line(std::string_view& text) {
+  const std::size_t end = std::min(text.find('\n'), text.size());
+  const std::string_view line = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return line;
+}
 
-// -- conversions; floats out of an integer's range and NaN give its least value
-FN i32 cast_i32_pred(pred a) { return a ? 1 : 0; }
-FN i32 cast_i32_i32(i32 a) { return a; }
-FN i64 cast_i64_i64(i64 a) { return a; }
-FN f32 cast_f32_f32(f32 a) { return a; }
-FN i64 cast_i64_i32(i32 a) { return i64(a); }
-FN i32 cast_i32_i64(i64 a) { return i32(u32(u64(a))); }
-FN f32 cast_f32_i32(i32 a) { return f32(a); }
-FN f32 cast_f32_i64(i64 a) { return f32(a); }
-#define TO_INTEGER(T, F, LIMIT, LEAST) \
-  FN T cast_##T##_##F(F a) { return a >= -F(LIMIT) && a < F(LIMIT) ? T(a) : LEAST; }
-TO_INTEGER(i32, f32, 2147483648.0f, i32(0x80000000u))
-TO_INTEGER(i64, f32, 9223372036854775808.0f, i64(u64(0x80000000u) << 32))
-FN i32 bitcast_i32_f32(f32 a) { return i32(f32_bits(a)); }
-FN f32 bitcast_f32_i32(i32 a) { return bits_f32(u32(a)); }
+/// Takes the first word off a text.
+std::string_view take_word(std::string_view& text) {
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  const std::string_view word = text.substr(0, text.find(' '));
+  text.remove_prefix(word.size());
+  return word;
+}
 
-#ifdef HAS_F64
-FN f64 word_f64(i64 w) { return bits_f64(u64(w)); }
-FLOATS(f64)
-FN f64 neg_f64(f64 a) { return bits_f64(f64_bits(a) ^ u64(0x80000000u) << 32); }
-FN f64 abs_f64(f64 a) { return bits_f64(f64_bits(a) & ~(u64(0x80000000u) << 32)); }
-FN f64 scale_f64(f64 a, f64 n) {
-  if (is_nan_f64(a)) return a;
-  const i32 k = i32(n), first = k < -900 ? -900 : k > 900 ? 900 : k, rest = k - first;
-  const i32 second = rest < -1022 ? -1022 : rest > 1023 ? 1023 : rest;
-  const f64 near = mul_f64(a, bits_f64(u64(first + 1023) << 52));
-  return mul_f64(near, bits_f64(u64(second + 1023) << 52));
+std::vector<std::string_view> words(std::string_view text) {
+  std::vector<std::string_view> all;
+  for (std::string_view w = take_word(text); !w.empty(); w = take_word(text)) all.push_back(w);
+  return all;
 }
-COMPARISONS(f64)
-FN f64 cast_f64_f64(f64 a) { return a; }
-FN f64 cast_f64_i32(i32 a) { return f64(a); }
-FN f64 cast_f64_i64(i64 a) { return f64(a); }
-#ifndef SOFT_F32
-FN f64 cast_f64_f32(f32 a) { return f64(a); }
-FN f32 cast_f32_f64(f64 a) { return f32(a); }
-#endif
-TO_INTEGER(i32, f64, 2147483648.0f, i32(0x80000000u))
-TO_INTEGER(i64, f64, 9223372036854775808.0f, i64(u64(0x80000000u) << 32))
-FN i64 bitcast_i64_f64(f64 a) { return i64(f64_bits(a)); }
-FN f64 bitcast_f64_i64(i64 a) { return bits_f64(u64(a)); }
-#endif
 
-// -- half types, by their bits: to nearest, ties to even; NaN stays one
-FN u32 bf16_bits(f32 x) {
-  const u32 b = f32_bits(x);
-  return is_nan_f32(x) ? (b >> 16) | 0x40u : (b + 0x7fffu + (b >> 16 & 1u)) >> 16;
+/// Appends `body` with the values of names behind a $.
+void append_with(std::string& to, std::string_view body, const std::vector<std::string_view>& names,
+                 const std::vector<std::string_view>& values) {
+  for (std::size_t i = 0; i < body.size();) {
+    if (body[i] != '$') {
+      to += body[i++];
+      continue;
+    }
+    std::size_t end = ++i;
+    while (end < body.size() && body[end] >= 'A' && body[end] <= 'Z') ++end;
+    const std::string_view name = body.substr(i, end - i);
+    const auto at = std::find(names.begin(), names.end(), name);
+    if (at == names.end()) throw std::logic_error("prelude: $" + std::string(name) + " is no name");
+    const auto number = static_cast<std::size_t>(at - names.begin());
+    if (number < values.size()) to += values[number];
+    i = end;
+  }
 }
-FN f32 bf16_value(u32 h) { return bits_f32(h << 16); }
-FN f32 f16_value(u32 h) {
-  const u32 sign = (h & 0x8000u) << 16, rest = h & 0x7fffu;
-  if (rest >= 0x7c00u) return bits_f32(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
-  if (rest >= 0x400u) return bits_f32(sign | ((rest << 13) + 0x38000000u));
-  return bits_f32(sign | f32_bits(mul_f32(f32(rest), bits_f32(0x33800000u))));  // 2^-24
+
+std::string expanded(std::string_view text) {
+  constexpr std::string_view kEach = "%each", kEnd = "%end\n";
+  std::string all;
+  while (!text.empty()) {
+    const std::string_view line = take_line(text);
+    if (!line.starts_with(kEach)) {
+      all.append(line).append("\n");
+      continue;
+    }
+    std::string header(line.substr(kEach.size()));
+    while (text.starts_with("  |")) header.append(take_line(text));
+    const std::size_t end = text.find(kEnd);
+    if (end == text.npos) throw std::logic_error("prelude: an %each without %end");
+    const std::string_view body = text.substr(0, end);
+    text.remove_prefix(end + kEnd.size());
+    std::string_view rows = header;
+    std::vector<std::string_view> names;
+    for (bool first = true; !rows.empty(); first = false) {
+      const std::string_view row = rows.substr(0, rows.find('|'));
+      rows.remove_prefix(std::min(row.size() + 1, rows.size()));
+      if (first)
+        names = words(row);
+      else
+        append_with(all, body, names, words(row));
+    }
+  }
+  return all;
 }
-FN u32 f16_bits(f32 x) {
-  const u32 b = f32_bits(x), sign = b >> 16 & 0x8000u, rest = b & 0x7fffffffu;
-  if (rest > 0x7f800000u) return sign | 0x7e00u | (rest >> 13 & 0x3ffu);
-  if (rest >= 0x477ff000u) return sign | 0x7c00u;  // 65520 and more round to infinity
-  if (rest >= 0x38800000u) return sign | ((rest - 0x38000000u + 0xfffu + (rest >> 13 & 1u)) >> 13);
-  const f32 placed = add_f32(bits_f32(rest), 0.5f);  // whose last place is 2^-24
-  return sign | (f32_bits(placed) & 0x7ffu);
+
+/// Whether a line belongs to the item that was begun before it.
+bool goes_on(std::string_view line, std::string_view before) {
+  return before.ends_with('\\') || (!line.empty() && (line[0] == ' ' || line[0] == '}'));
 }
-FN f32 round_bf16_f32(f32 x) { return bf16_value(bf16_bits(x)); }
-FN f32 round_f16_f32(f32 x) { return f16_value(f16_bits(x)); }
-)source";
+
+bool is_comment(std::string_view line) { return line.starts_with("//"); }
+
+/// The word that ends in front of `at`.
+std::string_view word_before(std::string_view text, std::size_t at) {
+  while (at > 0 && text[at - 1] == ' ') --at;
+  std::size_t begin = at;
+  while (begin > 0 && is_letter(text[begin - 1])) --begin;
+  return text.substr(begin, at - begin);
+}
+
+/// What an item declares, if that can be left out.
+std::string_view name_of(std::string_view item) {
+  if (item.starts_with("FN ")) return word_before(item, item.find('('));
+  if (item.starts_with("shared ")) return word_before(item, item.find('['));
+  if (item.starts_with("struct ") ||
+      (item.starts_with("layout(buffer_reference") && item.find(" buffer ") != item.npos))
+    return word_before(item, item.find('{'));
+  return {};
+}
+
+}  // namespace
+
+Prelude::Prelude(std::string_view text) : text_(expanded(text)) {
+  std::string_view rest = text_;
+  while (!rest.empty()) {
+    const char* const begin = rest.data();
+    std::string_view line = take_line(rest);
+    if (line.empty() || is_comment(line)) continue;
+    for (std::string_view ahead = rest; !ahead.empty(); rest = ahead) {
+      const std::string_view next = take_line(ahead);
+      if (!goes_on(next, line)) break;
+      line = next;
+    }
+    const std::string_view item(begin, static_cast<std::size_t>(rest.data() - begin));
+    items_.push_back({item, name_of(item), {}});
+  }
+  for (std::size_t i = 0; i < items_.size(); ++i)
+    if (!items_[i].name.empty()) by_name_.emplace(items_[i].name, i);
+  for (Item& item : items_) find_uses(item.text, item.uses);
+}
+
+void Prelude::find_uses(std::string_view text, std::vector<std::size_t>& uses) const {
+  for (std::size_t i = 0; i < text.size();) {
+    if (!is_letter(text[i])) {
+      ++i;
+      continue;
+    }
+    std::size_t end = i;
+    while (end < text.size() && is_letter(text[end])) ++end;
+    const auto [first, last] = by_name_.equal_range(text.substr(i, end - i));
+    for (auto at = first; at != last; ++at) uses.push_back(at->second);
+    i = end;
+  }
+}
+
+std::string Prelude::source(std::string_view kernels) const {
+  std::vector<bool> needed(items_.size(), false);
+  std::vector<std::size_t> open;
+  for (std::size_t i = 0; i < items_.size(); ++i)
+    if (items_[i].name.empty()) open.push_back(i);
+  find_uses(kernels, open);
+  while (!open.empty()) {
+    const std::size_t i = open.back();
+    open.pop_back();
+    if (needed[i]) continue;
+    needed[i] = true;
+    open.insert(open.end(), items_[i].uses.begin(), items_[i].uses.end());
+  }
+  // Without conditions between which nothing is left.
+  std::vector<std::string_view> kept;
+  const auto last_begins = [&](std::string_view what) {
+    return !kept.empty() && kept.back().starts_with(what);
+  };
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    if (!needed[i]) continue;
+    const std::string_view item = items_[i].text;
+    if (item.starts_with("#endif")) {
+      while (last_begins("#el")) kept.pop_back();
+      if (last_begins("#if")) {
+        kept.pop_back();
+        continue;
+      }
+    }
+    kept.push_back(item);
+  }
+  std::string all;
+  for (const std::string_view item : kept) all += item;
+  return all.append(kernels);
 }
 
 }  // namespace flash::emit

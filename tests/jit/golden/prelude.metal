@@ -56,39 +56,57 @@ FN i64 word_i64(i64 w) { return w; }
 FN f32 word_f32(i64 w) { return bits_f32(u32(w)); }
 
 // -- integers: they wrap
-#define INTEGERS(T, U, MASK)                                                            \
-  FN T add_##T(T a, T b) { return T(U(a) + U(b)); }                                     \
-  FN T sub_##T(T a, T b) { return T(U(a) - U(b)); }                                     \
-  FN T mul_##T(T a, T b) { return T(U(a) * U(b)); }                                     \
-  FN T neg_##T(T a) { return T(U(0) - U(a)); }                                          \
-  FN T abs_##T(T a) { return a < T(0) ? neg_##T(a) : a; }                               \
-  FN T div_##T(T a, T b) { return b == T(0) ? T(0) : b == T(-1) ? neg_##T(a) : a / b; } \
-  FN T rem_##T(T a, T b) { return T(U(a) - U(div_##T(a, b)) * U(b)); }                  \
-  FN T max_##T(T a, T b) { return a > b ? a : b; }                                      \
-  FN T min_##T(T a, T b) { return a < b ? a : b; }                                      \
-  FN T and_##T(T a, T b) { return a & b; }                                              \
-  FN T or_##T(T a, T b) { return a | b; }                                               \
-  FN T xor_##T(T a, T b) { return a ^ b; }                                              \
-  FN T not_##T(T a) { return ~a; }                                                      \
-  FN T shl_##T(T a, T b) { return T(U(a) << i32(b & T(MASK))); }                        \
-  FN T shr_a_##T(T a, T b) { return a >> i32(b & T(MASK)); }                            \
-  FN T shr_l_##T(T a, T b) { return T(U(a) >> i32(b & T(MASK))); }
-INTEGERS(i32, u32, 31)
-INTEGERS(i64, u64, 63)
+FN i32 add_i32(i32 a, i32 b) { return i32(u32(a) + u32(b)); }
+FN i32 sub_i32(i32 a, i32 b) { return i32(u32(a) - u32(b)); }
+FN i32 mul_i32(i32 a, i32 b) { return i32(u32(a) * u32(b)); }
+FN i32 neg_i32(i32 a) { return i32(u32(0) - u32(a)); }
+FN i32 abs_i32(i32 a) { return a < i32(0) ? neg_i32(a) : a; }
+FN i32 div_i32(i32 a, i32 b) { return b == i32(0) ? i32(0) : b == i32(-1) ? neg_i32(a) : a / b; }
+FN i32 rem_i32(i32 a, i32 b) { return i32(u32(a) - u32(div_i32(a, b)) * u32(b)); }
+FN i32 max_i32(i32 a, i32 b) { return a > b ? a : b; }
+FN i32 min_i32(i32 a, i32 b) { return a < b ? a : b; }
+FN i32 and_i32(i32 a, i32 b) { return a & b; }
+FN i32 or_i32(i32 a, i32 b) { return a | b; }
+FN i32 xor_i32(i32 a, i32 b) { return a ^ b; }
+FN i32 not_i32(i32 a) { return ~a; }
+FN i32 shl_i32(i32 a, i32 b) { return i32(u32(a) << i32(b & i32(31))); }
+FN i32 shr_a_i32(i32 a, i32 b) { return a >> i32(b & i32(31)); }
+FN i32 shr_l_i32(i32 a, i32 b) { return i32(u32(a) >> i32(b & i32(31))); }
+FN i64 add_i64(i64 a, i64 b) { return i64(u64(a) + u64(b)); }
+FN i64 sub_i64(i64 a, i64 b) { return i64(u64(a) - u64(b)); }
+FN i64 mul_i64(i64 a, i64 b) { return i64(u64(a) * u64(b)); }
+FN i64 neg_i64(i64 a) { return i64(u64(0) - u64(a)); }
+FN i64 abs_i64(i64 a) { return a < i64(0) ? neg_i64(a) : a; }
+FN i64 div_i64(i64 a, i64 b) { return b == i64(0) ? i64(0) : b == i64(-1) ? neg_i64(a) : a / b; }
+FN i64 rem_i64(i64 a, i64 b) { return i64(u64(a) - u64(div_i64(a, b)) * u64(b)); }
+FN i64 max_i64(i64 a, i64 b) { return a > b ? a : b; }
+FN i64 min_i64(i64 a, i64 b) { return a < b ? a : b; }
+FN i64 and_i64(i64 a, i64 b) { return a & b; }
+FN i64 or_i64(i64 a, i64 b) { return a | b; }
+FN i64 xor_i64(i64 a, i64 b) { return a ^ b; }
+FN i64 not_i64(i64 a) { return ~a; }
+FN i64 shl_i64(i64 a, i64 b) { return i64(u64(a) << i32(b & i64(63))); }
+FN i64 shr_a_i64(i64 a, i64 b) { return a >> i32(b & i64(63)); }
+FN i64 shr_l_i64(i64 a, i64 b) { return i64(u64(a) >> i32(b & i64(63))); }
 FN i32 mul_hi_u_i32(i32 a, i32 b) { return i32(u32((u64(u32(a)) * u64(u32(b))) >> 32)); }
 FN i32 wrap_i8_i32(i32 a) { return i32(u32(a) << 24) >> 24; }
 FN i32 wrap_u8_i32(i32 a) { return a & 255; }
 FN i32 wrap_i16_i32(i32 a) { return i32(u32(a) << 16) >> 16; }
 
 // -- floats
-#define FLOATS(T)                                                                           \
-  FN T add_##T(T a, T b) { precise T r = a + b; return r; }                                 \
-  FN T sub_##T(T a, T b) { precise T r = a - b; return r; }                                 \
-  FN T mul_##T(T a, T b) { precise T r = a * b; return r; }                                 \
-  FN T max_##T(T a, T b) { return is_nan_##T(a) ? a : is_nan_##T(b) ? b : a > b ? a : b; }  \
-  FN T min_##T(T a, T b) { return is_nan_##T(a) ? a : is_nan_##T(b) ? b : a < b ? a : b; }
-#ifndef SOFT_F32
-FLOATS(f32)
+#if !defined(SOFT_F32)
+FN f32 add_f32(f32 a, f32 b) { precise f32 r = a + b; return r; }
+FN f32 sub_f32(f32 a, f32 b) { precise f32 r = a - b; return r; }
+FN f32 mul_f32(f32 a, f32 b) { precise f32 r = a * b; return r; }
+FN f32 max_f32(f32 a, f32 b) { return is_nan_f32(a) ? a : is_nan_f32(b) ? b : a > b ? a : b; }
+FN f32 min_f32(f32 a, f32 b) { return is_nan_f32(a) ? a : is_nan_f32(b) ? b : a < b ? a : b; }
+#endif
+#if defined(HAS_F64)
+FN f64 add_f64(f64 a, f64 b) { precise f64 r = a + b; return r; }
+FN f64 sub_f64(f64 a, f64 b) { precise f64 r = a - b; return r; }
+FN f64 mul_f64(f64 a, f64 b) { precise f64 r = a * b; return r; }
+FN f64 max_f64(f64 a, f64 b) { return is_nan_f64(a) ? a : is_nan_f64(b) ? b : a > b ? a : b; }
+FN f64 min_f64(f64 a, f64 b) { return is_nan_f64(a) ? a : is_nan_f64(b) ? b : a < b ? a : b; }
 #endif
 FN f32 neg_f32(f32 a) { return bits_f32(f32_bits(a) ^ 0x80000000u); }
 FN f32 abs_f32(f32 a) { return bits_f32(f32_bits(a) & 0x7fffffffu); }
@@ -102,17 +120,37 @@ FN f32 scale_f32(f32 a, f32 n) {
 }
 
 // -- comparisons, predicates, choice
-#define COMPARISONS(T)                                            \
-  FN pred eq_##T(T a, T b) { return a == b; }                     \
-  FN pred ne_##T(T a, T b) { return a != b; }                     \
-  FN pred lt_##T(T a, T b) { return a < b; }                      \
-  FN pred le_##T(T a, T b) { return a <= b; }                     \
-  FN pred to_pred_##T(T a) { return a != T(0); }                  \
-  FN T select_##T(pred p, T a, T b) { return p ? a : b; }
-COMPARISONS(i32)
-COMPARISONS(i64)
-#ifndef SOFT_F32
-COMPARISONS(f32)
+#if 1
+FN pred eq_i32(i32 a, i32 b) { return a == b; }
+FN pred ne_i32(i32 a, i32 b) { return a != b; }
+FN pred lt_i32(i32 a, i32 b) { return a < b; }
+FN pred le_i32(i32 a, i32 b) { return a <= b; }
+FN pred to_pred_i32(i32 a) { return a != i32(0); }
+FN i32 select_i32(pred p, i32 a, i32 b) { return p ? a : b; }
+#endif
+#if 1
+FN pred eq_i64(i64 a, i64 b) { return a == b; }
+FN pred ne_i64(i64 a, i64 b) { return a != b; }
+FN pred lt_i64(i64 a, i64 b) { return a < b; }
+FN pred le_i64(i64 a, i64 b) { return a <= b; }
+FN pred to_pred_i64(i64 a) { return a != i64(0); }
+FN i64 select_i64(pred p, i64 a, i64 b) { return p ? a : b; }
+#endif
+#if !defined(SOFT_F32)
+FN pred eq_f32(f32 a, f32 b) { return a == b; }
+FN pred ne_f32(f32 a, f32 b) { return a != b; }
+FN pred lt_f32(f32 a, f32 b) { return a < b; }
+FN pred le_f32(f32 a, f32 b) { return a <= b; }
+FN pred to_pred_f32(f32 a) { return a != f32(0); }
+FN f32 select_f32(pred p, f32 a, f32 b) { return p ? a : b; }
+#endif
+#if defined(HAS_F64)
+FN pred eq_f64(f64 a, f64 b) { return a == b; }
+FN pred ne_f64(f64 a, f64 b) { return a != b; }
+FN pred lt_f64(f64 a, f64 b) { return a < b; }
+FN pred le_f64(f64 a, f64 b) { return a <= b; }
+FN pred to_pred_f64(f64 a) { return a != f64(0); }
+FN f64 select_f64(pred p, f64 a, f64 b) { return p ? a : b; }
 #endif
 FN pred p_and(pred a, pred b) { return a && b; }
 FN pred p_or(pred a, pred b) { return a || b; }
@@ -127,16 +165,23 @@ FN i64 cast_i64_i32(i32 a) { return i64(a); }
 FN i32 cast_i32_i64(i64 a) { return i32(u32(u64(a))); }
 FN f32 cast_f32_i32(i32 a) { return f32(a); }
 FN f32 cast_f32_i64(i64 a) { return f32(a); }
-#define TO_INTEGER(T, F, LIMIT, LEAST) \
-  FN T cast_##T##_##F(F a) { return a >= -F(LIMIT) && a < F(LIMIT) ? T(a) : LEAST; }
-TO_INTEGER(i32, f32, 2147483648.0f, i32(0x80000000u))
-TO_INTEGER(i64, f32, 9223372036854775808.0f, i64(u64(0x80000000u) << 32))
+#if 1
+FN i32 cast_i32_f32(f32 a) { return a >= -f32(2147483648.0f) && a < f32(2147483648.0f) ? i32(a) : i32(0x80000000u); }
+#endif
+#if 1
+FN i64 cast_i64_f32(f32 a) { return a >= -f32(9223372036854775808.0f) && a < f32(9223372036854775808.0f) ? i64(a) : i64(u64(1)<<63); }
+#endif
+#if defined(HAS_F64)
+FN i32 cast_i32_f64(f64 a) { return a >= -f64(2147483648.0f) && a < f64(2147483648.0f) ? i32(a) : i32(0x80000000u); }
+#endif
+#if defined(HAS_F64)
+FN i64 cast_i64_f64(f64 a) { return a >= -f64(9223372036854775808.0f) && a < f64(9223372036854775808.0f) ? i64(a) : i64(u64(1)<<63); }
+#endif
 FN i32 bitcast_i32_f32(f32 a) { return i32(f32_bits(a)); }
 FN f32 bitcast_f32_i32(i32 a) { return bits_f32(u32(a)); }
 
 #ifdef HAS_F64
 FN f64 word_f64(i64 w) { return bits_f64(u64(w)); }
-FLOATS(f64)
 FN f64 neg_f64(f64 a) { return bits_f64(f64_bits(a) ^ u64(0x80000000u) << 32); }
 FN f64 abs_f64(f64 a) { return bits_f64(f64_bits(a) & ~(u64(0x80000000u) << 32)); }
 FN f64 scale_f64(f64 a, f64 n) {
@@ -146,7 +191,6 @@ FN f64 scale_f64(f64 a, f64 n) {
   const f64 near = mul_f64(a, bits_f64(u64(first + 1023) << 52));
   return mul_f64(near, bits_f64(u64(second + 1023) << 52));
 }
-COMPARISONS(f64)
 FN f64 cast_f64_f64(f64 a) { return a; }
 FN f64 cast_f64_i32(i32 a) { return f64(a); }
 FN f64 cast_f64_i64(i64 a) { return f64(a); }
@@ -154,8 +198,6 @@ FN f64 cast_f64_i64(i64 a) { return f64(a); }
 FN f64 cast_f64_f32(f32 a) { return f64(a); }
 FN f32 cast_f32_f64(f64 a) { return f32(a); }
 #endif
-TO_INTEGER(i32, f64, 2147483648.0f, i32(0x80000000u))
-TO_INTEGER(i64, f64, 9223372036854775808.0f, i64(u64(0x80000000u) << 32))
 FN i64 bitcast_i64_f64(f64 a) { return i64(f64_bits(a)); }
 FN f64 bitcast_f64_i64(i64 a) { return bits_f64(u64(a)); }
 #endif
@@ -184,16 +226,20 @@ FN f32 round_bf16_f32(f32 x) { return bf16_value(bf16_bits(x)); }
 FN f32 round_f16_f32(f32 x) { return f16_value(f16_bits(x)); }
 
 // -- memory: storage type to register type and back; half types by their bits
-#define MEMORY(NAME, R, S)                                      \
-  FN R load_##NAME(u64 at) { return R(*(const device S*)at); }  \
-  FN void store_##NAME(u64 at, R v) { *(device S*)at = S(v); }
-MEMORY(bool, i32, u8)
-MEMORY(u8, i32, u8)
-MEMORY(i8, i32, i8)
-MEMORY(i16, i32, i16)
-MEMORY(i32, i32, i32)
-MEMORY(i64, i64, i64)
-MEMORY(f32, f32, f32)
+FN i32 load_bool(u64 at) { return i32(*(const device u8*)at); }
+FN void store_bool(u64 at, i32 v) { *(device u8*)at = u8(v); }
+FN i32 load_u8(u64 at) { return i32(*(const device u8*)at); }
+FN void store_u8(u64 at, i32 v) { *(device u8*)at = u8(v); }
+FN i32 load_i8(u64 at) { return i32(*(const device i8*)at); }
+FN void store_i8(u64 at, i32 v) { *(device i8*)at = i8(v); }
+FN i32 load_i16(u64 at) { return i32(*(const device i16*)at); }
+FN void store_i16(u64 at, i32 v) { *(device i16*)at = i16(v); }
+FN i32 load_i32(u64 at) { return i32(*(const device i32*)at); }
+FN void store_i32(u64 at, i32 v) { *(device i32*)at = i32(v); }
+FN i64 load_i64(u64 at) { return i64(*(const device i64*)at); }
+FN void store_i64(u64 at, i64 v) { *(device i64*)at = i64(v); }
+FN f32 load_f32(u64 at) { return f32(*(const device f32*)at); }
+FN void store_f32(u64 at, f32 v) { *(device f32*)at = f32(v); }
 FN f32 load_f16(u64 at) { return f16_value(*(const device u16*)at); }
 FN f32 load_bf16(u64 at) { return bf16_value(*(const device u16*)at); }
 FN void store_f16(u64 at, f32 v) { *(device u16*)at = u16(f16_bits(v)); }
