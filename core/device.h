@@ -153,6 +153,9 @@ class FLASH_API DeviceRuntime {
   /// True if this device has a leaf kernel for `op` that takes an epilogue.
   virtual bool takes_epilogue(Prim op, DType dtype) const = 0;
   virtual void run_leaf(const LeafCall& call, Stream stream) = 0;
+  /// Throws IndexError ("index 9 (item 0) is out of range …") if a value of `index` (i64) is not in
+  /// [0, rows). A device whose kernels find that out only when they run does nothing.
+  virtual void check_index(const Operand& /*index*/, std::int64_t /*rows*/, Stream) {}
 
   virtual void copy(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;  // on device
   virtual void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;

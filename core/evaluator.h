@@ -34,9 +34,10 @@ struct EvaluationRequest {
 
 /// How far an evaluation came, for what to do about one that throws.
 struct Progress {
-  bool started = false;     ///< before the first launch: it may be tried again as it is
-  bool overwrites = false;  ///< memory of dying inputs was written: not all values can be had again
-  NodeId failed = kNoNode;  ///< the node whose kernel threw, where it is known: it would again
+  bool started = false;  ///< false: nothing has been launched, and it may be tried again as it is
+  /// Nodes that cannot be evaluated, for an index is out of range. If there are any, no value that
+  /// was there before has been overwritten.
+  std::vector<NodeId> failed;
 };
 
 class FLASH_API Evaluator {

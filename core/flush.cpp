@@ -94,7 +94,7 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
       evaluator().evaluate({*this, count, live, dying, reason}, progress);
     } catch (const std::exception&) {
       if (!progress.started) throw;
-      if (progress.failed != kNoNode && !progress.overwrites)
+      if (!progress.failed.empty())
         forsake(progress.failed, std::current_exception());
       else  // what was recorded behind the cut needs lost values: it is lost as well
         abandon(std::current_exception());
@@ -177,7 +177,7 @@ void Trace::keep_from(std::size_t cut, const std::vector<char>& needed,
     }
   }
   for (const Node& n : nodes)
-    if (n.owner && n.owner->former != kNoNode) n.owner->former = now[n.owner->former];
+    if (n.owner && n.owner->former < kInMemory) n.owner->former = now[n.owner->former];
   for (const Node& n : old_nodes)
     if (n.buffer) let_go(n.buffer);
 }
@@ -189,19 +189,40 @@ void Trace::let_go(Buffer* buffer) {
     buffer->release();
 }
 
-void Trace::forsake(NodeId failed, const std::exception_ptr& why) {
+std::exception_ptr Trace::settle(FlushReason reason) {
+  const auto owned = [&] {
+    return std::count_if(nodes.begin(), nodes.end(), [](const Node& n) { return n.owner; });
+  };
+  for (std::exception_ptr why;;) {
+    const auto before = owned();
+    try {
+      flush(reason);
+      return why;
+    } catch (const std::exception&) {
+      why = std::current_exception();
+    }
+    if (owned() == before) return why;
+  }
+}
+
+void Trace::forsake(std::span<const NodeId> failed, const std::exception_ptr& why) {
   std::vector<char> lost(nodes.size(), 0);
-  lost[failed] = 1;
-  for (std::size_t j = failed; j < nodes.size(); ++j) {
+  for (const NodeId n : failed) lost[n] = 1;
+  for (std::size_t j = 0; j < nodes.size(); ++j) {
     for (NodeId i : in(nodes[j]))
       if (lost[i]) lost[j] = 1;
     Cell* c = nodes[j].owner;
     if (!lost[j] || !c) continue;
     if (c->former == kNoNode) {
       c->poison = why;
-    } else if (!c->pinned) {  // the user's memory still holds it
-      c->buffer = Ref<Buffer>(nodes[c->former].buffer);
-      c->input.set(epoch_, c->former);
+    } else {
+      if (c->former != kInMemory) {
+        c->buffer = Ref<Buffer>(nodes[c->former].buffer);
+        c->input.set(epoch_, c->former);
+      }
+      c->history_lost = c->history_lost || c->taped == c->version;
+      ++c->version;  // whoever saved the changed value finds out
+      ++c->undone;
     }
     drop(*c);  // last: readers that find no trace look at the rest
   }

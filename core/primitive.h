@@ -221,4 +221,9 @@ enum class ViewKind : std::int64_t {
   kStrided  // anything else: slices, flips, windows
 };
 
+/// Takes an index operand (its second) whose values can be out of range.
+constexpr bool takes_index(Prim op) {
+  return op == Prim::kGatherRows || op == Prim::kScatterAddRows;
+}
+
 }  // namespace flash

@@ -316,7 +316,7 @@ class Verifier {
   }
 
   void leaf(const Node& n) const {
-    const bool indexed = n.op == Prim::kGatherRows || n.op == Prim::kScatterAddRows;
+    const bool indexed = takes_index(n.op);
     need(takes(info(n.op).takes, n.dtype), "it does not take this dtype");
     for (std::size_t i = 0; i < n.in.size(); ++i) {
       const DType want = indexed && i == 1 ? DType::kI64 : n.dtype;

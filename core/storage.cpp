@@ -64,14 +64,16 @@ void Cell::destroy() {
     if (trace.load(std::memory_order_relaxed) != t) continue;
     if (buffer && buffer->external()) {
       // The user's own memory gets what was written to it, also when no tensor is left that waits.
-      try {
-        t->flush(FlushReason::kEval);
-        break;
-      } catch (const std::exception& e) {
-        logging::error(std::string("from_blob: what was written to this memory is lost: ") +
-                       e.what());
-        if (trace.load(std::memory_order_relaxed) != t) break;
-      }
+      const std::uint32_t undone_before = undone;
+      const std::exception_ptr why = t->settle(FlushReason::kEval);
+      const bool waits = trace.load(std::memory_order_relaxed) == t;
+      if (waits || poison || undone != undone_before) try {
+          std::rethrow_exception(why);
+        } catch (const std::exception& e) {
+          logging::error(std::string("from_blob: what was written to this memory is lost: ") +
+                         e.what());
+        }
+      if (!waits) break;
     }
     t->drop(*this);
     break;

@@ -18,6 +18,7 @@ class Trace;
 struct Block;
 using NodeId = std::uint32_t;
 inline constexpr NodeId kNoNode = ~0u;
+inline constexpr NodeId kInMemory = kNoNode - 1;  ///< see Cell::former
 
 /// Remembers a node of one trace at one epoch (unique among all traces), in one atomic word.
 class NodeNote {
@@ -90,12 +91,16 @@ class Cell {
   Device device;
   bool pinned = false;  ///< someone holds a raw pointer: new versions must land in `buffer`
   std::uint32_t version = 0;
+  std::uint32_t taped = 0;    ///< the version that the last change on the tape made
+  std::uint32_t undone = 0;   ///< changes that failed: the value went back to the one before
+  bool history_lost = false;  ///< one of them was on the tape, which cannot go back
 
   std::atomic<Trace*> trace{nullptr};  ///< where the latest version is pending
   NodeId pending = kNoNode;
   Ref<Buffer> buffer;  ///< the newest materialised version
-  /// While a version is pending: the input node that holds the version before it. kNoNode: there
-  /// was none, or nothing else needs it, or several versions are pending.
+  /// While a version is pending: the input node that holds the version before it. kInMemory: the
+  /// pinned buffer does. kNoNode: there was none, or it is not kept, for nothing else needs it, or
+  /// several versions are pending.
   NodeId former = kNoNode;
 
   /// The node that stands for `buffer`, so that a value enters a trace once. Threads that share a

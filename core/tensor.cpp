@@ -133,7 +133,9 @@ void write(Tensor& target, const Tensor& value, const char* op) {
     }
   }
   if (!mutant(Mutant::kVersionBump)) ++cell.version;
-  if (on_tape) autograd::record_inplace(target, value);
+  if (!on_tape) return;
+  autograd::record_inplace(target, value);
+  cell.taped = cell.version;
 }
 
 /// The operand of an in-place operation: same dtype after promotion, broadcastable to the target.

@@ -80,7 +80,7 @@ void Trace::assign(Cell& cell, NodeId node) {
     drop(cell);
     cell.former = kNoNode;
   } else {
-    cell.former = cell.input.get(epoch_);
+    cell.former = cell.pinned && cell.buffer ? kInMemory : cell.input.get(epoch_);
   }
   // The former version lives on only as an input of this trace, so that its memory can be reused.
   if (!cell.pinned) cell.buffer.reset();
@@ -171,11 +171,7 @@ ThreadTraces::~ThreadTraces() {
     if (!t) continue;
     {
       TraceLock lock(*t);
-      try {
-        t->flush(FlushReason::kExit);
-      } catch (const std::exception&) {
-        t->abandon(std::current_exception());
-      }
+      if (const auto why = t->settle(FlushReason::kExit)) t->abandon(why);
     }
     { TraceLock lock(*t); }  // frees the cells that died in the meantime
     thread_traces[k] = nullptr;

@@ -89,9 +89,11 @@ class Trace {
   bool drop_later(Cell& cell);
 
   /// Evaluates every live cell. Called with the mutex held. On an exception before anything ran
-  /// the trace is as it was and may be flushed again. Where one kernel threw, what depends on it is
-  /// given up and the rest stays recorded; where values were overwritten by then, all is lost.
+  /// the trace is as it was and may be flushed again. Where indices are out of range, what depends
+  /// on them is given up and the rest stays recorded. If anything else throws, all is lost.
   void flush(FlushReason reason);
+  /// Flushes until nothing is recorded, or would fail as it did. Returns the last failure, or null.
+  std::exception_ptr settle(FlushReason reason);
   /// A flush is due before an operation on `operands` is recorded. They don't count as bytes that
   /// wait: most often that operation is the last to use them, and they are never stored. One
   /// without operands, a scalar often, is recorded in the midst of an expression: the next is soon.
@@ -118,9 +120,9 @@ class Trace {
   void free_dropped();
   void unlock_and_give_back();
   void evaluate(std::size_t count, FlushReason reason);
-  /// As if what depends on `failed` had never been asked for: a cell goes back to the value that it
-  /// had before, and has none, but the reason, where there is no such value.
-  void forsake(NodeId failed, const std::exception_ptr& why);
+  /// Gives up what depends on `failed`. The last change of a cell is undone; where several wait, or
+  /// there was no value before or it is not kept, the cell has none, but the reason.
+  void forsake(std::span<const NodeId> failed, const std::exception_ptr& why);
   /// By node: it is a value that lives, or such a value needs it.
   std::vector<char> needed() const;
   /// Records the needed nodes from `cut` on again, over what they need from before it.

@@ -313,6 +313,10 @@ void set_history(TensorImpl& t, Ref<TapeNode> node, std::uint32_t output) {
 History any_history_of(const TensorImpl& t) {
   AutogradMeta* m = t.grad.get();
   if (!m) return {};
+  if (t.cell->history_lost && m->node)
+    throw AutogradError("a tensor of shape " + t.shape.str() +
+                        " has the value from before a change in place that failed, but not the "
+                        "history from before it; use detach(), or compute it again");
   if (m->owner) {
     const AutogradMeta* owner = m->owner->grad.get();
     if (owner && owner->generation != m->generation) refresh_view(t, *m);

@@ -51,7 +51,7 @@ void check_operands(Prim op, std::span<const Tensor* const> in) {
   // The operand that the rule is about; conditions and indices have dtypes of their own.
   const DType ruled = op == Prim::kWhere ? in[1]->impl()->cell->dtype : first.dtype;
   if (!takes(p.takes, ruled)) refuse_dtype(op, ruled);
-  if (mixed && op != Prim::kWhere && op != Prim::kGatherRows && op != Prim::kScatterAddRows)
+  if (mixed && op != Prim::kWhere && !takes_index(op))
     for (const Tensor* t : in)
       if (t->dtype() != first.dtype) refuse_mixture(op, first.dtype, t->dtype());
 }

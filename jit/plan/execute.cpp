@@ -390,21 +390,26 @@ class Runner {
 
   // -- launches ---------------------------------------------------------------
   void launch_steps(Progress& progress) {
-    std::size_t overwriting = plan_.steps.size();  // the first step that writes a donor's memory
-    for (const Slot& slot : plan_.slots)
-      if (slot.donor != kNoNode)
-        overwriting = std::min(overwriting, static_cast<std::size_t>(slot.first));
     progress.started = true;
+    std::exception_ptr bad_index;  // the first; checks that stand together are all made
     for (std::size_t i = 0; i < plan_.steps.size();) {
       const Step& step = plan_.steps[i];
+      if (!step.checked.empty()) {
+        try {
+          check_index(step);
+        } catch (const IndexError&) {
+          if (!bad_index) bad_index = std::current_exception();
+          progress.failed.insert(progress.failed.end(), step.checked.begin(), step.checked.end());
+        }
+        ++i;
+        continue;
+      }
+      if (bad_index) std::rethrow_exception(bad_index);
       std::size_t end = i + 1;
       if (step.leaf == kNoNode)
         while (end < plan_.steps.size() && plan_.steps[end].batch == step.batch) ++end;
-      progress.overwrites = progress.overwrites || overwriting < end;
       if (step.leaf != kNoNode) {
-        progress.failed = step.leaf;
         run_leaf(step, i);
-        progress.failed = kNoNode;
         ++i;
         continue;
       }
@@ -456,16 +461,31 @@ class Runner {
     report(t.count());
   }
 
+  flash::Operand operand(const LeafOperand& o) const {
+    const Walk walked = walk(o.node, o.view);
+    const NodeId shown = o.view == kNoNode ? o.node : o.view;
+    return {s_.address[o.node] + walked.offset * size_of(node(o.node).dtype), node(o.node).dtype,
+            Shape(t_.shape(node(shown))), walked.strides};
+  }
+
+  void check_index(const Step& step) {
+    const Node& n = node(step.checked[0]);
+    const bool gather = n.op == Prim::kGatherRows;
+    const std::int64_t rows = t_.shape(gather ? node(t_.in(n)[0]) : n)[0];
+    try {
+      device_.check_index(operand(step.operands[0]), rows, {});
+    } catch (const IndexError& e) {
+      const std::string_view scope = scope_name(n.scope);
+      throw IndexError(std::string(gather ? "embedding" : "embedding's gradient") +
+                       (scope.empty() ? "" : " (in " + std::string(scope) + ")") + ": " + e.what());
+    }
+  }
+
   void run_leaf(const Step& step, std::size_t index) {
     const Node& n = node(step.leaf);
     flash::Operand in[8];
     std::size_t count = 0;
-    for (const LeafOperand& o : step.operands) {
-      const Walk walked = walk(o.node, o.view);
-      const NodeId shown = o.view == kNoNode ? o.node : o.view;
-      in[count++] = {s_.address[o.node] + walked.offset * size_of(node(o.node).dtype),
-                     node(o.node).dtype, Shape(t_.shape(node(shown))), walked.strides};
-    }
+    for (const LeafOperand& o : step.operands) in[count++] = operand(o);
     const Shape shape(t_.shape(n));
     LeafCall call;
     call.op = n.op;

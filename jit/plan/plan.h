@@ -30,7 +30,10 @@ struct LeafOperand {
 
 struct Step {
   NodeId leaf = kNoNode;  ///< the leaf node, or kNoNode for a fused kernel
-  std::vector<LeafOperand> operands;
+  /// Not a kernel: the leaf nodes whose indices, the one operand, are checked here. All of them
+  /// read rows of as many.
+  std::vector<NodeId> checked;
+  std::vector<LeafOperand> operands;  ///< of the leaf
   std::unique_ptr<PlannedKernel>
       kernel;                    ///< the fused kernel, or the leaf's epilogue (may be null)
   NodeId update_base = kNoNode;  ///< copied into the update's buffer before the kernel runs

@@ -16,7 +16,12 @@ class Planner {
   std::shared_ptr<Plan> run() {
     groups_ = make_groups(g_, [&](Prim op, DType d) { return device_.takes_epilogue(op, d); });
     plan_->slot_of.assign(g_.count, -1);
-    for (int id : groups_.order) add_step(id);
+    checks_first();
+    add_checks(-1);
+    for (int id : groups_.order) {
+      add_step(id);
+      add_checks(id);
+    }
     order_sinks();
     place_values();
     batch();
@@ -25,17 +30,71 @@ class Planner {
 
  private:
   const Group& group(int id) const { return groups_.all[static_cast<std::size_t>(id)]; }
+  static bool needs(const Group& later, std::size_t earlier) {
+    return earlier / 64 < later.before.size() && (later.before[earlier / 64] >> earlier % 64 & 1);
+  }
+
+  LeafOperand operand(NodeId u) const {
+    if (g_.node(u).op == Prim::kView) return {g_.in(u)[0], u};
+    return {u, kNoNode};
+  }
+
+  // -- indices ----------------------------------------------------------------
+  /// An index out of range is the one thing that can fail once kernels run. So all indices are
+  /// checked before memory of an input is written, and what they wait for runs first.
+  void checks_first() {
+    std::vector<char> early(groups_.all.size(), 0);
+    for (int id : groups_.order) {
+      const NodeId leaf = group(id).anchor;
+      if (group(id).kind != GroupKind::kLeaf || !takes_index(g_.node(leaf).op)) continue;
+      const int producer = groups_.of[operand(g_.in(leaf)[1]).node];  // -1: an input
+      indexed_.emplace_back(producer, leaf);
+      if (producer >= 0) early[static_cast<std::size_t>(producer)] = 1;
+    }
+    for (std::size_t i = groups_.order.size(); i-- > 0;) {
+      const int id = groups_.order[i];
+      if (!early[static_cast<std::size_t>(id)]) continue;
+      for (std::size_t h = 0; h < early.size(); ++h)
+        if (needs(group(id), h)) early[h] = 1;
+    }
+    std::stable_partition(groups_.order.begin(), groups_.order.end(),
+                          [&](int id) { return early[static_cast<std::size_t>(id)] != 0; });
+  }
+
+  /// A check for each index, and number of rows, that a group (-1: an input) gives.
+  void add_checks(int producer) {
+    std::vector<NodeId> first;  // of each check added here
+    for (const auto& [from, leaf] : indexed_) {
+      if (from != producer) continue;
+      const NodeId index = g_.in(leaf)[1];
+      const auto same = std::find_if(first.begin(), first.end(), [&](NodeId other) {
+        return g_.in(other)[1] == index && rows_of(other) == rows_of(leaf);
+      });
+      const auto behind = static_cast<std::size_t>(first.end() - same);  // 0: a new one
+      if (behind == 0) {
+        Step check;
+        check.operands.push_back(operand(index));
+        plan_->steps.push_back(std::move(check));
+        sink_.push_back(0);
+        first.push_back(leaf);
+        unchecked_ = static_cast<int>(plan_->steps.size());
+      }
+      auto& checked = plan_->steps[plan_->steps.size() - std::max<std::size_t>(behind, 1)].checked;
+      for (NodeId n = 0; n < g_.count; ++n)
+        if (n == leaf || g_.canonical(n) == leaf) checked.push_back(n);
+    }
+  }
+  Symbol rows_of(NodeId leaf) {
+    const bool gather = g_.node(leaf).op == Prim::kGatherRows;
+    return g_.symbol(gather ? g_.in(leaf)[0] : leaf, 0);
+  }
 
   void add_step(int id) {
     const Group& gr = group(id);
     Step step;
     if (gr.kind == GroupKind::kLeaf) {
       step.leaf = gr.anchor;
-      for (NodeId u : g_.in(gr.anchor)) {
-        LeafOperand o{u, kNoNode};
-        if (g_.node(u).op == Prim::kView) o = {g_.in(u)[0], u};
-        step.operands.push_back(o);
-      }
+      for (NodeId u : g_.in(gr.anchor)) step.operands.push_back(operand(u));
     }
     if (gr.kind == GroupKind::kUpdate) {
       step.update = gr.anchor;
@@ -176,7 +235,7 @@ class Planner {
       step.update_base = kNoNode;
       return;
     }
-    if (id < 0 && last && g_.dying[base] && !donated_.contains(base)) {
+    if (id < 0 && last && may_donate(base, s)) {
       new_slot(step.update, s, base);
       donated_[base] = s;
       step.update_base = kNoNode;
@@ -185,6 +244,9 @@ class Planner {
     }
   }
 
+  bool may_donate(NodeId input, int step) const {
+    return g_.dying[input] && !donated_.contains(input) && step >= unchecked_;
+  }
   /// A dying input or a temporary that this step reads last, and at the same index as it stores
   /// `out`: `out` takes its memory.
   NodeId find_in_place(const Step& step, const MemoryOperand& out, int s) {
@@ -192,7 +254,7 @@ class Planner {
     for (const MemoryOperand& o : step.kernel->spec.operands) {
       if (o.store || (last_use_[o.node] != s && !mutant(Mutant::kWrongDonation))) continue;
       if (g_.node(o.node).op == Prim::kInput) {
-        if (!g_.dying[o.node] || donated_.contains(o.node)) continue;
+        if (!may_donate(o.node, s)) continue;
       } else {
         const int id = plan_->slot_of[o.node];
         if (id < 0) continue;  // none yet: this step's own raw output
@@ -251,6 +313,8 @@ class Planner {
   Groups groups_;
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   std::vector<char> sink_;
+  std::vector<std::pair<int, NodeId>> indexed_;  ///< the group that gives the index, and the leaf
+  int unchecked_ = 0;                            ///< steps up to the last check
   std::vector<int> last_use_;
   std::vector<std::vector<NodeId>> overwrites_;  ///< by step: values whose memory its results take
   std::unordered_map<NodeId, int> live_index_;

@@ -24,6 +24,12 @@ Index offset_of(const Operand& x, int dims, Index i) {
   return offset;
 }
 
+std::string out_of_range(Index row, Index item, Index rows) {
+  return "index " + std::to_string(row) + " (item " + std::to_string(item) +
+         ") is out of range for " + std::to_string(rows) + " rows; want 0 to " +
+         std::to_string(rows - 1);
+}
+
 /// Reads index `i`, row-major, and checks it.
 class Indices {
  public:
@@ -35,9 +41,7 @@ class Indices {
     const auto* data = static_cast<const std::int64_t*>(x_.data);
     const Index row = contiguous_ ? data[i] : data[offset_of(x_, x_.shape.rank(), i)];
     if (row < 0 || row >= rows_)
-      throw IndexError(std::string(info(call_.op).name) + ": index " + std::to_string(row) +
-                       " (item " + std::to_string(i) + ") is out of range for " +
-                       std::to_string(rows_) + " rows; want 0 to " + std::to_string(rows_ - 1));
+      throw IndexError(std::string(info(call_.op).name) + ": " + out_of_range(row, i, rows_));
     return row;
   }
 
@@ -104,6 +108,18 @@ void sum_rows(const Operand& dy, const Operand& out, const Index* start, const I
 }
 
 }  // namespace
+
+void check_index(const Operand& index, Index rows) {
+  if (index.dtype != DType::kI64) throw InternalError("check_index: indices that are not i64");
+  const auto* data = static_cast<const std::int64_t*>(index.data);
+  const bool contiguous = is_contiguous(index.shape, index.strides);
+  const int dims = index.shape.rank();
+  const Index items = index.shape.numel();
+  for (Index i = 0; i < items; ++i) {
+    const Index row = contiguous ? data[i] : data[offset_of(index, dims, i)];
+    if (row < 0 || row >= rows) throw IndexError(out_of_range(row, i, rows));
+  }
+}
 
 int gather_rows(const LeafCall& call) {
   const Operand &table = call.inputs[0], &index = call.inputs[1], &out = call.output;

@@ -16,6 +16,9 @@ namespace flash::cpu {
 /// out of range, InternalError for operands that the public operations should have refused.
 int run_leaf(const LeafCall& call);
 
+/// Throws IndexError if a value of `index` is not in [0, rows).
+void check_index(const Operand& index, std::int64_t rows);
+
 /// Runs the compiled epilogue over the rectangle [begin, begin + extent) of the output's
 /// dimensions.
 void run_epilogue(const Epilogue& epilogue, std::span<const std::int64_t> begin,

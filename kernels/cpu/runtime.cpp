@@ -123,6 +123,10 @@ void CpuRuntime::run_leaf(const LeafCall& call, Stream) {
   counters.bytes_moved.fetch_add(bytes, std::memory_order_relaxed);
 }
 
+void CpuRuntime::check_index(const Operand& index, std::int64_t rows, Stream) {
+  cpu::check_index(index, rows);
+}
+
 void CpuRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream) {
   constexpr std::int64_t kPiece = 1 << 20;
   counters.launches.fetch_add(1, std::memory_order_relaxed);

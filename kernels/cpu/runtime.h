@@ -46,6 +46,7 @@ class CpuRuntime final : public DeviceRuntime {
   void launch(std::span<const Launch> items, Stream stream) override;
   bool takes_epilogue(Prim op, DType dtype) const override;
   void run_leaf(const LeafCall& call, Stream stream) override;
+  void check_index(const Operand& index, std::int64_t rows, Stream stream) override;
   void copy(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;

@@ -33,19 +33,21 @@ void MeanMeter::update(const Tensor& value, std::int64_t weight) {
     throw ShapeError("MeanMeter: the value has shape " + value.shape().str() +
                      "; give one number, a mean for example");
   NoGrad guard;
-  state_.sum.add_(cast(value.detach().reshape({}), DType::kF64) * static_cast<double>(weight));
-  state_.count += weight;
+  sum_.add_(cast(value.detach().reshape({}), DType::kF64) * static_cast<double>(weight));
+  count_.add(sum_, weight);
 }
 
 double MeanMeter::value() const {
-  if (state_.count == 0) return std::numeric_limits<double>::quiet_NaN();
-  return state_.sum.item<double>() / static_cast<double>(state_.count);
+  const double sum = sum_.item<double>();  // first: now it is known what counts
+  if (count() == 0) return std::numeric_limits<double>::quiet_NaN();
+  return sum / static_cast<double>(count());
 }
 
-void MeanMeter::reset() { state_ = {zero<double>(), 0}; }
+void MeanMeter::reset() { set_state({zero<double>(), 0}); }
 
 void MeanMeter::set_state(const MeterState& state) {
-  state_ = {own_copy(state.sum, DType::kF64, "MeanMeter"), state.count};
+  sum_ = own_copy(state.sum, DType::kF64, "MeanMeter");
+  count_.set(sum_, state.count);
 }
 
 void AccuracyMeter::update(const Tensor& logits, const Tensor& target) {
@@ -53,21 +55,23 @@ void AccuracyMeter::update(const Tensor& logits, const Tensor& target) {
     throw ShapeError("AccuracyMeter: logits are " + logits.shape().str() + " and targets " +
                      target.shape().str() + "; they must be [N, C] and [N]");
   NoGrad guard;
-  state_.sum.add_(sum(argmax(logits.detach(), 1) == target));
-  state_.count += target.size(0);
+  sum_.add_(sum(argmax(logits.detach(), 1) == target));
+  count_.add(sum_, target.size(0));
 }
 
-std::int64_t AccuracyMeter::correct() const { return state_.sum.item<std::int64_t>(); }
+std::int64_t AccuracyMeter::correct() const { return sum_.item<std::int64_t>(); }
 
 double AccuracyMeter::value() const {
-  if (state_.count == 0) return std::numeric_limits<double>::quiet_NaN();
-  return static_cast<double>(correct()) / static_cast<double>(state_.count);
+  const auto right = static_cast<double>(correct());  // first: now it is known what counts
+  if (count() == 0) return std::numeric_limits<double>::quiet_NaN();
+  return right / static_cast<double>(count());
 }
 
-void AccuracyMeter::reset() { state_ = {zero<std::int64_t>(), 0}; }
+void AccuracyMeter::reset() { set_state({zero<std::int64_t>(), 0}); }
 
 void AccuracyMeter::set_state(const MeterState& state) {
-  state_ = {own_copy(state.sum, DType::kI64, "AccuracyMeter"), state.count};
+  sum_ = own_copy(state.sum, DType::kI64, "AccuracyMeter");
+  count_.set(sum_, state.count);
 }
 
 }  // namespace flash::metrics

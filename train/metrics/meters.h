@@ -1,7 +1,8 @@
 // train/metrics/meters.h -- running loss and accuracy that don't stop the recording to be counted
 //
 // update() records a few operations beside those of the step; the sums stay on the device and are
-// computed with it. Only value() reads them, so call it at intervals.
+// computed with it. Only value() reads them, so call it at intervals. An update that fails, for an
+// index out of range, does not count.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 
 #include "../../core/export.h"
 #include "../../core/tensor.h"
+#include "../change_count.h"
 
 namespace flash::metrics {
 
@@ -26,13 +28,14 @@ class FLASH_API MeanMeter {
   /// value: one element, floating. Throws ShapeError otherwise.
   void update(const Tensor& value, std::int64_t weight = 1);
   double value() const;  ///< NaN before the first update
-  std::int64_t count() const { return state_.count; }
+  std::int64_t count() const { return count_.value(sum_); }
   void reset();
-  MeterState state() const { return state_; }
+  MeterState state() const { return {sum_, count()}; }
   void set_state(const MeterState& state);
 
  private:
-  MeterState state_;
+  Tensor sum_;
+  ChangeCount count_;
 };
 
 /// The part of examples whose largest logit is at the target.
@@ -43,13 +46,14 @@ class FLASH_API AccuracyMeter {
   void update(const Tensor& logits, const Tensor& target);
   double value() const;          ///< in [0, 1]; NaN before the first update
   std::int64_t correct() const;  ///< reads the device
-  std::int64_t count() const { return state_.count; }
+  std::int64_t count() const { return count_.value(sum_); }
   void reset();
-  MeterState state() const { return state_; }
+  MeterState state() const { return {sum_, count()}; }
   void set_state(const MeterState& state);
 
  private:
-  MeterState state_;
+  Tensor sum_;
+  ChangeCount count_;
 };
 
 }  // namespace flash::metrics

@@ -90,8 +90,9 @@ void Optimizer::step() {
                            p.shape().str());
         const DType dtype = compute_dtype(p.dtype());
         ParamState& state = states_[g][i];
-        ++state.step;
+        state.step = state.steps() + 1;
         p.copy_(update(in(p.detach(), dtype), in(grad.detach(), dtype), state, groups_[g]));
+        state.done.add(state.counted());
       }
     }
   }
@@ -126,7 +127,7 @@ OptimizerState Optimizer::state_dict() const {
     out.numbers[group + ".weight_decay"] = groups_[g].weight_decay;
     for (const ParamState& state : states_[g]) {
       const std::string prefix = std::to_string(index++) + ".";
-      out.numbers[prefix + "step"] = static_cast<double>(state.step);
+      out.numbers[prefix + "step"] = static_cast<double>(state.steps());
       for (const Slot& slot : state.slots) out.tensors[prefix + slot.name] = slot.value;
     }
   }
@@ -174,8 +175,8 @@ void Optimizer::load_state_dict(const OptimizerState& state) {
     groups_[g].weight_decay = state.numbers.at(group + ".weight_decay");
     for (ParamState& s : states_[g]) {
       const std::string prefix = std::to_string(index++) + ".";
-      s.step = static_cast<std::int64_t>(state.numbers.at(prefix + "step"));
       for (Slot& slot : s.slots) set(slot, state.tensors.at(prefix + slot.name));
+      s.done.set(s.counted(), static_cast<std::int64_t>(state.numbers.at(prefix + "step")));
     }
   }
   end_step();

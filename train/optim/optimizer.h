@@ -19,6 +19,7 @@
 
 #include "../../core/export.h"
 #include "../../core/tensor.h"
+#include "../change_count.h"
 
 namespace flash::optim {
 
@@ -77,8 +78,11 @@ class FLASH_API Optimizer {
     Tensor value;      ///< f32 for half parameters, else the parameter's dtype
   };
   struct ParamState {
-    std::int64_t step = 0;
+    std::int64_t step = 0;  ///< the number of the update that is being made
     std::vector<Slot> slots;
+    ChangeCount done;  ///< beside the first slot
+    Tensor counted() const { return slots.empty() ? Tensor() : slots[0].value; }
+    std::int64_t steps() const { return done.value(counted()); }
   };
 
   /// `slots`: the names of the state tensors each parameter has. They start as zeros, and are
