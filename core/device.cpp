@@ -50,7 +50,9 @@ std::string known() {
 }
 
 [[noreturn]] void refuse(const std::string& name, const std::string& why) {
-  throw DeviceError("device: '" + name + "' " + why + "; there are: " + known());
+  std::string said = "device: '" + name + "' " + why;
+  if (said.back() == '.') said.pop_back();  // what is missing is a sentence
+  throw DeviceError(said + "; there are: " + known());
 }
 
 /// Throws unless the device is there.

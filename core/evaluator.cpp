@@ -23,6 +23,16 @@ Registry& registry() {
   return r;
 }
 
+/// Null if there is none of that name.
+Evaluator* choose(std::string_view name) {
+  for (auto& e : registry().all)
+    if (e->name() == name) {
+      registry().chosen = e.get();
+      return e.get();
+    }
+  return nullptr;
+}
+
 }  // namespace
 
 void ensure_installed() {
@@ -42,15 +52,10 @@ void install_evaluator(std::unique_ptr<Evaluator> e) { registry().all.push_back(
 void set_evaluator(std::string_view name) {
   ensure_installed();
   flush_all(FlushReason::kEval);  // what was recorded runs where it was meant to run
+  if (choose(name)) return;
   std::string known;
-  for (auto& e : registry().all) {
-    if (e->name() == name) {
-      registry().chosen = e.get();
-      return;
-    }
-    known += (known.empty() ? "" : ", ") + std::string(e->name());
-  }
-  throw ValueError("set_evaluator: there is no evaluator '" + std::string(name) +
+  for (auto& e : registry().all) known += (known.empty() ? "" : ", ") + std::string(e->name());
+  throw ValueError("use_evaluator: there is no evaluator '" + std::string(name) +
                    "'; there are: " + known);
 }
 
@@ -64,11 +69,7 @@ Evaluator& evaluator() {
   if (Evaluator* e = registry().chosen.load(std::memory_order_acquire)) return *e;
   ensure_installed();
   const std::string want = env::get_choice(Env::kEvaluator);
-  for (auto& e : registry().all)
-    if (e->name() == want) {
-      registry().chosen = e.get();
-      return *e;
-    }
+  if (Evaluator* e = choose(want)) return *e;
   throw InternalError("evaluator '" + want + "' is not installed");
 }
 

@@ -205,6 +205,8 @@ int train_digits(const TrainDigitsOptions& options) {
     std::cout << "no checkpoint in '" << options.resume << "' yet: starting afresh\n";
   }
 
+  std::cout << std::flush;  // in a file, too, before hours of training
+
   std::optional<std::uint64_t> compiled_after_first;
   std::uint64_t launches_before = 0, launches_of_step = 0;
   trainer.set_callbacks({.on_step =

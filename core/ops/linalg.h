@@ -40,7 +40,8 @@ FLASH_API Tensor embedding(const Tensor& index, const Tensor& weight);
 
 enum class Reduction : std::uint8_t { kNone, kMean, kSum };
 /// x, the logits: [N, C] floating; target: [N] i64 classes. Targets equal to `ignore_index` count
-/// neither in the sum nor in the mean. `label_smoothing` in [0, 1).
+/// neither in the sum nor in the mean; any other that is not in [0, C) makes the loss NaN: it is a
+/// fused kernel, which does not stop. `label_smoothing` in [0, 1).
 FLASH_OP(cross_entropy, (x, target, reduction, ignore_index, label_smoothing), const Tensor& target,
          Reduction reduction = Reduction::kMean, std::int64_t ignore_index = -100,
          double label_smoothing = 0.0)

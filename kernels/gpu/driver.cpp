@@ -1,6 +1,8 @@
 // kernels/gpu/driver.cpp -- opens a vendor's driver and puts its errors into words
 #include "kernels/gpu/driver.h"
 
+#include <cstring>
+
 #include "core/log.h"
 #include "kernels/gpu/library.h"
 
@@ -57,7 +59,7 @@ std::string Driver::describe(int error) const {
     name = text = nullptr;
   }
   return std::string(name ? name : "error") + " (" + std::to_string(error) + ")" +
-         (text ? ": " + std::string(text) : "");
+         (text && (!name || std::strcmp(text, name) != 0) ? ": " + std::string(text) : "");
 }
 
 }  // namespace flash::gpu

@@ -119,6 +119,16 @@ TEST_CASE("a state at the end of an epoch gives no batch of it, then the next ep
   CHECK(epoch_of(loader) == epoch_of(whole));
 }
 
+TEST_CASE("a state saved behind a whole epoch continues with the next one") {
+  data::DataLoader loader = make(1);
+  (void)epoch_of(loader);
+  const data::DataLoader::State state = loader.state();
+  CHECK(state == data::DataLoader::State{1, 0});
+  data::DataLoader resumed = make(1);
+  resumed.set_state(state);
+  CHECK(epoch_of(resumed) == epoch_of(loader));
+}
+
 TEST_CASE("drop_last leaves out the partial batch") {
   data::DataLoader loader(std::make_shared<Counting>(), {.batch_size = 10, .drop_last = true});
   CHECK(loader.size() == 10);

@@ -230,6 +230,8 @@ bool DataLoader::advance() {
   std::optional<Batch> batch = impl_->pass->next();
   if (!batch) {
     impl_->pass.reset();
+    impl_->state = {impl_->state.epoch + 1, 0};
+    impl_->fresh = true;
     return false;
   }
   impl_->current = std::move(*batch);

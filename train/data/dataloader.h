@@ -33,7 +33,8 @@ FLASH_API std::vector<std::int64_t> permutation(std::int64_t n, std::uint64_t se
 /// Used by one thread. Destroying it, or leaving a loop early, stops the workers.
 class FLASH_API DataLoader {
  public:
-  /// Where a loader stands: `position` batches of `epoch` were handed out.
+  /// Where a loader stands: `position` batches of `epoch` were handed out. Behind a loop that ran
+  /// to its end it stands at the begin of the next epoch.
   struct State {
     std::int64_t epoch = 0;
     std::int64_t position = 0;

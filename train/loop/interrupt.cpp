@@ -1,6 +1,8 @@
 // train/loop/interrupt.cpp -- the signal handler: one flag, and the default action from then on
 #include "train/loop/interrupt.h"
 
+#include <unistd.h>
+
 namespace flash::train {
 namespace {
 
@@ -8,6 +10,10 @@ volatile std::sig_atomic_t noted = 0;
 
 void note(int signal) {
   noted = signal;
+  constexpr char kSaid[] = "\nstopping after this step; once more ends at once\n";
+  if (write(STDERR_FILENO, kSaid, sizeof kSaid - 1) < 0) {
+    // nobody to tell
+  }
   std::signal(SIGINT, SIG_DFL);  // both are async-signal-safe
   std::signal(SIGTERM, SIG_DFL);
 }
