@@ -67,8 +67,9 @@ class Planner {
     for (const auto& [from, leaf] : indexed_) {
       if (from != producer) continue;
       const NodeId index = g_.in(leaf)[1];
+      const Symbol rows = rows_of(leaf);
       const auto same = std::find_if(first.begin(), first.end(), [&](NodeId other) {
-        return g_.in(other)[1] == index && rows_of(other) == rows_of(leaf);
+        return g_.in(other)[1] == index && rows_of(other) == rows;
       });
       const auto behind = static_cast<std::size_t>(first.end() - same);  // 0: a new one
       if (behind == 0) {
