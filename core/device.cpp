@@ -104,11 +104,13 @@ std::string Device::str() const { return name_of(type, index); }
 
 namespace {
 
-std::atomic<Device>& chosen_device() {
-  static std::atomic<Device> chosen = [] {
+// As a number: clang calls a library for an atomic struct that is aligned to bytes.
+using DeviceBits = std::uint16_t;
+std::atomic<DeviceBits>& chosen_device() {
+  static std::atomic<DeviceBits> chosen = [] {
     const std::string text = env::get_device(Env::kDevice);
     try {
-      return Device(text);
+      return std::bit_cast<DeviceBits>(Device(text));
     } catch (const DeviceError& e) {
       throw DeviceError("FLASH_DEVICE: " + std::string(e.what()));
     }
@@ -118,8 +120,12 @@ std::atomic<Device>& chosen_device() {
 
 }  // namespace
 
-Device default_device() { return chosen_device().load(std::memory_order_relaxed); }
-void set_default_device(Device device) { chosen_device().store(device, std::memory_order_relaxed); }
+Device default_device() {
+  return std::bit_cast<Device>(chosen_device().load(std::memory_order_relaxed));
+}
+void set_default_device(Device device) {
+  chosen_device().store(std::bit_cast<DeviceBits>(device), std::memory_order_relaxed);
+}
 
 DeviceRuntime& runtime(Device device) {
   static constinit thread_local DeviceRuntime* last FLASH_HOT_TLS = nullptr;
