@@ -2,6 +2,7 @@
 #include "core/device.h"
 
 #include <array>
+#include <bit>
 #include <charconv>
 #include <mutex>
 

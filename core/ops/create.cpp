@@ -241,7 +241,7 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generato
   const double range = static_cast<double>(high) - static_cast<double>(low);
   if (range > 0x1p53) throw ValueError("randint: the range may hold 2^53 integers at most");
   check_shape(shape, "randint");
-  const Tensor u = uniform(shape, DType::kF64, {}, generator);
+  const Tensor u = uniform(shape, DType::kF64, default_device(), generator);
   return add(floor(mul(u, range)).to(DType::kI64), low);
 }
 

@@ -111,7 +111,7 @@ void multiply_tile(const Job& job, const T* planes, const T* weights, const T* b
       std::array<T*, kMaxVectors> at{};
       for (Index v = v0; v < v1; ++v) {
         const Vectors::Place place = vectors.at(v, row_stride);
-        x.b[v - v0] = planes + place.source;
+        x.b[v - v0] = planes ? planes + place.source : nullptr;  // null: there are no taps
         at[static_cast<std::size_t>(v - v0)] = target + place.target;
         x.cols[v - v0] = place.cols;
       }

@@ -122,6 +122,8 @@ TEST_CASE("a device that is not there is refused when it is named") {
 TEST_CASE("tensors are made on the default device") {
   const Device before = default_device();
   set_default_device("null");
+  CHECK(randint(0, 3, {2}).device() == Device("null"));
+  CHECK(rand({2}).device() == Device("null"));
   const Tensor there = zeros({2}), scalar = scalar_tensor(1, f32), numbers = arange(3),
                drawn = rand({2}), copied = from_vector(std::vector<float>{1, 2}),
                here = zeros({2}, {.device = "cpu"});

@@ -40,7 +40,7 @@ using namespace flash::test;
 
 namespace {
 
-using Address = unsigned long long;
+using Address = std::uint64_t;  // as the runtime has it
 constexpr int kOk = 0, kInvalidValue = 1, kNoMemory = 2, kInvalidContext = 201, kInvalidImage = 200,
               kInvalidHandle = 400, kNotFound = 500, kIllegalAddress = 700, kLaunchFailure = 719;
 constexpr std::size_t kMagic = 16;
