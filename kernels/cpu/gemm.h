@@ -15,7 +15,7 @@ struct Matrix {
   const T* data = nullptr;
   std::int64_t row = 0, col = 0;
   Matrix block(std::int64_t i, std::int64_t j) const {
-    return {data + i * row + j * col, row, col};
+    return {data ? data + i * row + j * col : nullptr, row, col};  // null: there are no elements
   }
   Matrix transposed() const { return {data, col, row}; }
 };

@@ -34,7 +34,7 @@ std::string command(bool checks) {
                   " -std=c++20 -O1 -ffp-contract=off -w -shared -fPIC -nostdlib -fno-exceptions"
                   " -fno-asynchronous-unwind-tables -I " +
                   std::string(kFolder);
-  if (checks) s += " -fsanitize=thread";
+  if (checks) s += " -fsanitize=thread -DEMULATION_CHECKS";
 #if defined(__clang__)
   if (checks) s += " -mllvm -tsan-distinguish-volatile";
 #else

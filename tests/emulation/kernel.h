@@ -79,7 +79,7 @@ inline unsigned atomicAdd(unsigned* at, unsigned n) {
 // With -fsanitize=thread the compiler puts a call in front of every access to memory. No library of
 // the sanitizer's is linked: the calls come here, and the engine looks for races of its own kind of
 // threads, and for accesses out of bounds.
-#ifdef __SANITIZE_THREAD__
+#ifdef EMULATION_CHECKS
 #define EMULATION_ACCESS(name, bytes, kind)                                                     \
   extern "C" __attribute__((no_sanitize("thread"), visibility("hidden"))) void name(void* at) { \
     emulation_state.calls.access(at, bytes, flash::test::emulation::kind);                      \
@@ -96,7 +96,9 @@ EMULATION_ACCESSES(2)
 EMULATION_ACCESSES(4)
 EMULATION_ACCESSES(8)
 EMULATION_ACCESSES(16)
-extern "C" __attribute__((visibility("hidden"))) void __tsan_init() {}
-extern "C" __attribute__((visibility("hidden"))) void __tsan_func_entry(void*) {}
-extern "C" __attribute__((visibility("hidden"))) void __tsan_func_exit(void*) {}
+#define EMULATION_NOTHING(name, arguments) \
+  extern "C" __attribute__((no_sanitize("thread"), visibility("hidden"))) void name arguments {}
+EMULATION_NOTHING(__tsan_init, ())
+EMULATION_NOTHING(__tsan_func_entry, (void*))
+EMULATION_NOTHING(__tsan_func_exit, (void*))
 #endif
