@@ -74,7 +74,7 @@ Defines& Defines::add(std::string_view name, std::string_view value) {
 Defines& Defines::types(DType dtype) {
   const std::string storage(name(dtype)), real = dtype == DType::kF64 ? "f64" : "f32";
   add("REAL", real).add("REAL_BYTES", real == "f64" ? 8 : 4);
-  for (const char* op : {"fma", "add", "div", "lt", "is_nan"}) {
+  for (const char* op : {"chain", "add", "div", "lt", "is_nan"}) {
     std::string upper(op);
     for (char& c : upper)
       if (c != '_') c = static_cast<char>(c - 'a' + 'A');

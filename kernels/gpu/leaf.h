@@ -25,6 +25,8 @@ struct Capabilities {
   std::int64_t shared_bytes = 32 << 10;      ///< of shared memory a block; 16 KiB at the least
   std::int64_t most_blocks = (1 << 16) - 1;  ///< of a launch; kernels walk what is left
   bool f64 = true;
+  bool software =
+      false;  ///< a CPU that plays a GPU: each access to memory takes as long as many sums
 };
 
 /// One launch of `grid` blocks of x × y threads. Texts live as long as the program, so that code

@@ -62,12 +62,19 @@ static_assert(sizeof(FoldWords) == std::size(kFoldWords) * sizeof(Index));
 /// A block's tile bm × bn, computed by tx × ty threads.
 struct TileShape {
   int bm, bn, tx, ty;
+  bool prefetch = true;  ///< of the next slice into registers
   int threads() const { return tx * ty; }
 };
 // The first is for large products; those with few rows are for products that have few.
 constexpr TileShape kLarge{128, 128, 16, 16}, kMedium{64, 64, 16, 16}, kFlat{32, 128, 32, 8},
     kThin{8, 128, 32, 4}, kSmall{32, 32, 8, 8};
+// Compiling takes most of the time: one shape, without prefetching, for all products. In f64 an fma
+// may be a long function.
+constexpr TileShape kSoftware{64, 64, 8, 8, false}, kSoftwareF64{16, 16, 8, 8, false};
 constexpr TileShape kTiles[] = {kLarge, kMedium, kFlat, kThin, kSmall};
+const TileShape& software_tile(DType dtype) {
+  return dtype == DType::kF64 ? kSoftwareF64 : kSoftware;
+}
 constexpr int kDepth = 16;  ///< of k that lie in shared memory
 
 bool fits(const TileShape& t, DType dtype, const Capabilities& device) {
@@ -97,6 +104,7 @@ const TileShape& tile_for(const Problem& p, const Capabilities& device) {
     return fits(t, p.dtype, device) && p.m > least_m && p.n > least_n &&
            tiles_of(t, p) >= least_tiles;
   };
+  if (device.software) return software_tile(p.dtype);
   if (good(kLarge, 96, 96, device.processors)) return kLarge;
   if (good(kMedium, 32, 32, device.processors / 2)) return kMedium;
   if (p.m <= 8 && good(kThin, 0, 32, 0)) return kThin;
@@ -109,13 +117,14 @@ std::string_view suffix(bool wide) { return wide ? "_i64" : ""; }
 LeafSource product_source(Form form, DType dtype, const TileShape& t, bool wide) {
   const auto number = static_cast<std::size_t>(form);
   const std::string entry = std::string(kFormNames[number]) + "_" + std::string(name(dtype)) + "_" +
-                            std::to_string(t.bm) + "x" + std::to_string(t.bn) +
-                            std::string(suffix(wide));
+                            std::to_string(t.bm) + "x" + std::to_string(t.bn) + "_" +
+                            std::to_string(t.threads()) + std::string(suffix(wide));
   return leaf_source(entry, kProductText, t.threads(), [&](Defines& d) {
     d.types(dtype).words(kProductWords);
     d.add("INDEX", index_name(wide)).add("MATMUL", 0).add("CONV", 1).add("FILTER", 2);
     d.add("FORM", static_cast<Index>(form)).add("BM", t.bm).add("BN", t.bn).add("BK", kDepth);
     d.add("TX", t.tx).add("TY", t.ty).add("RM", t.bm / t.ty).add("RN", t.bn / t.tx);
+    d.add("PREFETCH", t.prefetch ? 1 : 0);
   });
 }
 
@@ -420,7 +429,8 @@ std::vector<LeafLaunch> product_launches(const LeafCall& call, const Capabilitie
 void add_product_sources(const Capabilities& device, std::vector<LeafSource>& to) {
   for (const DType dtype : kFloats) {
     if (dtype == DType::kF64 && !device.f64) continue;
-    for (const TileShape& tile : kTiles) {
+    for (const TileShape& tile :
+         device.software ? std::span(&software_tile(dtype), 1) : std::span(kTiles)) {
       if (!fits(tile, dtype, device)) continue;
       for (const Form form : {Form::kMatmul, Form::kConv, Form::kFilter})
         for (const bool wide : {false, true})

@@ -27,6 +27,13 @@ const std::string_view kProductText = R"source(
 SHARED(REAL, slice_a, (BK * PITCH_A))
 SHARED(REAL, slice_b, (BK * PITCH_B))
 
+// Where the bias of a group's first row lies.
+#if FORM == CONV
+#define BIAS_BEGIN (group * size_m)
+#else
+#define BIAS_BEGIN 0
+#endif
+
 #if FORM != MATMUL
 // Where an element of b lies is the sum of a part that k gives and one that its column gives; the
 // same holds for its pixel, and what lies outside of the image is 0.
@@ -39,6 +46,18 @@ SHARED(INDEX, n_y, BN)
 SHARED(INDEX, n_x, BN)
 #endif
 
+// With PREFETCH a slice of k is read into registers while the one before is used; without, straight
+// into shared memory.
+#if PREFETCH
+#define FETCHES UNROLL
+#define FETCHED_A(l, p, i) next_a[l]
+#define FETCHED_B(l, p, j) next_b[l]
+#else
+#define FETCHES
+#define FETCHED_A(l, p, i) slice_a[(p) * PITCH_A + (i)]
+#define FETCHED_B(l, p, j) slice_b[(p) * PITCH_B + (j)]
+#endif
+
 // Where block number `i` of k begins.
 #if FORM == FILTER
 #define CUT(i) ((i) / ARG_UNITS_PER_IMAGE * (ARG_OUT_H * ARG_OUT_W) + \
@@ -47,13 +66,23 @@ SHARED(INDEX, n_x, BN)
 #define CUT(i) (depth * (i) / blocks)
 #endif
 
+// After a slice of `next` steps of k: whether it ends a block, and which one is next.
+#define ADVANCE()                            \
+  left = next;                               \
+  k += i64(next);                            \
+  closes = k == end;                         \
+  if (closes) {                              \
+    block += i64(1);                         \
+    if (block < last) end = CUT(block + i64(1)); \
+  }
+
 #define STEP(p)                                                                            \
   {                                                                                        \
     UNROLL for (i32 r = 0; r < RM; ++r) a_of[r] = slice_a[(p) * PITCH_A + ROW(r)];         \
     UNROLL for (i32 c = 0; c < RN; ++c) b_of[c] = slice_b[(p) * PITCH_B + COL(c)];         \
     UNROLL for (i32 r = 0; r < RM; ++r)                                                    \
       UNROLL for (i32 c = 0; c < RN; ++c)                                                  \
-        acc[r * RN + c] = FMA(a_of[r], b_of[c], acc[r * RN + c]);                          \
+        acc[r * RN + c] = CHAIN(a_of[r], b_of[c], acc[r * RN + c]);                          \
   }
 
 KERNEL(NAME) {
@@ -152,7 +181,10 @@ KERNEL(NAME) {
     }
 #endif
 
-    REAL sum[RM * RN], acc[RM * RN], a_of[RM], b_of[RN], next_a[LA], next_b[LB];
+    REAL sum[RM * RN], acc[RM * RN], a_of[RM], b_of[RN];
+#if PREFETCH
+    REAL next_a[LA], next_b[LB];
+#endif
     UNROLL for (i32 e = 0; e < RM * RN; ++e) {
       sum[e] = ZERO;
       acc[e] = ZERO;
@@ -160,8 +192,7 @@ KERNEL(NAME) {
     pred begun = false, closes = false;
     i32 left = 0;
     for (;;) {
-      // The slice of `left` steps of k that lies in registers goes to shared memory; then the next
-      // one, of the same block of k or the first of the following one, is read meanwhile.
+      // The next slice is of the same block of k, or the first of the following one.
       const i32 next = block < last ? i32(min_i64(end - k, i64(BK))) : 0;
 #if FORM == CONV
       if (t < next) {
@@ -184,45 +215,55 @@ KERNEL(NAME) {
         k_b[t] = i64(image) * ARG_B_IMAGE + i64(k_y[t]) * b_h + i64(k_x[t]) * b_w;
       }
 #endif
+#if PREFETCH
       if (left > 0) {
         UNROLL for (i32 l = 0; l < LA; ++l)
           slice_a[(a_p + l * a_dp) * PITCH_A + a_i + l * a_di] = next_a[l];
         UNROLL for (i32 l = 0; l < LB; ++l)
           slice_b[(b_p + l * b_dp) * PITCH_B + b_j + l * b_dj] = next_b[l];
       }
-      BARRIER();
-      UNROLL for (i32 l = 0; l < LA; ++l) {
-        const i32 p = a_p + l * a_dp, i = a_i + l * a_di;
-        next_a[l] = ZERO;
-#if FORM == MATMUL
-        if (p < next && i < left_m) next_a[l] = LOAD(a_at + u64(i64(l) * a_step));
-#else
-        if (p < next && i < left_m)
-          next_a[l] = LOAD(a_at + u64((m0 + i64(i)) * a_row + k_a[p]));
 #endif
-      }
-      UNROLL for (i32 l = 0; l < LB; ++l) {
-        const i32 p = b_p + l * b_dp, j = b_j + l * b_dj;
-        next_b[l] = ZERO;
+      BARRIER();
+      FETCHES for (i32 l = 0; l < LA; ++l) {
+        const i32 p = a_p + l * a_dp, i = a_i + l * a_di;
+        REAL v = ZERO;
 #if FORM == MATMUL
-        if (p < next && j < left_n) next_b[l] = LOAD(b_at + u64(i64(l) * b_step));
+        if (p < next && i < left_m) v = LOAD(a_at + u64(i64(l) * a_step));
+#else
+        if (p < next && i < left_m) v = LOAD(a_at + u64((m0 + i64(i)) * a_row + k_a[p]));
+#endif
+        FETCHED_A(l, p, i) = v;
+      }
+      FETCHES for (i32 l = 0; l < LB; ++l) {
+        const i32 p = b_p + l * b_dp, j = b_j + l * b_dj;
+        REAL v = ZERO;
+#if FORM == MATMUL
+        if (p < next && j < left_n) v = LOAD(b_at + u64(i64(l) * b_step));
 #else
         if (p < next && j < left_n) {
           const INDEX y = n_y[j] + k_y[p], x = n_x[j] + k_x[p];
           if (y >= INDEX(0) && y < height && x >= INDEX(0) && x < width)
-            next_b[l] = LOAD(b_at + u64(n_b[j] + k_b[p]));
+            v = LOAD(b_at + u64(n_b[j] + k_b[p]));
         }
 #endif
+        FETCHED_B(l, p, j) = v;
       }
 #if FORM == MATMUL
       a_at += u64(i64(next) * a_k);
       b_at += u64(i64(next) * b_k);
 #endif
+#if PREFETCH
       if (left == BK) {
         UNROLL for (i32 p = 0; p < BK; ++p) STEP(p)
       } else {
         for (i32 p = 0; p < left; ++p) STEP(p)
       }
+#else
+      if (next == 0) break;
+      ADVANCE()
+      BARRIER();
+      for (i32 p = 0; p < left; ++p) STEP(p)
+#endif
       if (closes) {
         UNROLL for (i32 e = 0; e < RM * RN; ++e) {
           sum[e] = begun ? ADD(sum[e], acc[e]) : acc[e];
@@ -230,17 +271,25 @@ KERNEL(NAME) {
         }
         begun = true;
       }
+#if PREFETCH
       BARRIER();
       if (next == 0) break;
-      left = next;
-      k += i64(next);
-      closes = k == end;
-      if (closes) {
-        block += i64(1);
-        if (block < last) end = CUT(block + i64(1));
-      }
+      ADVANCE()
+#endif
     }
 
+    // A bias goes with the rows or with the columns.
+    const u64 bias = u64(ARG_BIAS), bias_m = u64(ARG_BIAS_M), bias_n = u64(ARG_BIAS_N);
+    const pred of_rows = bias != u64(0) && bias_m != u64(0), of_cols = bias != u64(0) && !of_rows;
+    REAL row_bias[RM];
+    UNROLL for (i32 r = 0; r < RM; ++r) {
+      row_bias[r] = ZERO;
+      if (of_rows && ROW(r) < left_m)
+        row_bias[r] = LOAD(bias + u64(m0 + i64(ROW(r))) * bias_m + u64(BIAS_BEGIN) * bias_n);
+    }
+    const i64 c_row = ARG_C_ROW;
+    const pred whole = ARG_PARTS == i64(1);
+    const u64 to = u64(ARG_C) + (whole ? u64(0) : u64(part * ARG_COUNT * i64(REAL_BYTES)));
     UNROLL for (i32 c = 0; c < RN; ++c) {
       const i32 j = COL(c);
       if (j >= left_n) continue;
@@ -249,22 +298,25 @@ KERNEL(NAME) {
       const INDEX image = INDEX(n) / (rows * cols), pixel = INDEX(n) % (rows * cols);
       const i64 n_at = i64(image) * ARG_C_IMAGE + i64(pixel / cols) * ARG_C_H +
                        i64(pixel % cols) * ARG_C_W;
-      const i64 bias_n = group * size_m;
 #else
-      const i64 n_at = n * ARG_C_COL, bias_n = n;
+      const i64 n_at = n * ARG_C_COL;
 #endif
+      REAL col_bias = ZERO;
+      if (of_cols) col_bias = LOAD(bias + u64(n) * bias_n);
       UNROLL for (i32 r = 0; r < RM; ++r) {
         const i32 i = ROW(r);
         if (i >= left_m) continue;
-        const i64 m = m0 + i64(i);
         REAL v = sum[r * RN + c];
-        if (ARG_BIAS != i64(0))
-          v = ADD(v, LOAD(u64(ARG_BIAS) + u64(m * ARG_BIAS_M + bias_n * ARG_BIAS_N)));
-        const i64 at = c_at + m * ARG_C_ROW + n_at;
-        if (ARG_PARTS > i64(1))
-          STORE_REAL(u64(ARG_C) + u64((part * ARG_COUNT + at) * i64(REAL_BYTES)), v);
+        v = of_rows ? ADD(v, row_bias[r]) : of_cols ? ADD(v, col_bias) : v;
+        const i64 at = c_at + (m0 + i64(i)) * c_row + n_at;
+#if REAL_BYTES == BYTES
+        STORE(to + u64(at * i64(BYTES)), v);
+#else
+        if (whole)
+          STORE(to + u64(at * i64(BYTES)), v);
         else
-          STORE(u64(ARG_C) + u64(at * i64(BYTES)), v);
+          STORE_REAL(to + u64(at * i64(REAL_BYTES)), v);
+#endif
       }
     }
   }

@@ -121,6 +121,7 @@ void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
   device.shared_bytes = gpu_->shared_bytes;
   device.most_blocks = gpu_->most_blocks;
   device.f64 = gpu_->traits().has_f64 && gpu_->traits().f64_arithmetic;
+  device.software = gpu_->is_software();
   // Blocks that go back at the end are handed out to later work alone.
   std::vector<Block*> blocks;
   const auto scratch = [&](std::size_t bytes) {

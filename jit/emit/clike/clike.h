@@ -10,6 +10,7 @@
 //                                    are in scope
 //   bits_F(b) F_bits(v)              f32 and u32, f64 and u64; literal_F(b): a constant by its bits
 //   op_T(…)                          every op of the IR: add_f32, fma_f64, cast_f32_i64, …
+//   chain_T(a, b, c)                 a step of a product's sum: fma_T, or nearly (GLSL says when)
 //   ARG(n) ARGS                      word n of the ArgBlock (i64); its address
 //   load_T(at) store_T(at, v)        memory at an address, for every dtype; narrow ones are widened
 //   publish_T(at, v) fresh_T(at)     what other blocks of the same launch are to read, and have

@@ -45,6 +45,12 @@ FN $T max_$T($T a, $T b) { return is_nan_$T(a) ? a : is_nan_$T(b) ? b : a > b ? 
 FN $T min_$T($T a, $T b) { return is_nan_$T(a) ? a : is_nan_$T(b) ? b : a < b ? a : b; }
 #endif
 %end
+// A step of a product's sum: an fma, unless the dialect has its own.
+%each T IF | f32 !defined(OWN_CHAIN_F32) | f64 defined(HAS_F64)
+#if $IF
+FN $T chain_$T($T a, $T b, $T c) { return fma_$T(a, b, c); }
+#endif
+%end
 FN f32 neg_f32(f32 a) { return bits_f32(f32_bits(a) ^ 0x80000000u); }
 FN f32 abs_f32(f32 a) { return bits_f32(f32_bits(a) & 0x7fffffffu); }
 // Two powers: the first product is exact, the second is rounded once.
