@@ -68,14 +68,14 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const Matrix
                    cols,   accumulate, nullptr,  col_bias ? col_bias + j0 : nullptr};
     // Rows of b that are read only a few times are read where they are.
     if (b.col == 1 && cols == width && grid.row_groups <= 2) {
-      x.b = b.data + j0;
+      x.b = b.block(0, j0).data;
       x.b_row = b.row;
     } else {
       pack_sliver(k, cols, b.block(0, j0), packed, width);
     }
     for (std::int64_t g = 0; g < grid.row_groups; ++g) {
       const std::int64_t i0 = cut(m, grid.row_groups, g), i1 = cut(m, grid.row_groups, g + 1);
-      x.a = rows.data + i0 * rows.row;
+      x.a = rows.block(i0, 0).data;
       x.c = c + i0 * c_row + j0;
       x.row_bias = row_bias ? row_bias + i0 : nullptr;
       kernels.gemm[v1 - v0 - 1][i1 - i0 - 1](x);
