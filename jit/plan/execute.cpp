@@ -206,6 +206,11 @@ class Runner {
     }
   }
 
+  char* element(NodeId n, std::int64_t offset) const {
+    char* const first = s_.address[n];
+    return first ? first + offset * size_of(node(n).dtype) : nullptr;  // null: it has no elements
+  }
+
   struct Walk {
     const std::int64_t* shape;
     Strides strides;
@@ -257,7 +262,7 @@ class Runner {
     for (const MemoryOperand& o : spec.operands) {
       const Walk walked = walk(o.node, o.view);
       const std::int64_t bytes = size_of(node(o.node).dtype);
-      w[o.pointer] = reinterpret_cast<std::intptr_t>(s_.address[o.node] + walked.offset * bytes);
+      w[o.pointer] = reinterpret_cast<std::intptr_t>(element(o.node, walked.offset));
       for (std::size_t a = 0; a < axes; ++a)
         w[static_cast<std::size_t>(o.strides) + a] =
             o.dims[a] < 0 ? 0 : walked.strides[o.dims[a]] * bytes;
@@ -464,8 +469,8 @@ class Runner {
   flash::Operand operand(const LeafOperand& o) const {
     const Walk walked = walk(o.node, o.view);
     const NodeId shown = o.view == kNoNode ? o.node : o.view;
-    return {s_.address[o.node] + walked.offset * size_of(node(o.node).dtype), node(o.node).dtype,
-            Shape(t_.shape(node(shown))), walked.strides};
+    return {element(o.node, walked.offset), node(o.node).dtype, Shape(t_.shape(node(shown))),
+            walked.strides};
   }
 
   void check_index(const Step& step) {
