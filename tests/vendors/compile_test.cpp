@@ -79,7 +79,8 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
   static std::vector<std::unique_ptr<gpu::Vendor>> vendors;  // compilers outlive the test
   gpu::Vendor& vendor = *vendors.emplace_back(std::make_unique<gpu::Vendor>(like));
   vendor.compiler_folders = folders;
-  gpu::Compiler& compiler = *new gpu::Compiler(vendor);
+  static auto& compilers = *new std::vector<gpu::Compiler*>;  // are never closed
+  gpu::Compiler& compiler = *compilers.emplace_back(new gpu::Compiler(vendor));
   if (!compiler.missing().empty()) {
     MESSAGE("skipped: ", compiler.missing());
     return;
