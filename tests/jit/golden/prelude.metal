@@ -108,6 +108,13 @@ FN f64 mul_f64(f64 a, f64 b) { precise f64 r = a * b; return r; }
 FN f64 max_f64(f64 a, f64 b) { return is_nan_f64(a) ? a : is_nan_f64(b) ? b : a > b ? a : b; }
 FN f64 min_f64(f64 a, f64 b) { return is_nan_f64(a) ? a : is_nan_f64(b) ? b : a < b ? a : b; }
 #endif
+// A step of a product's sum: an fma, unless the dialect has its own.
+#if !defined(OWN_CHAIN_F32)
+FN f32 chain_f32(f32 a, f32 b, f32 c) { return fma_f32(a, b, c); }
+#endif
+#if defined(HAS_F64)
+FN f64 chain_f64(f64 a, f64 b, f64 c) { return fma_f64(a, b, c); }
+#endif
 FN f32 neg_f32(f32 a) { return bits_f32(f32_bits(a) ^ 0x80000000u); }
 FN f32 abs_f32(f32 a) { return bits_f32(f32_bits(a) & 0x7fffffffu); }
 // Two powers: the first product is exact, the second is rounded once.
