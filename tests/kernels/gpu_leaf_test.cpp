@@ -28,10 +28,11 @@ struct OwnProducts {
   cpu::ProductEngine before = cpu::product_engine();
 };
 
-/// Few processors make large tiles good, many make small ones and parts.
+/// Few processors make large tiles good, many make small ones and parts. None: a CPU plays a GPU.
 gpu::Capabilities device_of(int processors, Index most_blocks = 5) {
   gpu::Capabilities device;
-  device.processors = processors;
+  device.software = processors == 0;
+  device.processors = std::max(processors, 1);
   device.most_blocks = most_blocks;
   return device;
 }
@@ -73,7 +74,7 @@ TEST_CASE("emulated products have the CPU's bits in every dtype, layout and tile
   int turn = 0;
   for (const DType t : kFloats)
     for (const auto& [m, n, k] : kProducts)
-      for (const int processors : {1, 4, 1000}) {
+      for (const int processors : {1, 4, 1000, 0}) {
         calls.set_device(device_of(processors));
         const Layout la = kLayouts[turn % 5], lb = kLayouts[turn / 5 % 5];
         ++turn;
@@ -83,8 +84,9 @@ TEST_CASE("emulated products have the CPU's bits in every dtype, layout and tile
         calls.add(Prim::kMatmul, {a, b, bias}, t, {m, n});
       }
   calls.check();
-  for (const char* entry : {"matmul_f32_128x128", "matmul_f64_64x64", "matmul_bf16_32x128",
-                            "matmul_f16_8x128", "matmul_f32_32x32", "fold_f64_256"})
+  for (const char* entry : {"matmul_f32_128x128_256", "matmul_f64_64x64_256",
+                            "matmul_bf16_32x128_256", "matmul_f16_8x128_128", "matmul_f32_32x32_64",
+                            "matmul_f32_64x64_64", "matmul_f64_16x16_64", "fold_f64_256"})
     CHECK(calls.used(entry));
 }
 
@@ -171,7 +173,7 @@ TEST_CASE("emulated convolutions and their gradients have the CPU's bits") {
   int turn = 0;
   for (const DType t : kFloats)
     for (const Conv& p : kConvs)
-      for (const int processors : {1, 1000}) {
+      for (const int processors : {1, 1000, 0}) {
         calls.set_device(device_of(processors));
         const Layout lx = kLayouts[turn % 5], lw = kLayouts[turn / 5 % 5];
         ++turn;
