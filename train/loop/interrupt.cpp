@@ -1,7 +1,10 @@
-// train/loop/interrupt.cpp -- the signal handler: one flag, and the default action from then on
+// train/loop/interrupt.cpp -- the signal handler: one flag, one line, and the default action from
+// then on
 #include "train/loop/interrupt.h"
 
 #include <unistd.h>
+
+#include <cerrno>
 
 namespace flash::train {
 namespace {
@@ -11,9 +14,8 @@ volatile std::sig_atomic_t noted = 0;
 void note(int signal) {
   noted = signal;
   constexpr char kSaid[] = "\nstopping after this step; once more ends at once\n";
-  if (write(STDERR_FILENO, kSaid, sizeof kSaid - 1) < 0) {
-    // nobody to tell
-  }
+  const int before = errno;                                               // of what was interrupted
+  if (write(STDERR_FILENO, kSaid, sizeof kSaid - 1) < 0) errno = before;  // nobody to tell
   std::signal(SIGINT, SIG_DFL);  // both are async-signal-safe
   std::signal(SIGTERM, SIG_DFL);
 }
