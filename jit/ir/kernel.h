@@ -11,7 +11,8 @@
 //
 // FORM kRow      The last loop axis is the *run*: vector lanes go along it. No lane axis.
 //                A kernel without reductions (a map) is kRow with exactly one loop axis and one
-//                loop section; its run may be cut in chunks, one tile each.
+//                loop section; its run may be cut in chunks, one tile each. Every chunk runs the
+//                row sections, so they store nothing.
 // FORM kColumn   Reductions whose last non-unit axis is kept: vector lanes go along the lane axis,
 //                all loop axes are walked one index at a time. A row-level value is one value
 //                *per lane*.

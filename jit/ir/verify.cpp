@@ -55,7 +55,7 @@ class Verifier {
   }
 
   void check_form() const {
-    bool reduces = false, stores_first = false;
+    bool reduces = false, stores_first = false, row_stores = false;
     int loop_sections = 0;
     for (const Section& s : k_.sections) {
       loop_sections += s.loop;
@@ -64,6 +64,7 @@ class Verifier {
         const Op op = k_.insts[static_cast<std::size_t>(v)].op;
         reduces |= op == Op::kReduce;
         stores_first |= op == Op::kStore && loop_sections == 0;
+        row_stores |= op == Op::kStore && !s.loop;
       }
     }
     if (!reduces) {
@@ -72,6 +73,8 @@ class Verifier {
               "a kernel without reductions has exactly one loop axis");
       require(loop_sections == 1, "a kernel without reductions has exactly one loop section");
       require(k_.mode == Mode::kWhole, "a kernel without reductions is of mode kWhole");
+      require(!row_stores,
+              "a kernel without reductions stores in its loop, for chunks share a row");
     }
     if (k_.mode == Mode::kSplit) {
       require(loop_sections == 1, "mode kSplit needs exactly one loop section");

@@ -161,6 +161,7 @@ TEST_CASE("random kernels are free of races for every shape of a launch") {
   for (int seed = begin; seed < begin + count; ++seed) {
     CAPTURE(seed);
     RandomKernel k(static_cast<std::uint64_t>(seed));
+    INFO(k.text());
     const auto want = k.run(Target::kInterpreter);
     const auto runner = [&](const std::string& entry, unsigned grid, unsigned x, unsigned y) {
       return [&, entry, grid, x, y](const ir::Kernel&, const ir::Word* args, std::int64_t tiles) {

@@ -497,27 +497,28 @@ TEST_CASE("iota, grid strides and row-level values follow the axes") {
   for (const Target t : targets())
     for (const bool one_by_one : {false, true}) {
       CAPTURE(name(t));
-      std::vector<int64_t> out(kA * kB * kRun), rows(kA * kB);
+      std::vector<int64_t> out(kA * kB * kRun), rows(kA * kB * kRun);
       Nest nest(Form::kRow, {{Role::kGrid, kA}, {Role::kGrid, kB}, {Role::kLoop, kRun}});
       const int at_out = nest.access(DType::kI64, out.data(), {kB * kRun * 8, kRun * 8, 8});
-      const int at_rows = nest.access(DType::kI64, rows.data(), {kB * 8, 8, 0});
+      const int at_rows = nest.access(DType::kI64, rows.data(), {kB * kRun * 8, kRun * 8, 8});
       const int scalar = nest.word(1000000);
       const int iota = nest.iota({5, 10000, 500, 3});
       ir::Builder& b = nest.b;
       b.begin_row();
       const Value row = b.add(b.iota(iota), b.scalar(Type::kI64, scalar));
-      b.store(at_rows, row);
       b.begin_loop();
+      b.store(at_rows, row);
       b.store(at_out, b.add(b.iota(iota), row));
       nest.set_chunk(32);
       nest.run(t, one_by_one);
       for (int64_t a = 0; a < kA; ++a)
         for (int64_t g = 0; g < kB; ++g) {
           const int64_t base = 5 + a * 10000 + g * 500;
-          CHECK(rows[static_cast<std::size_t>(a * kB + g)] == base + 1000000);
-          for (int64_t i = 0; i < kRun; ++i)
-            REQUIRE(out[static_cast<std::size_t>((a * kB + g) * kRun + i)] ==
-                    base + 3 * i + base + 1000000);
+          for (int64_t i = 0; i < kRun; ++i) {
+            const auto at = static_cast<std::size_t>((a * kB + g) * kRun + i);
+            REQUIRE(rows[at] == base + 1000000);
+            REQUIRE(out[at] == base + 3 * i + base + 1000000);
+          }
         }
     }
 }

@@ -118,6 +118,13 @@ TEST_CASE("the verifier refuses axes, forms and modes that do not fit") {
     no_reduction(v);
     v.k.mode = Mode::kSplit;
   });
+  refuses("stores in its loop", [&](Valid& v) {
+    no_reduction(v);
+    v.k.sections.insert(v.k.sections.begin(), {false, {}});
+    Inst store = make(Op::kStore, Type::kF32, v.append(0, make(Op::kConst, Type::kF32)));
+    store.access = 1;
+    v.append(0, store);
+  });
 }
 
 TEST_CASE("the verifier refuses words outside of the ArgBlock") {

@@ -363,13 +363,13 @@ RandomKernel::RandomKernel(std::uint64_t seed, bool has_f64) : random_(seed), ha
   axes();
   nest_ = std::make_unique<Nest>(form_, axes_);
   const int size = chance(20) ? 40 : 1 + pick(14);
-  const bool before = chance(35), stores_before = chance(50);
+  const bool before = chance(35), stores_before = chance(50) && !map_;
   if (before) section(false, pick(6), false, stores_before);
   const int loops = map_ ? 1 : 1 + pick(3);
   for (int i = 0; i < loops; ++i) {
     const bool reduces = !map_ && (i == 0 || chance(60));
     section(true, size, reduces, !reduces || chance(20));
-    if ((i + 1 == loops && !map_) || chance(25)) section(false, pick(8), false, true);
+    if ((i + 1 == loops && !map_) || chance(25)) section(false, pick(8), false, !map_);
   }
   splittable_ = !map_ && loops == 1 && !(before && stores_before);
   const int64_t vector = std::max<int64_t>(1, axes_.back().extent);
