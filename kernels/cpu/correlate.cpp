@@ -8,6 +8,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/leaf.h"
 #include "kernels/cpu/thread_pool.h"
+#include "kernels/cpu/thread_sanitizer.h"
 #include "kernels/cpu/workspace.h"
 
 namespace flash::cpu {
@@ -95,6 +96,7 @@ void multiply_tile(const Job& job, const T* planes, const T* weights, const T* b
                    Index rows, T* target, Index channel_stride, Index row_stride) {
   const auto& kernels = microkernels<T>();
   const Vectors vectors(job, rows, kernels.lanes);
+  will_read(Matrix<T>{weights, job.depth, 1}, channels, job.depth);  // the planes are the thread's
   const Cover grid = cover<T>(channels, vectors.count * kernels.lanes);
   const Index blocks = k_blocks(job.depth);
   for (Index block = 0; block < blocks; ++block) {

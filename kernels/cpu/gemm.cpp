@@ -1,6 +1,7 @@
 // kernels/cpu/gemm.cpp -- products of strided blocks of matrices by the micro-kernels
 #include "kernels/cpu/gemm.h"
 
+#include "kernels/cpu/thread_sanitizer.h"
 #include "kernels/cpu/workspace.h"
 
 namespace flash::cpu {
@@ -56,6 +57,8 @@ void multiply_block(std::int64_t m, std::int64_t n, std::int64_t k, const Matrix
   const auto& kernels = microkernels<T>();
   const std::int64_t lanes = kernels.lanes;
   const Cover grid = cover<T>(m, n);
+  will_read(a, m, k);
+  will_read(b, k, n);
   const Matrix<T> rows = grid.slivers >= 4 && m > 1 ? pack_rows(m, k, a) : a;
   T* packed = workspace<T>(Slot::kB, k * kMaxVectors * lanes);
   for (std::int64_t s = 0; s < grid.slivers; ++s) {

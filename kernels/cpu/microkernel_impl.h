@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "kernels/cpu/microkernel.h"
+#include "kernels/cpu/thread_sanitizer.h"
 
 #define FLASH_INLINE FLASH_TARGET __attribute__((always_inline)) inline
 #define FLASH_UNROLL _Pragma("GCC unroll 16")
@@ -17,11 +18,12 @@
 namespace flash::cpu {
 namespace {
 
+// The sums of each kernel are a function of their own, see thread_sanitizer.h.
 template <class Simd, int M, int V>
-FLASH_TARGET void gemm_kernel(const GemmBlock<typename Simd::Scalar>& x) {
+FLASH_TARGET FLASH_UNSEEN void gemm_sums(const GemmBlock<typename Simd::Scalar>& x,
+                                         typename Simd::Vec (&acc)[M][V]) {
   using Vec = typename Simd::Vec;
   constexpr int L = Simd::kLanes;
-  Vec acc[M][V];
   FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] =
       Simd::zero();
   const auto *a = x.a, *b = x.b;
@@ -36,6 +38,14 @@ FLASH_TARGET void gemm_kernel(const GemmBlock<typename Simd::Scalar>& x) {
       FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::fma(av, bv[j], acc[i][j]);
     }
   }
+}
+
+template <class Simd, int M, int V>
+FLASH_TARGET void gemm_kernel(const GemmBlock<typename Simd::Scalar>& x) {
+  using Vec = typename Simd::Vec;
+  constexpr int L = Simd::kLanes;
+  Vec acc[M][V];
+  gemm_sums<Simd, M, V>(x, acc);
   const auto tail = Simd::mask(x.cols - L * (V - 1));
   FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) {
     auto* c = x.c + i * x.c_row + L * j;
@@ -49,9 +59,9 @@ FLASH_TARGET void gemm_kernel(const GemmBlock<typename Simd::Scalar>& x) {
 }
 
 template <class Simd, int M, int V>
-FLASH_TARGET void taps_kernel(const TapBlock<typename Simd::Scalar>& x) {
+FLASH_TARGET FLASH_UNSEEN void taps_sums(const TapBlock<typename Simd::Scalar>& x,
+                                         typename Simd::Vec (&acc)[M][V]) {
   using Vec = typename Simd::Vec;
-  Vec acc[M][V];
   FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] =
       Simd::zero();
   const auto* a = x.a;
@@ -69,6 +79,13 @@ FLASH_TARGET void taps_kernel(const TapBlock<typename Simd::Scalar>& x) {
       FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] = Simd::fma(av, bv[j], acc[i][j]);
     }
   }
+}
+
+template <class Simd, int M, int V>
+FLASH_TARGET void taps_kernel(const TapBlock<typename Simd::Scalar>& x) {
+  using Vec = typename Simd::Vec;
+  Vec acc[M][V];
+  taps_sums<Simd, M, V>(x, acc);
   FLASH_UNROLL for (int j = 0; j < V; ++j) {
     const auto mask = Simd::mask(x.cols[j]);
     FLASH_UNROLL for (int i = 0; i < M; ++i) {
@@ -82,10 +99,10 @@ FLASH_TARGET void taps_kernel(const TapBlock<typename Simd::Scalar>& x) {
 }
 
 template <class Simd, int M, int V>
-FLASH_TARGET void pixels_kernel(const PixelBlock<typename Simd::Scalar>& x) {
+FLASH_TARGET FLASH_UNSEEN void pixels_sums(const PixelBlock<typename Simd::Scalar>& x,
+                                           typename Simd::Vec (&acc)[M][V]) {
   using Vec = typename Simd::Vec;
   constexpr int L = Simd::kLanes;
-  Vec acc[M][V];
   FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) acc[i][j] =
       Simd::zero();
   const typename Simd::Scalar* a[M];
@@ -103,6 +120,14 @@ FLASH_TARGET void pixels_kernel(const PixelBlock<typename Simd::Scalar>& x) {
       }
     }
   }
+}
+
+template <class Simd, int M, int V>
+FLASH_TARGET void pixels_kernel(const PixelBlock<typename Simd::Scalar>& x) {
+  using Vec = typename Simd::Vec;
+  constexpr int L = Simd::kLanes;
+  Vec acc[M][V];
+  pixels_sums<Simd, M, V>(x, acc);
   FLASH_UNROLL for (int i = 0; i < M; ++i) FLASH_UNROLL for (int j = 0; j < V; ++j) {
     auto* c = x.c + i * x.c_row + L * j;
     Vec r = acc[i][j];

@@ -1,0 +1,44 @@
+// kernels/cpu/thread_sanitizer.h -- the steps of products without the thread sanitizer's calls
+//
+// A call at each load of an inner loop makes a product a hundred times slower. So these loops are
+// not instrumented, and whoever runs them says once what they will read: a race with a thread that
+// writes an operand is found all the same. What they write is instrumented.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/gemm.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define FLASH_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define FLASH_THREAD_SANITIZER 1
+#endif
+#endif
+
+#ifdef FLASH_THREAD_SANITIZER
+/// A function that is not instrumented; inlined where it need not stand alone for that.
+#define FLASH_UNSEEN __attribute__((noinline, no_sanitize("thread")))
+extern "C" void __tsan_read_range(void* at, unsigned long bytes);
+#else
+#define FLASH_UNSEEN __attribute__((always_inline)) inline
+#endif
+
+namespace flash::cpu {
+
+/// Says that elements [0, rows) × [0, cols) will be read.
+template <class T>
+void will_read(const Matrix<T>& m, std::int64_t rows, std::int64_t cols) {
+#ifdef FLASH_THREAD_SANITIZER
+  if (m.col != 1 && m.row == 1) return will_read(m.transposed(), cols, rows);
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < cols; j += m.col == 1 ? cols : 1)
+      __tsan_read_range(const_cast<T*>(m.data + i * m.row + j * m.col),
+                        sizeof(T) * static_cast<unsigned long>(m.col == 1 ? cols : 1));
+#else
+  static_cast<void>(m), static_cast<void>(rows), static_cast<void>(cols);
+#endif
+}
+
+}  // namespace flash::cpu
