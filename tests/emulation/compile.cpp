@@ -29,6 +29,24 @@ std::uint64_t hash(const std::string& text, std::uint64_t h) {
   return h ^ h >> 29;
 }
 
+/// A file's name for what is made of `source` by `how`.
+std::string name_of(const std::string& how, const std::string& source) {
+  char name[40];
+  std::snprintf(name, sizeof name, "%016llx%016llx",
+                static_cast<unsigned long long>(hash(how + source, 1)),
+                static_cast<unsigned long long>(hash(source + how, 2)));
+  return name;
+}
+
+/// Under its name at once and whole: other processes look for it.
+void publish(const fs::path& path, const std::string& bytes) {
+  std::error_code ignored;
+  fs::create_directories(path.parent_path(), ignored);
+  const fs::path fresh = path.string() + "." + std::to_string(getpid());
+  if (std::ofstream(fresh, std::ios::binary) << bytes) fs::rename(fresh, path, ignored);
+  fs::remove(fresh, ignored);
+}
+
 std::string command(bool checks) {
   std::string s = FLASH_TEST_CXX
                   " -std=c++20 -O1 -ffp-contract=off -w -shared -fPIC -nostdlib -fno-exceptions"
@@ -45,16 +63,19 @@ std::string command(bool checks) {
 
 }  // namespace
 
+void keep_source(const std::string& source, const std::string& folder, const std::string& ending) {
+  const fs::path path = fs::path(folder) / (name_of(ending, source) + ending);
+  if (!fs::exists(path)) publish(path, source);
+}
+
 Compiled compile(const std::string& source, const CompileOptions& options) {
   static std::atomic<int> count{0};
   static const std::string headers =
       read(fs::path(kFolder) / "kernel.h") + read(fs::path(kFolder) / "kernel_state.h");
   const std::string line = command(options.checks);
-  char name[40];
-  std::snprintf(name, sizeof name, "%016llx%016llx",
-                static_cast<unsigned long long>(hash(line + headers + source, 1)),
-                static_cast<unsigned long long>(hash(source + line, 2)));
-  const fs::path kept = options.folder.empty() ? fs::path() : fs::path(options.folder) / name;
+  const fs::path kept = options.folder.empty()
+                            ? fs::path()
+                            : fs::path(options.folder) / name_of(line + headers, source);
   std::error_code ignored;
   Compiled out;
   if (!kept.empty() && fs::exists(kept, ignored)) {
@@ -74,13 +95,7 @@ Compiled compile(const std::string& source, const CompileOptions& options) {
   out.ok = status == 0;
   if (out.ok) {
     out.library = read(work / "kernel.so");
-    if (!kept.empty()) {
-      // Under its name at once and whole: other processes look for it.
-      fs::create_directories(kept.parent_path(), ignored);
-      const fs::path fresh = kept.string() + "." + std::to_string(getpid());
-      if (std::ofstream(fresh, std::ios::binary) << out.library) fs::rename(fresh, kept, ignored);
-      fs::remove(fresh, ignored);
-    }
+    if (!kept.empty()) publish(kept, out.library);
   }
   fs::remove_all(work, ignored);
   return out;

@@ -31,6 +31,9 @@ struct Compiled {
 };
 Compiled compile(const std::string& source, const CompileOptions& options = {});
 
+/// Writes the source into the folder, equal ones once: for the vendors' compilers.
+void keep_source(const std::string& source, const std::string& folder, const std::string& ending);
+
 /// A library in memory of this process.
 class Library {
  public:

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <map>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -74,8 +76,42 @@ std::vector<std::string> compile_all(gpu::Compiler& compiler, const std::vector<
   return wrong;
 }
 
+/// What programs asked for: the sources in FLASH_TEST_SOURCES, a folder that the fake compilers of
+/// tests/gpu write into.
+struct Written {
+  std::vector<std::string>
+      kernels;              ///< fused ones: without the prelude, their names made different
+  std::vector<Job> leaves;  ///< leaf kernels' sources, which stand alone
+};
+Written written(const std::string& ending) {
+  Written out;
+  const char* folder = std::getenv("FLASH_TEST_SOURCES");
+  if (!folder) return out;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ending) continue;
+    std::ifstream in(entry.path(), std::ios::binary);
+    const std::string source{std::istreambuf_iterator<char>(in), {}};
+    // A fused kernel is one comment, its ops, and what stands behind it; see emit::clike_function.
+    const std::size_t title = source.find("\n// "), opened = source.find("\nKERNEL(");
+    REQUIRE(opened != std::string::npos);
+    if (title > opened || source.find("\n// ", title + 1) != std::string::npos) {
+      out.leaves.push_back({source, entry.path().filename().string(), ""});
+      continue;
+    }
+    const std::size_t from = opened + std::size("\nKERNEL(") - 1;
+    const std::string name = source.substr(from, source.find(')', from) - from);
+    const std::string other = "w" + std::to_string(out.kernels.size());
+    std::string text = source.substr(title + 1);
+    for (std::size_t at = 0; (at = text.find(name, at)) != std::string::npos; at += other.size())
+      text.replace(at, name.size(), other);
+    out.kernels.push_back(std::move(text));
+  }
+  return out;
+}
+
 void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)(),
-                    const std::vector<std::string>& architectures, const emit::Dialect& dialect) {
+                    const std::vector<std::string>& architectures, const emit::Dialect& dialect,
+                    const std::string& ending) {
   static std::vector<std::unique_ptr<gpu::Vendor>> vendors;  // compilers outlive the test
   gpu::Vendor& vendor = *vendors.emplace_back(std::make_unique<gpu::Vendor>(like));
   vendor.compiler_folders = folders;
@@ -94,7 +130,9 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
   CHECK(compile_all(compiler, {{prelude.source("KERNEL(k) { i32 unused; }\n#warning shown\n"),
                                 "warns", architectures[0]}})
             .size() == 1);
-  const std::vector<std::string> all = kernels();
+  std::vector<std::string> all = kernels();
+  Written asked_for = written(ending);
+  std::move(asked_for.kernels.begin(), asked_for.kernels.end(), std::back_inserter(all));
   std::vector<gpu::LeafSource> leaves = gpu::leaf_sources({.processors = 100});
   std::vector<Job> jobs;
   std::size_t compiled = 0;
@@ -113,6 +151,10 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
     for (std::size_t i = step > 1 ? a : 0; i < leaves.size(); i += step, ++compiled)
       jobs.push_back(
           {prelude.source(leaves[i].source), std::string(leaves[i].entry), architectures[a]});
+    for (const Job& leaf : asked_for.leaves) {
+      jobs.push_back({leaf.source, leaf.name, architectures[a]});
+      ++compiled;
+    }
   }
   const std::vector<std::string> wrong = compile_all(compiler, jobs);
   for (std::size_t i = 0; i < std::min<std::size_t>(wrong.size(), 3); ++i) FAIL_CHECK(wrong[i]);
@@ -127,9 +169,10 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
 
 TEST_CASE("NVRTC compiles what Flash emits, for every generation") {
   check_compiler(cuda::vendor(), cuda_folders, {"sm_75", "sm_80", "sm_90a", "sm_100"},
-                 emit::cuda_dialect());
+                 emit::cuda_dialect(), ".cu");
 }
 
 TEST_CASE("hiprtc compiles what Flash emits, for every generation") {
-  check_compiler(hip::vendor(), hip_folders, {"gfx906", "gfx90a", "gfx1030"}, emit::hip_dialect());
+  check_compiler(hip::vendor(), hip_folders, {"gfx906", "gfx90a", "gfx1030"}, emit::hip_dialect(),
+                 ".hip");
 }

@@ -11,9 +11,11 @@
 #ifdef FAKE_HIP
 #define NAME(x) hiprtc##x
 #define TEXT(x) "hiprtc" #x
+#define ENDING ".hip"
 #else
 #define NAME(x) nvrtc##x
 #define TEXT(x) "nvrtc" #x
+#define ENDING ".cu"
 #endif
 #define FAKE(x, ...) extern "C" __attribute__((visibility("default"))) int NAME(x)(__VA_ARGS__)
 #define ENTER(x) \
@@ -76,6 +78,8 @@ FAKE(CompileProgram, void* program, int count, const char* const* options) {
                    option == "--offload-arch=gfx90a:sramecc+:xnack-";
   }
   if (!exact || !architecture) return kInvalidOption;
+  if (const char* sources = std::getenv("FAKE_GPU_SOURCES"))
+    emulation::keep_source(p->source, sources, ENDING);
   const char* folder = std::getenv("FAKE_GPU_CACHE");
   emulation::Compiled made = emulation::compile(
       p->source, {fake::number("FAKE_GPU_CHECKS", 0) != 0, folder ? folder : FAKE_GPU_FOLDER});

@@ -9,6 +9,7 @@
 //   FAKE_GPU_CHECKS=1              kernels are compiled with checks: races and accesses out of
 //                                  bounds are errors of the launch
 //   FAKE_GPU_CACHE=FOLDER          where libraries of kernels are kept from run to run
+//   FAKE_GPU_SOURCES=FOLDER        every source is written there, once: NAME.cu or NAME.hip
 #pragma once
 
 #include <string>
