@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace flash {
 
@@ -42,5 +43,17 @@ Object& hold_at_fork(ForkOrder order, Object& object, Lock Object::*lock) {
 }
 /// The lock's end; not under one of these locks.
 void forget_at_fork(void* lock);
+
+/// The process that made it: where a driver of a GPU can be used, which survives no fork.
+class ThisProcess {
+ public:
+  ThisProcess();
+  bool here() const;  ///< false in children
+  /// Throws DeviceError naming the device unless it is used where it was opened.
+  void check(const std::string& device) const;
+
+ private:
+  const int forks_;
+};
 
 }  // namespace flash

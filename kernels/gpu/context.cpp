@@ -87,6 +87,7 @@ int Context::make_current() const {
 }
 
 void Context::enter() {
+  process_.check(name_);
   if (lost()) {
     const std::lock_guard lock(mutex_);
     throw DeviceError(name_ + " was lost: " + loss_);
@@ -137,7 +138,7 @@ void Context::synchronize(const char* what) {
 }
 
 void Context::free(Address at) noexcept {
-  if (lost() || make_current() != kSuccess) return;
+  if (!usable() || make_current() != kSuccess) return;
   // Drivers wait for what uses the memory, but only for some kinds of memory do they promise it.
   if (const int error = calls().synchronize(queue_))
     logging::error(note(error, "waiting to free memory"));
@@ -145,7 +146,7 @@ void Context::free(Address at) noexcept {
 }
 
 void Context::unload(Handle module) noexcept {
-  if (lost() || make_current() != kSuccess) return;
+  if (!usable() || make_current() != kSuccess) return;
   if (const int error = calls().synchronize(queue_))  // it may still be running
     logging::error(note(error, "waiting to unload a kernel"));
   if (const int error = calls().unload_module(module))

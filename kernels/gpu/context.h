@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 
+#include "core/fork.h"
 #include "kernels/gpu/driver.h"
 
 namespace flash::gpu {
@@ -37,8 +38,8 @@ class Context {
   int max_threads() const { return max_threads_; }    ///< of a block
   int shared_bytes() const { return shared_bytes_; }  ///< memory that a block's threads share
 
-  /// Makes this the calling thread's device. Throws DeviceError if it is lost. Every public call of
-  /// a runtime begins with it.
+  /// Makes this the calling thread's device. Throws DeviceError if it is lost, or its driver is not
+  /// of this process. Every public call of a runtime begins with it.
   void enter();
   /// Throws DeviceError for an error of a call that was doing `what`: "cuda:0: what failed: …".
   void check(int error, const char* what);
@@ -49,11 +50,13 @@ class Context {
   bool lost() const { return lost_.load(std::memory_order_acquire); }
   /// Waits for all that is enqueued; throws what went wrong in it.
   void synchronize(const char* what);
-  /// Frees memory, once what uses it is done. Errors are logged: there is nobody to tell.
+  /// Frees memory, once what uses it is done. Errors are logged: there is nobody to tell. In a
+  /// child of a fork, where the driver is no more, nothing is done.
   void free(Address at) noexcept;
   void unload(Handle module) noexcept;
 
  private:
+  bool usable() const { return !lost() && process_.here(); }
   int make_current() const;
   std::string suspects() const;
   /// The message of an error; from here on the device is lost where it is one of those.
@@ -61,6 +64,7 @@ class Context {
 
   const Driver& driver_;
   const int ordinal_;
+  const ThisProcess process_;
   int device_ = 0;
   Handle context_ = nullptr, queue_ = nullptr;
   std::string name_, hardware_, architecture_;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "core/fork.h"
 #include "jit/emit/clike/glsl.h"
 #include "jit/emit/clike/prelude.h"
 #include "kernels/vulkan/instance.h"
@@ -54,8 +55,9 @@ class Gpu {
   VkQueue queue = VK_NULL_HANDLE;
   std::uint32_t queue_family = 0;
   VkPipelineLayout layout = VK_NULL_HANDLE;  ///< args and tiles as push constants, nothing else
-  std::string name, label;                   ///< "llvmpipe (…)", "vulkan:0"
-  std::string driver;                        ///< name and version, for keys
+  const ThisProcess process;
+  std::string name, label;  ///< "llvmpipe (…)", "vulkan:0"
+  std::string driver;       ///< name and version, for keys
   std::int64_t shared_bytes = 0;
   std::uint32_t most_blocks = 0;
   /// What it computes as the IR defines it, and what therefore stands in front of kernels.

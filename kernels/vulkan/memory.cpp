@@ -43,6 +43,7 @@ void* DeviceMemory::take(Chunk& chunk, std::size_t bytes) {
 }
 
 void* DeviceMemory::allocate(std::size_t bytes) {
+  gpu_->process.check(gpu_->label);
   bytes = rounded(bytes);
   const std::lock_guard lock(mutex_);
   for (auto& [address, chunk] : chunks_)
@@ -60,6 +61,7 @@ void* DeviceMemory::allocate(std::size_t bytes) {
 }
 
 void DeviceMemory::free(void* data, std::size_t bytes) {
+  if (!gpu_->process.here()) return;
   bytes = rounded(bytes);
   drain_();
   const std::lock_guard lock(mutex_);

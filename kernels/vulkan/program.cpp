@@ -30,6 +30,7 @@ Program::Program(std::shared_ptr<Gpu> gpu, const std::string& source, std::strin
 }
 
 Program::~Program() {
+  if (!gpu_->process.here()) return;  // the driver is the parent's
   for (const auto& [size, pipeline] : pipelines_)
     gpu_->vk().DestroyPipeline(gpu_->device, pipeline, nullptr);
   gpu_->vk().DestroyShaderModule(gpu_->device, module_, nullptr);

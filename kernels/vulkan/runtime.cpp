@@ -82,6 +82,11 @@ Device VulkanRuntime::id() const {
   return d;
 }
 
+Engine& VulkanRuntime::engine() {
+  gpu_->process.check(gpu_->label);
+  return *engine_;
+}
+
 Allocator& VulkanRuntime::allocator() { return *allocator_; }
 
 std::shared_ptr<LoadedKernel> VulkanRuntime::load(const ir::Kernel& kernel, CodeKind) {
@@ -92,13 +97,14 @@ std::shared_ptr<LoadedKernel> VulkanRuntime::load(const ir::Kernel& kernel, Code
         throw DTypeError(gpu_->label + " (" + gpu_->name +
                          ") has no f64 arithmetic, which kernel " + kernel.name +
                          " needs; use f32 there, or another device.");
+  gpu_->process.check(gpu_->label);
   auto loaded = std::make_shared<VulkanKernel>(engine_, kernel);
   gpu_->throw_complaints();
   return loaded;
 }
 
 const std::int64_t* VulkanRuntime::bind_args(std::span<const std::int64_t> words, Stream stream) {
-  return engine_->bind_args(words, stream);
+  return engine().bind_args(words, stream);
 }
 
 void VulkanRuntime::launch(std::span<const Launch> items, Stream stream) {
@@ -107,7 +113,7 @@ void VulkanRuntime::launch(std::span<const Launch> items, Stream stream) {
   all.reserve(items.size());
   for (const Launch& l : items)
     all.push_back(static_cast<const VulkanKernel*>(l.kernel)->dispatch(l));
-  engine_->dispatch(all, stream);
+  engine().dispatch(all, stream);
 }
 
 bool VulkanRuntime::takes_epilogue(Prim, DType) const { return false; }
@@ -132,10 +138,10 @@ void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
     for (Block* b : blocks) allocator_->free(b);
   };
   try {
-    const gpu::LeafMemory memory{scratch, engine_->faults(), engine_->next_serial()};
+    const gpu::LeafMemory memory{scratch, engine().faults(), engine_->next_serial()};
     const auto launches = gpu::leaf_launches(call, device, memory);
     const bool faults = call.op == Prim::kGatherRows || call.op == Prim::kScatterAddRows;
-    engine_->run(launches, faults, stream);
+    engine().run(launches, faults, stream);
   } catch (...) {
     give_back();
     throw;
@@ -145,17 +151,17 @@ void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
 
 void VulkanRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream stream) {
   counters.bytes_moved += bytes;
-  engine_->copy(dst, src, bytes, stream);
+  engine().copy(dst, src, bytes, stream);
 }
 void VulkanRuntime::to_host(void* dst, const void* src, std::size_t bytes, Stream stream) {
   counters.bytes_moved += bytes;
-  engine_->to_host(dst, src, bytes, stream);
+  engine().to_host(dst, src, bytes, stream);
 }
 void VulkanRuntime::from_host(void* dst, const void* src, std::size_t bytes, Stream stream) {
   counters.bytes_moved += bytes;
-  engine_->from_host(dst, src, bytes, stream);
+  engine().from_host(dst, src, bytes, stream);
 }
-void VulkanRuntime::synchronize(Stream stream) { engine_->synchronize(stream); }
+void VulkanRuntime::synchronize(Stream stream) { engine().synchronize(stream); }
 
 // Vulkan does not say how many processors a GPU has.
 int VulkanRuntime::parallelism() const {

@@ -50,9 +50,11 @@ class VulkanRuntime final : public DeviceRuntime {
   std::string description() override;
 
  private:
+  Engine& engine();  ///< throws DeviceError in a child of a fork
+
   int index_;
   std::shared_ptr<Gpu> gpu_;
-  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Engine> engine_;  // for work, as engine()
   std::unique_ptr<Allocator> allocator_;
 };
 

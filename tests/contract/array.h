@@ -59,8 +59,10 @@ Wide ulp(Wide x, DType floating);
 Wide rounded(Wide x, DType floating);
 /// Modulo 2^bits into the range of an integer dtype; bool: nonzero.
 Wide wrapped(std::uint64_t bits, DType integral);
-/// NaN gives 0.
-inline std::int64_t to_int(Wide x) { return x == x ? static_cast<std::int64_t>(x) : 0; }
+/// NaN and what is out of range give 0.
+inline std::int64_t to_int(Wide x) {
+  return x >= -0x1p63L && x < 0x1p63L ? static_cast<std::int64_t>(x) : 0;
+}
 inline std::uint64_t to_bits(Wide x) { return static_cast<std::uint64_t>(to_int(x)); }
 Wide least_int(DType integral);
 Wide most_int(DType integral);

@@ -1,35 +1,18 @@
 // tests/contract/fork_test.cpp -- a child of fork() may go on with Flash, whatever others did then
 #include <doctest/doctest.h>
 
-#include <sys/wait.h>
-#include <unistd.h>
 #include <atomic>
 #include <thread>
 #include <vector>
 
 #include <flash/flash.h>
 
+#include "in_child.h"
+
 using namespace flash;
+using flash::test::in_child;
 
 namespace {
-
-/// Forks; the child leaves with f()'s answer, or is killed when it has not after a minute.
-int in_child(const auto& f) {
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(60);
-    int status = 99;
-    try {
-      status = f();
-    } catch (...) {
-      status = 98;
-    }
-    _exit(status);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
 
 /// Steps of a small model; the sum of its weights.
 double trained(int steps) {

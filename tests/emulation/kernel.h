@@ -18,18 +18,18 @@ __attribute__((visibility("default"))) flash::test::emulation::State emulation_s
 // The bounds of the shared memory; a kernel without any has neither.
 extern char __start_emulated_shared[] __attribute__((weak, visibility("hidden")));
 extern char __stop_emulated_shared[] __attribute__((weak, visibility("hidden")));
-float fmaf(float, float, float);
-double fma(double, double, double);
-float sqrtf(float);
-double sqrt(double);
-float floorf(float);
-double floor(double);
-float ceilf(float);
-double ceil(double);
-float rintf(float);
-double rint(double);
-float truncf(float);
-double trunc(double);
+float fmaf(float, float, float) noexcept;
+double fma(double, double, double) noexcept;
+float sqrtf(float) noexcept;
+double sqrt(double) noexcept;
+float floorf(float) noexcept;
+double floor(double) noexcept;
+float ceilf(float) noexcept;
+double ceil(double) noexcept;
+float rintf(float) noexcept;
+double rint(double) noexcept;
+float truncf(float) noexcept;
+double trunc(double) noexcept;
 __attribute__((visibility("default"), no_sanitize("thread"))) void emulation_shared(char** begin,
                                                                                     char** end) {
   *begin = __start_emulated_shared;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fake.h"
+#include "in_child.h"
 
 using namespace flash;
 using namespace flash::test;
@@ -44,6 +45,10 @@ TEST_CASE("the devices are there beside the CPU") {
   for (const Device& d : devices()) all += d.str() + " ";
   CHECK(all.find("cuda:0 cuda:1 hip:0 hip:1") != std::string::npos);
   CHECK(missing(DeviceType::kCuda).empty());
+}
+
+TEST_CASE("a child of fork() is told that a GPU is its parent's, and computes on the CPU") {
+  for (const char* name : {"cuda:0", "hip:1"}) check_fork_leaves_gpu_alone(Device(name));
 }
 
 TEST_CASE("created tensors: constants, ranges, random numbers, and back and forth") {

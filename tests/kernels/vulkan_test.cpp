@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "in_child.h"
 #include "train/flash.h"
 #include "vulkan_here.h"
 
@@ -57,6 +58,11 @@ TEST_CASE("creation and transfers: what is made or sent on Vulkan comes back unc
   const Tensor here = randn({333});
   manual_seed(5);
   CHECK(bytes_of(randn({333}, {.device = gpu})) == bytes_of(here));
+}
+
+TEST_CASE("a child of fork() is told that a Vulkan device is its parent's") {
+  if (vulkan_here() == nullptr) return;
+  check_fork_leaves_gpu_alone(Device("vulkan"));
 }
 
 TEST_CASE("maps on Vulkan have the CPU's bits") {
