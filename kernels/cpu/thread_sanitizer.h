@@ -1,8 +1,9 @@
 // kernels/cpu/thread_sanitizer.h -- the steps of products without the thread sanitizer's calls
 //
-// A call at each load of an inner loop makes a product a hundred times slower. So these loops are
-// not instrumented, and whoever runs them says once what they will read: a race with a thread that
-// writes an operand is found all the same. What they write is instrumented.
+// With a call at each load of an inner loop three training steps of LeNet and a test took nine
+// times as long. So these loops are not instrumented, and whoever runs them says once what they
+// will read: a race with a thread that writes an operand is found all the same. What they write is
+// instrumented.
 #pragma once
 
 #include <cstdint>
