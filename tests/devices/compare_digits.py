@@ -39,6 +39,8 @@ def train(flash, device, flags, folder):
 
 
 def main():
+    if len(sys.argv) < 3 or sys.argv[2].split(":")[0] not in WEIGHT:
+        sys.exit(f"{__doc__}\n\nDEVICE is one of {', '.join(WEIGHT)}, or NAME:N.")
     flash, device, *flags = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="flash_digits_") as folder:
         folder = pathlib.Path(folder)

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 
 #include "emulation/engine.h"
 
@@ -66,6 +67,7 @@ std::string command(bool checks) {
 void keep_source(const std::string& source, const std::string& folder, const std::string& ending) {
   const fs::path path = fs::path(folder) / (name_of(ending, source) + ending);
   if (!fs::exists(path)) publish(path, source);
+  if (!fs::exists(path)) throw std::runtime_error("cannot write " + path.string());
 }
 
 Compiled compile(const std::string& source, const CompileOptions& options) {
