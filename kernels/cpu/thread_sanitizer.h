@@ -8,8 +8,6 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/gemm.h"
-
 #if defined(__SANITIZE_THREAD__)
 #define FLASH_THREAD_SANITIZER 1
 #elif defined(__has_feature)
@@ -28,15 +26,15 @@ extern "C" void __tsan_read_range(void* at, unsigned long bytes);
 
 namespace flash::cpu {
 
-/// Says that elements [0, rows) × [0, cols) will be read.
-template <class T>
-void will_read(const Matrix<T>& m, std::int64_t rows, std::int64_t cols) {
+/// Says that elements [0, rows) × [0, cols) will be read of a Matrix (gemm.h).
+template <class Matrix>
+void will_read(const Matrix& m, std::int64_t rows, std::int64_t cols) {
 #ifdef FLASH_THREAD_SANITIZER
   if (m.col != 1 && m.row == 1) return will_read(m.transposed(), cols, rows);
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t j = 0; j < cols; j += m.col == 1 ? cols : 1)
-      __tsan_read_range(const_cast<T*>(m.data + i * m.row + j * m.col),
-                        sizeof(T) * static_cast<unsigned long>(m.col == 1 ? cols : 1));
+      __tsan_read_range(const_cast<void*>(static_cast<const void*>(m.data + i * m.row + j * m.col)),
+                        sizeof *m.data * static_cast<unsigned long>(m.col == 1 ? cols : 1));
 #else
   static_cast<void>(m), static_cast<void>(rows), static_cast<void>(cols);
 #endif
