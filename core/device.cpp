@@ -72,7 +72,7 @@ std::string name_of(DeviceType type, int index) {
 
 }  // namespace
 
-Device::Device(DeviceType t, int i) : type(t), index(static_cast<std::int8_t>(i)) {
+Device::Device(DeviceType t, int i) : type_(t), index_(static_cast<std::int8_t>(i)) {
   if (static_cast<int>(t) >= kTypes)
     refuse("kind " + std::to_string(static_cast<int>(t)) + ":" + std::to_string(i),
            "is not a device");
@@ -97,11 +97,11 @@ Device::Device(std::string_view text) {
   if (!parsed)
     refuse(std::string(text), "names no device (want " + std::string(kDeviceNames) + ")");
   check_there(parsed->first, parsed->second, std::string(text));
-  type = parsed->first;
-  index = static_cast<std::int8_t>(parsed->second);
+  type_ = parsed->first;
+  index_ = static_cast<std::int8_t>(parsed->second);
 }
 
-std::string Device::str() const { return name_of(type, index); }
+std::string Device::str() const { return name_of(type_, index_); }
 
 namespace {
 
@@ -132,9 +132,9 @@ DeviceRuntime& runtime(Device device) {
   static constinit thread_local DeviceRuntime* last FLASH_HOT_TLS = nullptr;
   static constinit thread_local Device last_device FLASH_HOT_TLS;
   if (last && last_device == device) return *last;
-  Kind& kind = open_kind(device.type);
-  const auto i = static_cast<std::size_t>(device.index);
-  if (i >= kind.runtimes.size()) check_there(device.type, device.index, device.str());
+  Kind& kind = open_kind(device.type());
+  const auto i = static_cast<std::size_t>(device.index());
+  if (i >= kind.runtimes.size()) check_there(device.type(), device.index(), device.str());
   last = kind.runtimes.at(i).get();
   last_device = device;
   return *last;

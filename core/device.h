@@ -33,30 +33,42 @@ enum class DeviceType : std::uint8_t { kCpu, kNull, kCuda, kHip, kVulkan };
 /// Names a device: "cpu", "cuda:1". There is one "cpu" and one "null" device, which records and
 /// plans but computes nothing: it counts. GPUs of a kind are numbered from 0, and "cuda" is
 /// "cuda:0". A GPU's driver is opened when one of its kind is named first.
-struct FLASH_API Device {
+class FLASH_API Device {
+ public:
   static constexpr int kTypes = 5;
   static constexpr int kOfOneType = 8;                          ///< GPUs of a kind, at most
   static constexpr int kSlots = 2 + (kTypes - 2) * kOfOneType;  ///< of all kinds
 
-  DeviceType type = DeviceType::kCpu;
-  std::int8_t index = 0;
-  constexpr Device() = default;
+  constexpr Device() = default;     ///< the CPU
   Device(DeviceType t, int i = 0);  ///< throws as the next one does
   Device(std::string_view text);    ///< throws DeviceError saying why it is not there, and what is
   Device(const char* text) : Device(std::string_view(text)) {}
+  /// Without asking whether it is there: what its own runtime is called.
+  static constexpr Device unchecked(DeviceType type, int index) {
+    Device d;
+    d.type_ = type;
+    d.index_ = static_cast<std::int8_t>(index);
+    return d;
+  }
+  constexpr DeviceType type() const { return type_; }
+  constexpr int index() const { return index_; }
   std::string str() const;
   /// A number of its own in [0, kSlots).
   constexpr int slot() const {
-    const int t = static_cast<int>(type);
-    return t < 2 ? t : 2 + (t - 2) * kOfOneType + index;
+    const int t = static_cast<int>(type_);
+    return t < 2 ? t : 2 + (t - 2) * kOfOneType + index_;
   }
   friend bool operator==(const Device&, const Device&) = default;
+
+ private:
+  DeviceType type_ = DeviceType::kCpu;
+  std::int8_t index_ = 0;
 };
 
 /// What names of devices look like; N may be left out and is 0 then.
 inline constexpr const char* kDeviceNames = "cpu, null, cuda:N, hip:N, vulkan:N";
 /// Kind and number of a name that looks so, whether or not there is such a device.
-std::optional<std::pair<DeviceType, int>> parse_device(std::string_view text);
+FLASH_API std::optional<std::pair<DeviceType, int>> parse_device(std::string_view text);
 
 /// Where tensors are made unless their call says otherwise: FLASH_DEVICE, or the CPU. One for the
 /// process, as the seed is. Host memory that is wrapped (from_blob) is always the CPU's.

@@ -30,7 +30,7 @@ class Elements {
     materialize(*i.cell, FlushReason::kRead);
     const Buffer& b = *i.cell->buffer;
     const auto start = i.offset * size_of(dtype_);
-    if (i.device().type == DeviceType::kCpu) {
+    if (i.device().type() == DeviceType::kCpu) {
       data_ = static_cast<const char*>(b.data()) + start;
     } else {
       copy_.resize(b.bytes());
@@ -258,7 +258,7 @@ std::string Tensor::str() const {
   const Elements elements(*this);
   std::string s(kPrefix);
   std::vector<std::string> suffixes;
-  if (device().type != DeviceType::kCpu) suffixes.push_back("device='" + device().str() + "'");
+  if (device().type() != DeviceType::kCpu) suffixes.push_back("device='" + device().str() + "'");
   const std::string type = "dtype=torch." + std::string(info(dtype()).torch_name);
   if (numel() == 0) {
     s += "[]";

@@ -36,7 +36,10 @@ std::uint16_t intern(std::string_view label) {
 
 }  // namespace
 
-Scope::Scope(std::string_view label) : before_(t_marks.scope) { t_marks.scope = intern(label); }
+Scope::Scope(std::string_view label) : before_(t_marks.scope) {
+  t_marks.scope = before_ == 0 ? intern(label)
+                               : intern(std::string(scope_name(before_)).append("/").append(label));
+}
 Scope::~Scope() { t_marks.scope = before_; }
 PassScope::PassScope(Pass pass) : before_(t_marks.pass) { t_marks.pass = pass; }
 PassScope::~PassScope() { t_marks.pass = before_; }

@@ -1,9 +1,9 @@
 // core/scope.h -- what nodes are marked with while they are recorded: a label, and the pass of a
 // training step
 //
-// Nodes recorded while a Scope lives carry its label; kernels, statistics and errors show it.
-// Composite operations (softmax, norms, losses) open one, so that their region stays marked in the
-// trace.
+// Nodes recorded while a Scope lives carry its label; kernels, statistics and errors show it. One
+// within another is a path: "encoder/softmax". Composite operations (softmax, norms, losses) open
+// one, so that their region stays marked in the trace.
 #pragma once
 
 #include <cstdint>

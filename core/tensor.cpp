@@ -224,7 +224,7 @@ void* Tensor::raw_data() const {
   if (!is_contiguous())
     throw ValueError("data: shape " + shape().str() + " with strides " + strides().str() +
                      " is not contiguous; call contiguous() first");
-  if (device().type != DeviceType::kCpu)
+  if (device().type() != DeviceType::kCpu)
     throw DeviceError("data: the tensor is on " + device().str() +
                       ", which the host cannot read; use to()");
   materialize(*i.cell, FlushReason::kRead);

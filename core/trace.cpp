@@ -220,9 +220,8 @@ void materialize(Cell& cell, FlushReason reason) {
 }
 
 const char* name(FlushReason r) {
-  constexpr const char* kNames[] = {
-      "read",       "eval", "step", "thread", "node limit", "byte limit", "shape depends on values",
-      "thread exit"};
+  constexpr const char* kNames[] = {"read",       "eval",       "step",       "thread",
+                                    "node limit", "byte limit", "thread exit"};
   return kNames[static_cast<int>(r)];
 }
 

@@ -39,14 +39,13 @@ static_assert(sizeof(Node) <= 64,
 
 /// Why a trace is flushed; FLASH_DEBUG=1 prints it.
 enum class FlushReason : std::uint8_t {
-  kRead,        // item, to_vector, data, print, save
-  kEval,        // eval(), synchronize()
-  kStep,        // end of an optimizer step
-  kThread,      // another thread or device needs a value
-  kNodeLimit,   // too many nodes
-  kByteLimit,   // too many pending bytes
-  kValueShape,  // an operation whose shape depends on values
-  kExit,        // the thread ends
+  kRead,       // item, to_vector, data, print, save
+  kEval,       // eval(), synchronize()
+  kStep,       // end of an optimizer step
+  kThread,     // another thread or device needs a value
+  kNodeLimit,  // too many nodes
+  kByteLimit,  // too many pending bytes
+  kExit,       // the thread ends
 };
 const char* name(FlushReason r);
 

@@ -35,7 +35,7 @@ Tensor Tensor::to(Device d) const& {
   if (d == here) return *this;
   Tensor there = transfer(*this, d);
   if (autograd::tracks(*this)) {
-    const std::int64_t back[] = {static_cast<std::int64_t>(here.type), here.index};
+    const std::int64_t back[] = {static_cast<std::int64_t>(here.type()), here.index()};
     autograd::record_composite(kTo, {this}, there, {}, back);
   }
   return there;

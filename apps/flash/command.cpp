@@ -139,6 +139,10 @@ int run_command(int argc, char** argv) {
   digits
       ->add_option("--device", t.device,
                    "Where to compute; flash devices lists what there is [FLASH_DEVICE, or cpu]")
+      ->check([](const std::string& s) {
+        return parse_device(s) ? std::string()
+                               : "'" + s + "' names no device (want " + kDeviceNames + ")";
+      })
       ->type_name("NAME");
   digits
       ->add_option("--out", t.out,

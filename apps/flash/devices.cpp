@@ -27,9 +27,10 @@ std::string cpu_name() {
 int show_devices() {
   for (const Device& device : devices()) {
     std::string text = runtime(device).description();
-    if (device.type == DeviceType::kCpu)
+    if (device.type() == DeviceType::kCpu)
       text = cpu_name() + ", " + std::to_string(runtime(device).parallelism()) + " threads";
-    if (device.type == DeviceType::kNull) text = "records and plans, computes nothing (for tests)";
+    if (device.type() == DeviceType::kNull)
+      text = "records and plans, computes nothing (for tests)";
     std::printf("%-9s %s\n", device.str().c_str(), text.c_str());
   }
   for (const auto& [type, name] :

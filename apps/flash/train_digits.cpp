@@ -157,7 +157,7 @@ T as_number(const Config& config, const char* key) {
 int train_digits(const TrainDigitsOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   const Device device = options.device.empty() ? default_device() : Device(options.device);
-  if (device.type == DeviceType::kNull)
+  if (device.type() == DeviceType::kNull)
     throw DeviceError("--device: '" + device.str() + "' computes nothing; use another one");
   set_default_device(device);
 

@@ -109,20 +109,24 @@ Tensor as_asked(Tensor t, const TensorOptions& o) {
   if (o.requires_grad) t.set_requires_grad();
   return t;
 }
-}  // namespace
 
-Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
-  check_shape(shape, "full");
+Tensor filled(const Shape& shape, Scalar value, const TensorOptions& o, const char* op) {
+  check_shape(shape, op);
   const DType dtype = o.dtype.value_or(natural_dtype(value.kind));
-  bytes_of(shape, dtype, "full");
-  check_holds(dtype, value, "full");
+  bytes_of(shape, dtype, op);
+  check_holds(dtype, value, op);
   const Tensor v = scalar_on(value, dtype, o.device);
   const Tensor* in = &v;
   Tensor t = bind(Prim::kExpand, {&in, 1}, {}, &shape);
   return as_asked(std::move(t), o);
 }
-Tensor zeros(const Shape& shape, const TensorOptions& o) { return full(shape, 0.0, o); }
-Tensor ones(const Shape& shape, const TensorOptions& o) { return full(shape, 1.0, o); }
+}  // namespace
+
+Tensor full(const Shape& shape, Scalar value, const TensorOptions& o) {
+  return filled(shape, value, o, "full");
+}
+Tensor zeros(const Shape& shape, const TensorOptions& o) { return filled(shape, 0.0, o, "zeros"); }
+Tensor ones(const Shape& shape, const TensorOptions& o) { return filled(shape, 1.0, o, "ones"); }
 Tensor full_like(const Tensor& t, Scalar value) {
   return full(t.shape(), value, {.dtype = t.dtype(), .device = t.device()});
 }

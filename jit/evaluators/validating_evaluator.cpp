@@ -69,7 +69,7 @@ class ValidatingEvaluator final : public Evaluator {
   std::string_view name() const override { return checked_->name(); }
 
   void evaluate(const EvaluationRequest& request, Progress& progress) override {
-    if (request.trace.device().type != DeviceType::kCpu)
+    if (request.trace.device().type() != DeviceType::kCpu)
       return checked_->evaluate(request, progress);
     // First, while the buffers that may be reused still hold the inputs.
     const std::vector<char> none(request.count, 0);

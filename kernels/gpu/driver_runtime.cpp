@@ -33,14 +33,6 @@ class DeviceMemory final : public RawMemory {
   std::shared_ptr<Context> context_;
 };
 
-/// A Device that need not be there yet.
-Device numbered(DeviceType type, int index) {
-  Device device;
-  device.type = type;
-  device.index = static_cast<std::int8_t>(index);
-  return device;
-}
-
 /// A kernel's name as an identifier, for profilers.
 std::string entry_of(const std::string& name) {
   constexpr std::size_t kLongest = 100;
@@ -67,7 +59,7 @@ Handle Module::function(const char* name) const {
 
 DriverRuntime::DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect,
                              int index)
-    : id_(numbered(driver.vendor().type, index)),
+    : id_(Device::unchecked(driver.vendor().type, index)),
       compiler_(compiler),
       dialect_(dialect),
       context_(std::make_shared<Context>(driver, index)),

@@ -75,12 +75,7 @@ VulkanRuntime::~VulkanRuntime() {
   allocator_.reset();
 }
 
-Device VulkanRuntime::id() const {
-  Device d;  // which is not asked whether it is there: that is being found out
-  d.type = DeviceType::kVulkan;
-  d.index = static_cast<std::int8_t>(index_);
-  return d;
-}
+Device VulkanRuntime::id() const { return Device::unchecked(DeviceType::kVulkan, index_); }
 
 Engine& VulkanRuntime::engine() {
   gpu_->process.check(gpu_->label);

@@ -10,6 +10,7 @@
 #include "core/ops/elementwise.h"
 #include "core/ops/linalg.h"
 #include "core/ops/shape_ops.h"
+#include "core/scope.h"
 #include "core/tensor.h"
 
 using namespace flash;
@@ -138,10 +139,8 @@ TEST_CASE("tensors are made on the default device") {
 
 TEST_CASE("every device has a slot of its own") {
   CHECK(Device().slot() == 0);
-  Device last;
-  last.type = DeviceType::kVulkan;
-  last.index = Device::kOfOneType - 1;
-  CHECK(last.slot() == Device::kSlots - 1);
+  CHECK(Device::unchecked(DeviceType::kVulkan, Device::kOfOneType - 1).slot() ==
+        Device::kSlots - 1);
 }
 
 TEST_CASE("unsqueeze speaks of the tensor's own rank") {
@@ -225,4 +224,22 @@ TEST_CASE("from_blob refuses a null pointer to elements") {
       from_blob(nullptr, {2, 3}, f32),
       "from_blob: the pointer is null, and the tensor of shape [2, 3] is not empty", ValueError);
   CHECK(from_blob(nullptr, {0, 3}, f32).numel() == 0);
+}
+
+TEST_CASE("an error shows the path of labels around it, the composites' own too") {
+  const Scope outer("encoder");
+  CHECK_THROWS_WITH_AS(matmul(ones({2, 2}), ones({2, 2}, f64)),
+                       doctest::Contains("matmul (in encoder): operands are"), DTypeError);
+  CHECK_THROWS_WITH_AS(mse_loss(ones({2}), ones({2}, {.device = "null"})),
+                       doctest::Contains("(in encoder/mse_loss): operands are on"), DeviceError);
+  {
+    const Scope inner("layer 3");
+    CHECK(scope_name(current_marks().scope) == "encoder/layer 3");
+  }
+  CHECK(scope_name(current_marks().scope) == "encoder");
+}
+
+TEST_CASE("zeros and ones speak of themselves") {
+  CHECK_THROWS_WITH_AS(zeros({-1}), doctest::Contains("zeros: "), ShapeError);
+  CHECK_THROWS_WITH_AS(ones({-1}), doctest::Contains("ones: "), ShapeError);
 }

@@ -102,7 +102,7 @@ TEST_CASE("no shape is made whose elements or bytes a 64-bit count does not hold
                        ShapeError);
   CHECK_THROWS_WITH_AS(
       zeros({huge}),
-      "full: shape [4611686018427387904] of f32 has more bytes than a 64-bit count holds",
+      "zeros: shape [4611686018427387904] of f32 has more bytes than a 64-bit count holds",
       ShapeError);
   CHECK_THROWS_AS(zeros({0}).view({huge, 4}), ShapeError);
   CHECK_THROWS_AS(zeros({0}).view({huge, 4, -1}), ShapeError);

@@ -71,7 +71,8 @@ std::vector<Outcome> run_in(const Way& way, const Program& p, int variant, Devic
   autograd::tape_thread.keeps_all = way.keeps_all;
   cpu::set_num_threads(way.threads);
   set_default_device(on);
-  return run(p, {variant, way.flush_points, way.drop, way.shift, device.type == DeviceType::kCpu});
+  return run(p,
+             {variant, way.flush_points, way.drop, way.shift, device.type() == DeviceType::kCpu});
 }
 
 std::string broken(const std::vector<Outcome>& outcomes) {
@@ -120,7 +121,7 @@ std::string compare_with_cpu(const Program& p) {
 }
 
 std::string compare(const Program& p) {
-  if (device.type != DeviceType::kCpu) return compare_with_cpu(p);
+  if (device.type() != DeviceType::kCpu) return compare_with_cpu(p);
   Random r(p.seed ^ 0xC0FFEE);
   const Way* way_of_seed = &kWays[r.below(std::size(kWays))];
   if (p.grads && r.one_in(4)) way_of_seed = &kKept;
