@@ -137,7 +137,15 @@ struct LeafCall {
 struct DeviceCounters {
   std::atomic<std::uint64_t> launches{0};
   std::atomic<std::uint64_t> leaf_launches{0};
+  std::atomic<std::uint64_t> replays{0};
   std::atomic<std::uint64_t> bytes_moved{0};
+};
+
+/// What a device made of a plan's runs, to repeat them with less work. The plan keeps it, and only
+/// the device looks inside.
+class Recording {
+ public:
+  virtual ~Recording() = default;
 };
 
 /// What a device can do at best, measured by plain loops on all its threads.
@@ -161,6 +169,12 @@ class FLASH_API DeviceRuntime {
   virtual const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream) {
     return words.data();
   }
+  /// A run of a plan by this thread: the calls of bind_args(), launch(), run_leaf() and copy() up
+  /// to end_run(), and no others. They may take effect at end_run(), where a device that knows the
+  /// same calls from earlier runs may replay them from `kept`. Memory they use is freed later.
+  virtual void begin_run(std::unique_ptr<Recording>& /*kept*/, Stream) {}
+  /// Called when a run has failed, too, so that what came before the failure takes effect.
+  virtual void end_run(Stream) {}
   virtual void launch(std::span<const Launch> items, Stream stream) = 0;
   /// True if this device has a leaf kernel for `op` that takes an epilogue.
   virtual bool takes_epilogue(Prim op, DType dtype) const = 0;

@@ -49,6 +49,7 @@ Stats stats() {
     const DeviceCounters& dc = r->counters;
     s.launches += dc.launches;
     s.leaf_launches += dc.leaf_launches;
+    s.replays += dc.replays;
     s.bytes_moved += dc.bytes_moved;
   }
   return s;
@@ -61,7 +62,7 @@ void reset_stats() {
   c.disk.hits = c.disk.misses = c.disk.stored = c.disk.rejected = c.disk.swept = 0;
   for (DeviceRuntime* r : open_runtimes()) {
     DeviceCounters& dc = r->counters;
-    dc.launches = dc.leaf_launches = dc.bytes_moved = 0;
+    dc.launches = dc.leaf_launches = dc.replays = dc.bytes_moved = 0;
   }
 }
 

@@ -1,6 +1,7 @@
 // jit/plan/execute.cpp -- binding a plan to a trace (memory, ArgBlocks, tiles) and running it
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "core/error.h"
 #include "core/mutants.h"
@@ -34,17 +35,42 @@ struct Scratch {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+/// Between begin_run() and end_run() of a device; of none if it is null.
+class DeviceRun {
+ public:
+  DeviceRun(DeviceRuntime* device, std::unique_ptr<Recording>& kept) : device_(device) {
+    if (device_) device_->begin_run(kept, {});
+  }
+  void end() {
+    if (DeviceRuntime* const device = std::exchange(device_, nullptr)) device->end_run({});
+  }
+  /// What failed first is what is told.
+  void end_after_error() noexcept {
+    try {
+      end();
+    } catch (...) {
+    }
+  }
+
+ private:
+  DeviceRuntime* device_;
+};
+
 class Runner {
  public:
   Runner(Plan& plan, const EvaluationRequest& r, DeviceRuntime& device, Scratch& s)
       : plan_(plan), r_(r), t_(r.trace), device_(device), s_(s) {}
 
   void run(Progress& progress) {
+    // Launches that are timed are made one by one.
+    DeviceRun run(observed_ ? nullptr : &device_, plan_.recording);
     try {
       place_memory();
       bind_steps();
       launch_steps(progress);
+      run.end();
     } catch (...) {
+      run.end_after_error();
       for (LiveOut& l : r_.live) l.result.reset();  // they would be half-made
       s_.held.clear();
       throw;

@@ -65,6 +65,7 @@ struct Plan {
   };
   std::mutex mutex;  // guards layout
   std::shared_ptr<const Layout> layout;
+  std::unique_ptr<Recording> recording;  // the device's own; it may name kernels of the steps
 };
 
 /// Looks kernels up by their code, or loads them.

@@ -68,7 +68,9 @@ Context::Context(const Driver& driver, int ordinal) : driver_(driver), ordinal_(
   try {
     check(make_current(), "choosing the device");
     check(d.create_stream(&queue_, kStreamNonBlocking), "making a stream");
+    check(d.create_stream(&recorder_, kStreamNonBlocking), "making a stream");
   } catch (...) {
+    if (queue_) d.destroy_stream(queue_);
     if (context_) d.release_context(device_);
     throw;
   }
@@ -77,6 +79,7 @@ Context::Context(const Driver& driver, int ordinal) : driver_(driver), ordinal_(
 Context::~Context() {
   const DriverCalls& d = calls();
   if (make_current() == kSuccess && !lost()) d.synchronize(queue_);
+  d.destroy_stream(recorder_);
   d.destroy_stream(queue_);
   if (context_) d.release_context(device_);
 }
@@ -146,11 +149,18 @@ void Context::free(Address at) noexcept {
 }
 
 void Context::unload(Handle module) noexcept {
+  let_go(module, calls().unload_module, "unloading a kernel");
+}
+
+void Context::destroy_graph(Handle executable) noexcept {
+  if (executable) let_go(executable, calls().destroy_executable, "destroying a graph");
+}
+
+void Context::let_go(Handle handle, int (*release)(Handle), const char* what) noexcept {
   if (!usable() || make_current() != kSuccess) return;
   if (const int error = calls().synchronize(queue_))  // it may still be running
-    logging::error(note(error, "waiting to unload a kernel"));
-  if (const int error = calls().unload_module(module))
-    logging::error(note(error, "unloading a kernel"));
+    logging::error(note(error, (std::string("waiting before ") + what).c_str()));
+  if (const int error = release(handle)) logging::error(note(error, what));
 }
 
 }  // namespace flash::gpu

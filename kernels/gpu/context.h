@@ -29,6 +29,8 @@ class Context {
   /// All work of a device goes into one queue, whatever stream it is given: that orders more than
   /// is asked for, and lets memory that was freed be used by what is enqueued next.
   Handle queue() const { return queue_; }
+  /// A stream that never runs anything: graphs are recorded on it, one at a time.
+  Handle recorder() const { return recorder_; }
 
   const std::string& name() const { return name_; }                  ///< "cuda:0"
   const std::string& hardware() const { return hardware_; }          ///< "NVIDIA H200"
@@ -54,10 +56,13 @@ class Context {
   /// child of a fork, where the driver is no more, nothing is done.
   void free(Address at) noexcept;
   void unload(Handle module) noexcept;
+  void destroy_graph(Handle executable) noexcept;
 
  private:
   bool usable() const { return !lost() && process_.here(); }
   int make_current() const;
+  /// Waits for the queue, then releases something.
+  void let_go(Handle handle, int (*release)(Handle), const char* what) noexcept;
   std::string suspects() const;
   /// The message of an error; from here on the device is lost where it is one of those.
   std::string note(int error, const char* what);
@@ -66,7 +71,7 @@ class Context {
   const int ordinal_;
   const ThisProcess process_;
   int device_ = 0;
-  Handle context_ = nullptr, queue_ = nullptr;
+  Handle context_ = nullptr, queue_ = nullptr, recorder_ = nullptr;
   std::string name_, hardware_, architecture_;
   std::size_t memory_ = 0;
   int processors_ = 0, max_threads_ = 0, shared_bytes_ = 0;

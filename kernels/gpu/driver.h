@@ -19,7 +19,7 @@
 
 namespace flash::gpu {
 
-using Handle = void*;           ///< context, stream, event, module, function or program
+using Handle = void*;           ///< context, stream, event, module, function, graph or program
 using Address = std::uint64_t;  ///< in a device's memory
 
 // member, its type, CUDA's name, HIP's name. A call that one of them does not have is nullptr
@@ -69,6 +69,15 @@ using Address = std::uint64_t;  ///< in a device's memory
             unsigned block_y, unsigned block_z, unsigned shared, Handle stream, void** parameters, \
             void** extra),                                                                         \
     "cuLaunchKernel", "hipModuleLaunchKernel")                                                     \
+  X(begin_capture, int (*)(Handle stream, int mode), "cuStreamBeginCapture_v2",                    \
+    "hipStreamBeginCapture")                                                                       \
+  X(end_capture, int (*)(Handle stream, Handle * graph), "cuStreamEndCapture",                     \
+    "hipStreamEndCapture")                                                                         \
+  X(instantiate, int (*)(Handle * executable, Handle graph, unsigned long long flags),             \
+    "cuGraphInstantiateWithFlags", "hipGraphInstantiateWithFlags")                                 \
+  X(destroy_graph, int (*)(Handle graph), "cuGraphDestroy", "hipGraphDestroy")                     \
+  X(launch_graph, int (*)(Handle executable, Handle stream), "cuGraphLaunch", "hipGraphLaunch")    \
+  X(destroy_executable, int (*)(Handle executable), "cuGraphExecDestroy", "hipGraphExecDestroy")   \
   X(error_name, int (*)(int error, const char** name), "cuGetErrorName", nullptr)                  \
   X(error_text, int (*)(int error, const char** text), "cuGetErrorString", nullptr)                \
   X(error_name_of, const char* (*)(int error), nullptr, "hipGetErrorName")                         \
@@ -109,6 +118,7 @@ struct CompilerCalls {
 // Numbers that both interfaces share.
 inline constexpr int kSuccess = 0, kOutOfMemory = 2, kNoDevice = 100;
 inline constexpr unsigned kStreamNonBlocking = 1, kEventWithoutTiming = 2;
+inline constexpr int kCaptureThread = 1;  ///< other threads may call what this one may not
 
 /// What differs between the two but for the calls' names.
 struct Vendor {

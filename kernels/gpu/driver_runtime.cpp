@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 #include "core/env.h"
 #include "core/error.h"
@@ -71,7 +72,7 @@ DriverRuntime::DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dia
                     .shared_bytes = context_->shared_bytes()} {}
 
 DriverRuntime::~DriverRuntime() {
-  for (const auto& [thread, block] : args_) allocator_->free(block);
+  for (const auto& [thread, run] : runs_) allocator_->free(run.args);
   allocator_->free(faults_);
 }
 
@@ -113,44 +114,91 @@ std::shared_ptr<LoadedKernel> DriverRuntime::load(const ir::Kernel& kernel, Code
   return loaded;
 }
 
+/// Once what may fault is enqueued, and not before: whoever looks meanwhile would find nothing, and
+/// nobody would look again.
+void DriverRuntime::tell_of_faults(Run& run) {
+  if (std::exchange(run.may_fault, false)) may_fault_.store(true, std::memory_order_release);
+}
+
+DriverRuntime::Run& DriverRuntime::this_run() {
+  const std::lock_guard lock(runs_mutex_);
+  return runs_[std::this_thread::get_id()];
+}
+
+Block& DriverRuntime::args_of(Run& run, std::size_t words) {
+  const std::size_t bytes = words * sizeof(std::int64_t);
+  if (!run.args || run.args->capacity < bytes) {
+    constexpr std::size_t kLeast = 16 << 10;
+    Block* const larger = allocator_->allocate(std::max(2 * bytes, kLeast), "ArgBlocks");
+    allocator_->free(run.args);
+    run.args = larger;
+  }
+  return *run.args;
+}
+
 const std::int64_t* DriverRuntime::bind_args(std::span<const std::int64_t> words, Stream) {
   if (words.empty()) return nullptr;
   context_->enter();
-  Block* block;
-  {
-    const std::lock_guard lock(args_mutex_);
-    Block*& mine = args_[std::this_thread::get_id()];
-    if (!mine || mine->capacity < words.size_bytes()) {
-      constexpr std::size_t kLeast = 16 << 10;
-      Block* larger = allocator_->allocate(std::max(2 * words.size_bytes(), kLeast), "ArgBlocks");
-      allocator_->free(mine);
-      mine = larger;
-    }
-    block = mine;
-  }
-  staging_.upload(address_of(block->data), words.data(), words.size_bytes());
-  return static_cast<const std::int64_t*>(block->data);
+  Run& run = this_run();
+  const Block& block = args_of(run, words.size());
+  if (run.kept)
+    run.words.assign(words.begin(), words.end());
+  else
+    staging_.upload(address_of(block.data), words.data(), words.size_bytes());
+  return static_cast<const std::int64_t*>(block.data);
 }
 
-void DriverRuntime::enqueue(Handle function, const std::string& name, const Geometry& g,
-                            Address args, std::int64_t tiles) {
-  void* parameters[] = {&args, &tiles};
-  context_->launched(name);
-  const int error = context_->calls().launch(function, g.grid, 1, 1, g.x, g.y, 1, 0,
-                                             context_->queue(), parameters, nullptr);
-  if (error != kSuccess) context_->check(error, ("launching " + name).c_str());
-  counters.launches.fetch_add(1, std::memory_order_relaxed);
+void DriverRuntime::begin_run(std::unique_ptr<Recording>& kept, Stream) {
+  context_->enter();
+  this_run().kept = &kept;
+}
+
+void DriverRuntime::end_run(Stream) {
+  Run& run = this_run();
+  struct Close {
+    DriverRuntime& runtime;
+    Run& run;
+    ~Close() {
+      runtime.free_scratch(run);
+      runtime.tell_of_faults(run);
+      run.kept = nullptr;
+      run.words.clear();
+      run.commands.clear();
+    }
+  } const close{*this, run};
+  if (run.commands.empty()) return;
+  context_->enter();
+  const Address args = address_of(args_of(run, run.words.size()).data);
+  staging_.upload(args, run.words.data(), run.words.size() * sizeof(std::int64_t));
+  const std::lock_guard lock(graphs_mutex_);
+  if (!*run.kept) *run.kept = std::make_unique<Graphs>(context_);
+  if (static_cast<Graphs&>(**run.kept).run(run.commands, args))
+    counters.replays.fetch_add(1, std::memory_order_relaxed);
+}
+
+void DriverRuntime::enqueue_now(const Command& command, Address args) {
+  if (command.name) context_->launched(*command.name);
+  gpu::enqueue(*context_, command, args, context_->queue());
 }
 
 void DriverRuntime::launch(std::span<const Launch> items, Stream) {
   context_->enter();
+  Run& run = this_run();
   for (const Launch& item : items) {
     if (item.tiles == 0) continue;
     const auto& kernel = static_cast<const DriverKernel&>(*item.kernel);
-    enqueue(kernel.function, kernel.name,
-            geometry(kernel.shape, item.host_args, item.tiles, context_->processors(),
-                     context_->max_threads()),
-            address_of(item.args), item.tiles);
+    Command command{.function = kernel.function,
+                    .name = &kernel.name,
+                    .geometry = geometry(kernel.shape, item.host_args, item.tiles,
+                                         context_->processors(), context_->max_threads()),
+                    .tiles = item.tiles};
+    if (run.kept) {
+      command.args = item.args - static_cast<const std::int64_t*>(run.args->data);
+      run.commands.push_back(command);
+    } else {
+      enqueue_now(command, address_of(item.args));
+    }
+    counters.launches.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
@@ -183,36 +231,67 @@ std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
   return {faults_->data, ++serial_};
 }
 
+void* DriverRuntime::scratch(Run& run, std::size_t bytes) {
+  // What the kernels before left, if it fits well; else more of the device's.
+  const auto fits = [&](const Block* b) { return b->capacity >= bytes && b->capacity / 2 <= bytes; };
+  const auto spare = std::find_if(run.spare.begin(), run.spare.end(), fits);
+  Block* block;
+  if (spare != run.spare.end()) {
+    block = *spare;
+    run.spare.erase(spare);
+  } else {
+    block = allocator_->allocate(bytes, "scratch");
+  }
+  run.scratch.push_back(block);
+  return block->data;
+}
+
+void DriverRuntime::free_scratch(Run& run) noexcept {
+  for (std::vector<Block*>* blocks : {&run.scratch, &run.spare}) {
+    for (Block* b : *blocks) allocator_->free(b);
+    blocks->clear();
+  }
+}
+
 void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   context_->enter();
-  // Freed when all is enqueued: what uses the memory next is enqueued behind it.
-  std::vector<Block*> held;
-  const auto hold = [&](std::size_t bytes) {
-    held.push_back(allocator_->allocate(bytes, "scratch"));
-    return held.back()->data;
-  };
-  struct Release {
-    std::vector<Block*>& held;
-    Allocator& allocator;
-    ~Release() {
-      for (Block* b : held) allocator.free(b);
+  Run& run = this_run();
+  struct Done {  // with its scratch: the next leaf kernel of the run may have it
+    DriverRuntime& runtime;
+    Run& run;
+    ~Done() {
+      run.spare.insert(run.spare.end(), run.scratch.begin(), run.scratch.end());
+      run.scratch.clear();
+      if (!run.kept) runtime.free_scratch(run);
     }
-  } const release{held, *allocator_};
+  } const done{*this, run};
+  const auto hold = [&](std::size_t bytes) { return scratch(run, bytes); };
   const auto [faults, serial] = fault_buffer();
   const std::vector<LeafLaunch> launches =
       leaf_launches(call, capabilities_, {hold, faults, serial});
   for (const LeafLaunch& l : launches) {
     const DriverKernel& kernel = leaf_kernel(l);
-    const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
-    void* const args = hold(bytes);
-    staging_.upload(address_of(args), l.words.data(), bytes);
-    enqueue(kernel.function, kernel.name,
-            {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x), static_cast<unsigned>(l.y)},
-            address_of(args), l.tiles);
+    Command command{.function = kernel.function,
+                    .name = &kernel.name,
+                    .geometry = {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
+                                 static_cast<unsigned>(l.y)},
+                    .tiles = l.tiles};
+    if (run.kept) {
+      command.args = static_cast<std::int64_t>(run.words.size());
+      run.words.insert(run.words.end(), l.words.begin(), l.words.end());
+      run.commands.push_back(command);
+    } else {
+      const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
+      const Address args = address_of(hold(bytes));
+      staging_.upload(args, l.words.data(), bytes);
+      enqueue_now(command, args);
+    }
+    counters.launches.fetch_add(1, std::memory_order_relaxed);
     counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
   }
-  if (call.op == Prim::kGatherRows || call.op == Prim::kScatterAddRows)
-    may_fault_.store(true, std::memory_order_release);
+  if (call.op != Prim::kGatherRows && call.op != Prim::kScatterAddRows) return;
+  run.may_fault = true;
+  if (!run.kept) tell_of_faults(run);
 }
 
 void DriverRuntime::check_faults() {
@@ -233,9 +312,11 @@ void DriverRuntime::check_faults() {
 void DriverRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream) {
   if (bytes == 0) return;
   context_->enter();
-  context_->check(
-      context_->calls().copy(address_of(dst), address_of(src), bytes, context_->queue()),
-      "copying on the device");
+  const Command command{.to = address_of(dst), .from = address_of(src), .bytes = bytes};
+  if (Run& run = this_run(); run.kept)
+    run.commands.push_back(command);
+  else
+    enqueue_now(command, 0);
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
 }

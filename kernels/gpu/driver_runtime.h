@@ -24,6 +24,7 @@
 #include "kernels/gpu/compiler.h"
 #include "kernels/gpu/context.h"
 #include "kernels/gpu/geometry.h"
+#include "kernels/gpu/graph.h"
 #include "kernels/gpu/leaf.h"
 #include "kernels/gpu/staging.h"
 
@@ -61,6 +62,8 @@ class DriverRuntime : public DeviceRuntime {
   /// Both kinds of code are the same: there is one emitter for this device.
   std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
   const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream) override;
+  void begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
+  void end_run(Stream stream) override;
   void launch(std::span<const Launch> items, Stream stream) override;
   bool takes_epilogue(Prim, DType) const override { return false; }
   void run_leaf(const LeafCall& call, Stream stream) override;
@@ -75,9 +78,29 @@ class DriverRuntime : public DeviceRuntime {
   DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, int index);
 
  private:
+  /// What a thread runs, or ran last.
+  struct Run {
+    std::unique_ptr<Recording>* kept = nullptr;  ///< null: no run is open
+    /// Its ArgBlocks. Its next run writes them over, in the same queue: behind the launches that
+    /// read them.
+    Block* args = nullptr;
+    // Of the open run, for end_run():
+    std::vector<std::int64_t> words;
+    std::vector<Command> commands;
+    std::vector<Block*> scratch, spare;  ///< of the leaf kernel at hand, of those before it
+    bool may_fault = false;
+  };
   std::unique_ptr<Module> module_of(const std::string& source, const std::string& name);
-  void enqueue(Handle function, const std::string& name, const Geometry& geometry, Address args,
-               std::int64_t tiles);
+  Run& this_run();
+  /// Room for so many words of ArgBlocks.
+  Block& args_of(Run& run, std::size_t words);
+  /// Memory of a leaf kernel. It is given back when its launches are enqueued: what uses it next
+  /// is enqueued behind them.
+  void* scratch(Run& run, std::size_t bytes);
+  void free_scratch(Run& run) noexcept;
+  void tell_of_faults(Run& run);
+  /// Enqueues a command at once, whose words are on the device.
+  void enqueue_now(const Command& command, Address args);
   const DriverKernel& leaf_kernel(const LeafLaunch& launch);
   /// The device's fault buffer, and the number of the call that asks for it.
   std::pair<void*, std::int64_t> fault_buffer();
@@ -92,10 +115,9 @@ class DriverRuntime : public DeviceRuntime {
   Staging staging_;
   Capabilities capabilities_;
 
-  // The ArgBlocks of a thread's latest run. Its next run writes them over, in the same queue:
-  // behind the launches that read them.
-  std::mutex args_mutex_;  // guards the map
-  std::unordered_map<std::thread::id, Block*> args_;
+  std::mutex runs_mutex_;  // guards the map; a Run is its thread's
+  std::unordered_map<std::thread::id, Run> runs_;
+  std::mutex graphs_mutex_;  // guards the Recordings of all plans
 
   // A leaf kernel that meets a bad index writes it down (fault.h); whoever waits next is told.
   std::mutex leaf_mutex_;                                            // guards what follows

@@ -19,6 +19,7 @@ KernelShape shape_of(const ir::Kernel& kernel);
 /// Blocks of x threads along a kernel's vector axis times y tiles.
 struct Geometry {
   unsigned grid = 1, x = 1, y = 1;
+  friend bool operator==(const Geometry&, const Geometry&) = default;
 };
 
 /// For `tiles` > 0 tiles with these ArgBlock words, on a device with that many processors.

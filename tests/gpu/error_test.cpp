@@ -2,6 +2,7 @@
 // error, nothing leaks, and a lost device says so
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -56,11 +57,30 @@ void exercise(const Fake& fake) {
   device.to_host(got.data(), a->data(), 4 * kN, {});
   device.synchronize({});
   CHECK((got == std::vector<float>(kN, 6.f)));
+
+  std::unique_ptr<Recording> kept;
+  for (int run = 0; run < 3; ++run) {  // the second one is recorded
+    device.begin_run(kept, {});
+    try {
+      const Launch again{kernel.get(), device.bind_args(nest.args, {}), nest.args.data(), 1};
+      const Launch items[] = {again, again, again};
+      device.launch(items, {});
+      device.copy(a->data(), b->data(), 4 * kN, {});
+    } catch (...) {
+      device.end_run({});
+      throw;
+    }
+    device.end_run({});
+  }
+  device.to_host(got.data(), a->data(), 4 * kN, {});
+  CHECK((got == std::vector<float>(kN, 48.f)));
+  CHECK(device.counters.replays == 2);
 }
 
 long leaked(const Fake& fake) {
   long n = 0;
-  for (const char* what : {"blocks", "pinned", "stream", "event", "module", "context", "program"})
+  for (const char* what : {"blocks", "pinned", "stream", "event", "module", "context", "program",
+                           "graph", "executable"})
     n += fake.live(what);
   return n;
 }

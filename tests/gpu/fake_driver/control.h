@@ -20,7 +20,7 @@ void fake_gpu_fail(const char* call, int nth, int error);
 /// Calls of `call` since the start or the last reset.
 long fake_gpu_calls(const char* call);
 /// How many there are now: "memory" (bytes), "blocks", "pinned", "stream", "event", "module",
-/// "context", "program".
+/// "context", "program", "graph", "executable".
 long fake_gpu_live(const char* what);
 /// Forgets failures, counts and that the device was lost.
 void fake_gpu_reset();

@@ -9,11 +9,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "control.h"
 #include "emulation/engine.h"
@@ -42,11 +44,27 @@ namespace {
 
 using Address = std::uint64_t;  // as the runtime has it
 constexpr int kOk = 0, kInvalidValue = 1, kNoMemory = 2, kInvalidContext = 201, kInvalidImage = 200,
-              kInvalidHandle = 400, kNotFound = 500, kIllegalAddress = 700, kLaunchFailure = 719;
+              kInvalidHandle = 400, kNotFound = 500, kIllegalAddress = 700, kLaunchFailure = 719,
+              kNotWhileCapturing = 900;
 constexpr std::size_t kMagic = 16;
 
+using Work = std::function<void()>;
 struct Stream {
   fake::Queue queue;
+  bool captures = false;
+  std::vector<Work> captured;
+  void submit(Work work) {
+    if (captures)
+      captured.push_back(std::move(work));
+    else
+      queue.submit(std::move(work));
+  }
+};
+struct Graph {
+  std::vector<Work> work;
+};
+struct Executable {
+  std::vector<Work> work;
 };
 struct Event {
   Stream* stream = nullptr;
@@ -107,6 +125,8 @@ struct Objects_ {
   Objects<Event> events{"event"};
   Objects<Module> modules{"module"};
   Objects<Function> functions{"function"};
+  Objects<Graph> graphs{"graph"};
+  Objects<Executable> executables{"executable"};
   std::mutex mutex;  // guards what follows
   std::map<char*, std::size_t> pinned;
 };
@@ -115,7 +135,8 @@ Objects_& all() {
   return objects;
 }
 
-thread_local int current = -1;  // the thread's device
+thread_local int current = -1;         // the thread's device
+thread_local bool captures = false;     // calls that are no work on a stream are refused
 long devices() { return fake::number("FAKE_GPU_DEVICES", 2); }
 long memory() { return fake::number("FAKE_GPU_MEMORY", 1L << 30); }
 
@@ -141,7 +162,7 @@ int copy(void* to, const void* from, std::size_t bytes, void* stream, bool to_de
     return device ? fake::is_device_memory(at, bytes) : is_pinned(at, bytes);
   };
   if (!there(to, to_device) || !there(from, from_device)) return kInvalidValue;
-  s->queue.submit([=] {
+  s->submit([=] {
     if (!fake::lost()) std::memcpy(to, from, bytes);
   });
   return kOk;
@@ -237,6 +258,7 @@ EXPORT int cuGetErrorString(int, const char** text) {
 FAKE(cuMemAlloc_v2, hipMalloc, Address* at, std::size_t bytes) {
   ENTER(cuMemAlloc_v2, hipMalloc);
   if (current < 0) return kInvalidContext;
+  if (captures) return kNotWhileCapturing;
   if (bytes == 0) return kInvalidValue;
   if (fake::live("memory") + static_cast<long>(bytes) > memory()) return kNoMemory;
   void* data = fake::allocate(bytes);
@@ -307,6 +329,7 @@ FAKE(cuStreamSynchronize, hipStreamSynchronize, void* stream) {
   ENTER(cuStreamSynchronize, hipStreamSynchronize);
   Stream* s = all().streams.find(stream);
   if (!s) return kInvalidHandle;
+  if (captures || s->captures) return kNotWhileCapturing;
   s->queue.wait(s->queue.submitted());
   return fake::lost();
 }
@@ -325,6 +348,7 @@ FAKE(cuEventRecord, hipEventRecord, void* event, void* stream) {
   Event* e = all().events.find(event);
   Stream* s = all().streams.find(stream);
   if (!e || !s) return kInvalidHandle;
+  if (s->captures) return kNotWhileCapturing;
   *e = {s, s->queue.submitted()};
   return kOk;
 }
@@ -339,6 +363,7 @@ FAKE(cuEventSynchronize, hipEventSynchronize, void* event) {
 FAKE(cuModuleLoadData, hipModuleLoadData, void** module, const void* image) {
   ENTER(cuModuleLoadData, hipModuleLoadData);
   if (current < 0) return kInvalidContext;
+  if (captures) return kNotWhileCapturing;
   // "FAKE GPU", the bytes' number, the bytes.
   const char* bytes = static_cast<const char*>(image);
   std::uint64_t size = 0;
@@ -380,7 +405,7 @@ FAKE(cuLaunchKernel, hipModuleLaunchKernel, void* function, unsigned grid_x, uns
   emulation::Launch launch{f->entry, grid_x, block_x, block_y, 0, 0, fake::is_device_memory};
   std::memcpy(&launch.args, parameters[0], 8);
   std::memcpy(&launch.tiles, parameters[1], 8);
-  s->queue.submit([f, launch] {
+  s->submit([f, launch] {
     if (fake::lost()) return;
     const std::string problem = emulation::run(f->module->library, launch);
     if (problem.empty()) return;
@@ -388,4 +413,48 @@ FAKE(cuLaunchKernel, hipModuleLaunchKernel, void* function, unsigned grid_x, uns
     fake::lose(problem.find("wait") == std::string::npos ? kIllegalAddress : kLaunchFailure);
   });
   return kOk;
+}
+
+FAKE(cuStreamBeginCapture_v2, hipStreamBeginCapture, void* stream, int mode) {
+  ENTER(cuStreamBeginCapture_v2, hipStreamBeginCapture);
+  Stream* s = all().streams.find(stream);
+  if (!s) return kInvalidHandle;
+  if (mode != 1 || s->captures || captures) return kInvalidValue;
+  s->captures = captures = true;
+  return kOk;
+}
+FAKE(cuStreamEndCapture, hipStreamEndCapture, void* stream, void** graph) {
+  Stream* s = all().streams.find(stream);
+  if (!s) return kInvalidHandle;
+  if (!s->captures || !captures) return kInvalidValue;
+  s->captures = captures = false;  // whatever comes of it
+  Graph made{std::exchange(s->captured, {})};
+  ENTER(cuStreamEndCapture, hipStreamEndCapture);
+  *graph = all().graphs.make(std::move(made));
+  return kOk;
+}
+FAKE(cuGraphInstantiateWithFlags, hipGraphInstantiateWithFlags, void** executable, void* graph,
+     unsigned long long flags) {
+  ENTER(cuGraphInstantiateWithFlags, hipGraphInstantiateWithFlags);
+  Graph* g = all().graphs.find(graph);
+  if (!g) return kInvalidHandle;
+  if (flags != 0) return kInvalidValue;
+  *executable = all().executables.make(Executable{g->work});
+  return kOk;
+}
+FAKE(cuGraphDestroy, hipGraphDestroy, void* graph) {
+  ENTER(cuGraphDestroy, hipGraphDestroy);
+  return all().graphs.destroy(graph) ? kOk : kInvalidHandle;
+}
+FAKE(cuGraphLaunch, hipGraphLaunch, void* executable, void* stream) {
+  ENTER(cuGraphLaunch, hipGraphLaunch);
+  Executable* x = all().executables.find(executable);
+  Stream* s = all().streams.find(stream);
+  if (!x || !s) return kInvalidHandle;
+  for (const Work& work : x->work) s->queue.submit(work);
+  return kOk;
+}
+FAKE(cuGraphExecDestroy, hipGraphExecDestroy, void* executable) {
+  ENTER(cuGraphExecDestroy, hipGraphExecDestroy);
+  return all().executables.destroy(executable) ? kOk : kInvalidHandle;
 }
