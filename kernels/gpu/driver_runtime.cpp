@@ -233,7 +233,9 @@ std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
 
 void* DriverRuntime::scratch(Run& run, std::size_t bytes) {
   // What the kernels before left, if it fits well; else more of the device's.
-  const auto fits = [&](const Block* b) { return b->capacity >= bytes && b->capacity / 2 <= bytes; };
+  const auto fits = [&](const Block* b) {
+    return b->capacity >= bytes && b->capacity / 2 <= bytes;
+  };
   const auto spare = std::find_if(run.spare.begin(), run.spare.end(), fits);
   Block* block;
   if (spare != run.spare.end()) {

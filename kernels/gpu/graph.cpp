@@ -32,8 +32,8 @@ void enqueue(Context& context, const Command& c, Address args, Handle stream) {
   std::int64_t tiles = c.tiles;
   void* parameters[] = {&at, &tiles};
   const Geometry& g = c.geometry;
-  const int error = context.calls().launch(c.function, g.grid, 1, 1, g.x, g.y, 1, 0, stream,
-                                           parameters, nullptr);
+  const int error =
+      context.calls().launch(c.function, g.grid, 1, 1, g.x, g.y, 1, 0, stream, parameters, nullptr);
   if (error != kSuccess) context.check(error, ("launching " + *c.name).c_str());
 }
 
@@ -69,8 +69,8 @@ void Graphs::record(Graph& graph, const std::vector<Command>& commands) {
 }
 
 bool Graphs::run(const std::vector<Command>& commands, Address args) {
-  auto at = std::find_if(graphs_.begin(), graphs_.end(),
-                         [&](const Graph& g) { return g.args == args; });
+  auto at =
+      std::find_if(graphs_.begin(), graphs_.end(), [&](const Graph& g) { return g.args == args; });
   if (at == graphs_.end()) {
     if (graphs_.size() == kMostGraphs) {
       drop(graphs_.back());

@@ -1,7 +1,7 @@
 // kernels/gpu/graph.h -- a plan's runs as graphs: many launches that a driver takes in one call
 //
-// Runs of one plan differ in addresses, sizes and scalars, and all of these lie in ArgBlocks. What a
-// launch itself says (the kernel, threads, tiles, where its ArgBlock lies) is the same every time
+// Runs of one plan differ in addresses, sizes and scalars, and all of these lie in ArgBlocks. What
+// a launch itself says (the kernel, threads, tiles, where its ArgBlock lies) is the same every time
 // while shapes are. So a run's commands are gathered, and compared with those of the runs before:
 // when the same come twice in a row a graph is made of them, and from then on one call enqueues
 // all, behind one copy of the words.

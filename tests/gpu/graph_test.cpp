@@ -1,4 +1,5 @@
-// tests/gpu/graph_test.cpp -- a plan's runs become a graph, with the same bits and nothing left behind
+// tests/gpu/graph_test.cpp -- a plan's runs become a graph, with the same bits and nothing left
+// behind
 #include <doctest/doctest.h>
 #include <flash/flash.h>
 
@@ -20,8 +21,8 @@ struct Counts {
   explicit Counts(const Fake& fake)
       : launches(fake.calls(fake.pick("cuLaunchKernel", "hipModuleLaunchKernel"))),
         copies(fake.calls(fake.pick("cuMemcpyHtoDAsync_v2", "hipMemcpyHtoDAsync"))),
-        recorded(fake.calls(fake.pick("cuGraphInstantiateWithFlags",
-                                      "hipGraphInstantiateWithFlags"))),
+        recorded(
+            fake.calls(fake.pick("cuGraphInstantiateWithFlags", "hipGraphInstantiateWithFlags"))),
         replayed(fake.calls(fake.pick("cuGraphLaunch", "hipGraphLaunch"))) {}
   long launches, copies, recorded, replayed;
 };
@@ -148,7 +149,8 @@ TEST_CASE("a bad index in a replayed run is told as ever") {
     const std::uint64_t replays = stats().replays;
     for (int i = 0; i < 4; ++i) CHECK(read(2) == read(3));
     CHECK(stats().replays > replays);
-    CHECK_THROWS_WITH_AS(read(9), doctest::Contains("index 9 (item 1) is out of range"), IndexError);
+    CHECK_THROWS_WITH_AS(read(9), doctest::Contains("index 9 (item 1) is out of range"),
+                         IndexError);
     CHECK(read(2) == read(3));
   }
 }

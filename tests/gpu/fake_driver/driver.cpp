@@ -135,8 +135,8 @@ Objects_& all() {
   return objects;
 }
 
-thread_local int current = -1;         // the thread's device
-thread_local bool captures = false;     // calls that are no work on a stream are refused
+thread_local int current = -1;       // the thread's device
+thread_local bool captures = false;  // calls that are no work on a stream are refused
 long devices() { return fake::number("FAKE_GPU_DEVICES", 2); }
 long memory() { return fake::number("FAKE_GPU_MEMORY", 1L << 30); }
 
