@@ -5,6 +5,7 @@
 #include <bit>
 #include <charconv>
 #include <mutex>
+#include <ostream>
 
 #include "core/env.h"
 #include "core/error.h"
@@ -102,6 +103,7 @@ Device::Device(std::string_view text) {
 }
 
 std::string Device::str() const { return name_of(type_, index_); }
+std::ostream& operator<<(std::ostream& os, const Device& device) { return os << device.str(); }
 
 namespace {
 

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <span>
@@ -64,6 +65,8 @@ class FLASH_API Device {
   DeviceType type_ = DeviceType::kCpu;
   std::int8_t index_ = 0;
 };
+
+FLASH_API std::ostream& operator<<(std::ostream& os, const Device& device);  ///< cuda:0
 
 /// What names of devices look like; N may be left out and is 0 then.
 inline constexpr const char* kDeviceNames = "cpu, null, cuda:N, hip:N, vulkan:N";

@@ -110,7 +110,7 @@ class FLASH_API Tensor {
 
   // -- reading values (computes what is pending)
   /// The value of a one-element tensor, converted; throws ShapeError when it has more or fewer, and
-  /// ValueError when T, an integer, does not hold it.
+  /// ValueError when it is out of T's range, an integer's; fractions are cut off.
   template <class T = double>
   T item() const {
     if constexpr (std::is_floating_point_v<T>)

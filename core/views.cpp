@@ -158,7 +158,11 @@ Tensor Tensor::unflatten(int d, const Shape& sizes) const& {
     for (int j = 0; j < rest.rank(); ++j)
       if (rest[j] == -1) rest[j] = 1;
     check_shape(rest, "unflatten");
-    const std::int64_t known = rest.numel();
+    const std::int64_t known = rest.numel(), n = impl_->shape[i];
+    const auto left_out = std::count(sizes.begin(), sizes.end(), -1);
+    if (left_out > 1 || (left_out == 1 ? known == 0 || n % known != 0 : known != n))
+      throw ShapeError("unflatten: dimension " + std::to_string(d) + " of size " +
+                       std::to_string(n) + " cannot become " + sizes.str());
     for (std::int64_t x : sizes) s.push_back(x == -1 && known > 0 ? impl_->shape[i] / known : x);
   }
   return view(s);
@@ -315,12 +319,12 @@ Tensor Tensor::slice(int d, std::int64_t start, std::int64_t stop, std::int64_t 
 
 Tensor Tensor::narrow(int d, std::int64_t start, std::int64_t length) const& {
   d = normalize_dim(d, dim(), "narrow");
-  const std::int64_t n = size(d);
-  if (start < 0 || length < 0 || start > n - length)
+  const std::int64_t n = size(d), first = start < 0 ? start + n : start;
+  if (first < 0 || length < 0 || first > n - length)
     throw IndexError("narrow: [" + std::to_string(start) + ", " + std::to_string(start) + " + " +
                      std::to_string(length) + ") is out of range for dimension " +
                      std::to_string(d) + " of size " + std::to_string(n));
-  return slice(d, start, start + length);
+  return slice(d, first, first + length);
 }
 
 Tensor Tensor::expand_as(const Tensor& o) const& { return expand(o.shape()); }

@@ -7,7 +7,8 @@
 //     Tensor forward(const Tensor& x) { return fc2(drop(relu(fc1(x)))); }
 //   };
 //
-// Members are Parameters, Buffers, modules, and std::vector or std::shared_ptr of modules.
+// Members are Parameters, Buffers, modules, and std::vector or std::shared_ptr of modules. Name all
+// of them: one that is left out is not trained, saved, moved or printed, and nothing can tell.
 // Parameters and buffers are tensors, thus handles: a copy of a module shares them with the
 // original, as a copy of a tensor shares its values. Only the train/eval switch is each copy's own.
 #pragma once

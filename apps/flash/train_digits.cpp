@@ -240,7 +240,9 @@ int train_digits(const TrainDigitsOptions& options) {
   const Stats counted = stats();
   std::printf("test accuracy %.2f %% (%lld pictures, loss %.4f)\n", test.accuracy.value() * 100,
               static_cast<long long>(test.examples), test.loss);
-  std::printf("%lld steps, %llu kernels compiled, %.1f s\n", static_cast<long long>(result.steps),
+  // Of this process, as kernels and seconds are; a resumed run has taken more.
+  std::printf("%lld steps, %llu kernels compiled, %.1f s\n",
+              static_cast<long long>(result.steps - (from ? from->step : 0)),
               static_cast<unsigned long long>(counted.kernels_compiled), seconds);
   std::fflush(stdout);
   if (options.report.empty()) return 0;

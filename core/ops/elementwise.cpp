@@ -7,6 +7,7 @@
 #include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/scalar_bits.h"
+#include "core/scope.h"
 #include "core/tensor_impl.h"
 
 namespace flash {
@@ -73,8 +74,9 @@ Tensor float_unary(Prim op, const Tensor& x) {
 /// Rounding leaves integers as they are, in a tensor of their own.
 Tensor rounding(Prim op, const Tensor& x) {
   check_defined(x, info(op).name.data());
-  const bool integer = is_integral(x.dtype()) && x.dtype() != DType::kBool;
-  return integer ? x.clone() : bind(op, {&x});
+  if (x.dtype() == DType::kBool)
+    throw DTypeError(std::string(info(op).name) + ": takes numbers, not bool");
+  return is_integral(x.dtype()) ? x.clone() : bind(op, {&x});
 }
 
 /// PyTorch has no differences with bool: of masks they are not what was meant.
@@ -256,6 +258,7 @@ Tensor lerp(const Tensor& a, const Tensor& b, Scalar weight) {
   const double w = weight.to_double();
   const bool exact = weight.kind != Scalar::Kind::kFloat &&
                      !is_floating(result_type(check_defined(a, "lerp"), check_defined(b, "lerp")));
+  const Scope scope("lerp");
   if (exact || std::abs(w) < 0.5) return add(a, mul(sub(b, a), weight));
   return sub(b, mul(sub(b, a), 1 - w));
 }

@@ -70,6 +70,11 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_float(x, "linear", "the input");
   check_float(weight, "linear", "the weight");
+  for (const Tensor* t : {&weight, &bias})
+    if (t->defined() && t->dtype() != x.dtype())
+      throw DTypeError("linear: the input is " + std::string(name(x.dtype())) + " and the " +
+                       (t == &weight ? "weight " : "bias ") + std::string(name(t->dtype())) +
+                       "; convert one with to()");
   if (weight.dim() != 2 || x.dim() < 1 || x.size(-1) != weight.size(1))
     throw ShapeError("linear: input " + x.shape().str() + " and weight " + weight.shape().str() +
                      " do not fit; the weight is [out, in] and the input's last dimension is in");

@@ -1,6 +1,8 @@
 // core/ops/shape_ops.cpp -- joining tensors: writes into views of one new storage
 #include "core/ops/shape_ops.h"
 
+#include <algorithm>
+
 #include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
@@ -11,28 +13,33 @@ namespace flash {
 Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   if (tensors.empty()) throw ValueError("cat: no tensors given");
   for (const Tensor& t : tensors) check_defined(t, "cat");
-  const int d = normalize_dim(dim, tensors[0].dim(), "cat");
-  if (tensors[0].dim() == 0) throw ShapeError("cat: 0-d tensors cannot be joined; use stack()");
-  Shape shape = tensors[0].shape();
+  // As in PyTorch, a tensor of shape [0] fits all others: what a loop begins with that appends.
+  const auto is_nothing = [](const Tensor& t) { return t.shape() == Shape{0}; };
+  const auto given = std::find_if_not(tensors.begin(), tensors.end(), is_nothing);
+  const Shape first = (given == tensors.end() ? tensors.front() : *given).shape();
+  const int d = normalize_dim(dim, first.rank(), "cat");
+  if (first.rank() == 0) throw ShapeError("cat: 0-d tensors cannot be joined; use stack()");
+  Shape shape = first;
+  shape[d] = 0;
   DType dtype = tensors[0].dtype();
-  for (std::size_t i = 1; i < tensors.size(); ++i) {
-    Shape s = tensors[i].shape(), first = tensors[0].shape();
-    bool fits = s.rank() == first.rank();
-    if (fits) {
-      if (__builtin_add_overflow(shape[d], s[d], &shape[d]))
-        throw ShapeError("cat: the tensors have more elements than a 64-bit count holds");
-      s[d] = first[d] = 0;
-      fits = s == first;
-    }
-    if (!fits)
-      throw ShapeError("cat: shapes " + tensors[0].shape().str() + " and " +
-                       tensors[i].shape().str() + " differ outside of dimension " +
-                       std::to_string(d));
-    dtype = promote(dtype, tensors[i].dtype());
+  for (const Tensor& t : tensors) {
+    dtype = promote(dtype, t.dtype());
+    if (is_nothing(t)) continue;
+    if (t.dim() != first.rank())
+      throw ShapeError("cat: shapes " + first.str() + " and " + t.shape().str() +
+                       " differ in rank");
+    Shape with = t.shape();
+    with[d] = first[d];
+    if (with != first)
+      throw ShapeError("cat: shapes " + first.str() + " and " + t.shape().str() +
+                       " differ outside of dimension " + std::to_string(d));
+    if (__builtin_add_overflow(shape[d], t.size(d), &shape[d]))
+      throw ShapeError("cat: the tensors have more elements than a 64-bit count holds");
   }
   Tensor out = full(shape, 0, {.dtype = dtype, .device = tensors[0].device()});
   std::int64_t at = 0;
   for (const Tensor& t : tensors) {
+    if (is_nothing(t)) continue;
     out.narrow(d, at, t.size(d)).copy_(t);
     at += t.size(d);
   }
@@ -43,7 +50,12 @@ Tensor stack(const std::vector<Tensor>& tensors, int dim) {
   if (tensors.empty()) throw ValueError("stack: no tensors given");
   std::vector<Tensor> with;
   const int d = normalize_dim(dim, tensors[0].dim() + 1, "stack");
-  for (const Tensor& t : tensors) with.push_back(t.unsqueeze(d));
+  for (const Tensor& t : tensors) {
+    if (t.shape() != tensors[0].shape())
+      throw ShapeError("stack: shapes " + tensors[0].shape().str() + " and " + t.shape().str() +
+                       " differ; cat() joins along a dimension that is there");
+    with.push_back(t.unsqueeze(d));
+  }
   return cat(with, d);
 }
 

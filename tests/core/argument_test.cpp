@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <sstream>
 #include <vector>
 
 #include "core/error.h"
@@ -242,4 +243,46 @@ TEST_CASE("an error shows the path of labels around it, the composites' own too"
 TEST_CASE("zeros and ones speak of themselves") {
   CHECK_THROWS_WITH_AS(zeros({-1}), doctest::Contains("zeros: "), ShapeError);
   CHECK_THROWS_WITH_AS(ones({-1}), doctest::Contains("ones: "), ShapeError);
+}
+
+TEST_CASE("joins speak of what was asked for, and of what does not fit") {
+  CHECK_THROWS_WITH_AS(
+      stack({ones({2}), ones({3})}),
+      "stack: shapes [2] and [3] differ; cat() joins along a dimension that is there", ShapeError);
+  CHECK_THROWS_WITH_AS(cat({ones({2, 2}), ones({2})}), "cat: shapes [2, 2] and [2] differ in rank",
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(cat({ones({2, 2}), ones({2, 3})}),
+                       "cat: shapes [2, 2] and [2, 3] differ outside of dimension 0", ShapeError);
+  CHECK_THROWS_WITH_AS(lerp(ones({2}), ones({3}), 0.5), doctest::Contains("(in lerp)"), ShapeError);
+  CHECK_THROWS_WITH_AS(zeros({2, 6}).unflatten(1, {4, 2}),
+                       "unflatten: dimension 1 of size 6 cannot become [4, 2]", ShapeError);
+  CHECK_THROWS_AS(zeros({2, 6}).unflatten(1, {-1, 4}), ShapeError);
+  CHECK_THROWS_AS(zeros({2, 0}).unflatten(1, {-1, 0}), ShapeError);
+  CHECK(zeros({2, 0}).unflatten(1, {-1, 4}).shape() == Shape{2, 0, 4});
+  CHECK(zeros({2, 6}).unflatten(1, {-1, 2}).shape() == Shape{2, 3, 2});
+  CHECK_THROWS_WITH_AS(linear(ones({2, 3}, f64), ones({4, 3})),
+                       "linear: the input is f64 and the weight f32; convert one with to()",
+                       DTypeError);
+}
+
+TEST_CASE("cat takes tensors of shape [0] beside all others, as PyTorch does") {
+  const Tensor joined = cat({zeros({0}), ones({2, 2}), zeros({0}), ones({1, 2})});
+  CHECK(joined.shape() == Shape{3, 2});
+  CHECK(joined.sum().item() == 6);
+  CHECK(cat({zeros({0}, f64), ones({2, 2})}).dtype() == f64);
+  CHECK(cat({zeros({0}), zeros({0})}).shape() == Shape{0});
+  CHECK_THROWS_AS(cat({zeros({0, 3}), ones({2, 2})}), ShapeError);
+}
+
+TEST_CASE("narrow counts a negative start from the end") {
+  const Tensor x = arange(0, 5);
+  CHECK(x.narrow(0, -2, 2).to_vector<std::int64_t>() == std::vector<std::int64_t>{3, 4});
+  CHECK_THROWS_AS(x.narrow(0, -2, 3), IndexError);
+  CHECK_THROWS_AS(x.narrow(0, -6, 1), IndexError);
+}
+
+TEST_CASE("a device prints as its name") {
+  std::ostringstream os;
+  os << Device() << " " << Device("null");
+  CHECK(os.str() == "cpu null");
 }

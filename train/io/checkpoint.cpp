@@ -1,6 +1,7 @@
 // train/io/checkpoint.cpp -- named tensors to safetensors files and back
 #include "train/io/checkpoint.h"
 
+#include "core/error.h"
 #include "core/io/tensor_io.h"
 #include "train/io/safetensors.h"
 
@@ -8,7 +9,11 @@ namespace flash {
 
 void save(const nn::StateDict& state, const std::string& path) {
   HostArrays arrays;
-  for (const auto& [name, tensor] : state) arrays[name] = to_host(tensor);
+  for (const auto& [name, tensor] : state) {
+    if (!tensor.defined())
+      throw ValueError("save: '" + path + "': the tensor named '" + name + "' is undefined");
+    arrays[name] = to_host(tensor);
+  }
   io::write_safetensors(path, arrays, {{"format", "flash"}});
 }
 
