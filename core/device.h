@@ -165,6 +165,8 @@ class FLASH_API DeviceRuntime {
 
   /// Compiles and loads; throws and leaves nothing behind if it cannot.
   virtual std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) = 0;
+  /// How many kernels it is worth loading at the same time, on as many threads.
+  virtual int load_threads() const { return 1; }
   /// Makes the ArgBlocks of one run readable by kernels: called once before its first launch.
   /// Returns where they are: for a device that reads the host's memory the words themselves, which
   /// stay until the run ends; else the address of a copy that lives until all that is enqueued

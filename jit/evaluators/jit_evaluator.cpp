@@ -4,11 +4,11 @@
 #include <chrono>
 
 #include "core/counters.h"
-#include "core/mutants.h"
 #include "jit/cache/key.h"
 #include "jit/cache/lru.h"
 #include "jit/debug/debug.h"
 #include "jit/debug/explain.h"
+#include "jit/evaluators/kernel_cache.h"
 #include "jit/plan/plan.h"
 
 namespace flash::jit {
@@ -19,44 +19,6 @@ std::uint64_t ns_since(Clock::time_point t) {
   return static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - t).count());
 }
-
-/// Fused kernel → code, for one device and kind of code.
-class KernelCache final : public KernelSource {
- public:
-  KernelCache(DeviceRuntime& device, CodeKind kind, std::size_t most)
-      : device_(device), kind_(kind), cache_(most) {}
-
-  std::shared_ptr<LoadedKernel> get(const ir::Kernel& kernel) override {
-    const ir::Key key = ir::key_of(kernel);
-    std::shared_ptr<LoadedKernel> code;
-    if (cache_.find(key, code)) {
-      counters().kernel_hits.fetch_add(1, std::memory_order_relaxed);
-      return held(code);
-    }
-    if (debug_level() >= 3) print_kernel(kernel);
-    const auto start = Clock::now();
-    code = device_.load(kernel, kind_);
-    const std::uint64_t ns = ns_since(start);
-    counters().compile_ns.fetch_add(ns, std::memory_order_relaxed);
-    if (counters().record.load(std::memory_order_relaxed))
-      add_compile_record({kernel.name, static_cast<double>(ns) / 1e3});
-    counters().kernels_compiled.fetch_add(1, std::memory_order_relaxed);
-    if (debug_level() >= 4) print_code(*code);
-    cache_.insert(key, code);
-    return held(code);
-  }
-
- private:
-  /// A plan shares the code that it runs: the cache may forget it.
-  static std::shared_ptr<LoadedKernel> held(const std::shared_ptr<LoadedKernel>& code) {
-    if (mutant(Mutant::kEvictedInUse)) return {std::shared_ptr<LoadedKernel>(), code.get()};
-    return code;
-  }
-
-  DeviceRuntime& device_;
-  const CodeKind kind_;
-  Lru<ir::Key, std::shared_ptr<LoadedKernel>, KeyHash> cache_;
-};
 
 class JitEvaluator final : public Evaluator {
  public:

@@ -68,11 +68,17 @@ struct Plan {
   std::unique_ptr<Recording> recording;  // the device's own; it may name kernels of the steps
 };
 
+/// A kernel of a plan, and where its code goes.
+struct WantedKernel {
+  ir::Kernel kernel;
+  std::shared_ptr<LoadedKernel>* into;
+};
 /// Looks kernels up by their code, or loads them.
 class KernelSource {
  public:
   virtual ~KernelSource() = default;
-  virtual std::shared_ptr<LoadedKernel> get(const ir::Kernel& kernel) = 0;
+  /// All of a plan's at once: what is new may be compiled side by side. Throws what loading does.
+  virtual void load(std::vector<WantedKernel> wanted) = 0;
 };
 
 /// Normalises, fuses, schedules and compiles. Nothing is allocated or run.

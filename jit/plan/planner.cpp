@@ -25,6 +25,7 @@ class Planner {
     order_sinks();
     place_values();
     batch();
+    kernels_.load(std::move(wanted_));
     return plan_;
   }
 
@@ -105,23 +106,23 @@ class Planner {
     }
     bool stores = gr.kind != GroupKind::kLeaf;
     for (NodeId m : gr.members) stores = stores || groups_.stored[m];
-    if (stores) step.kernel = compile(build_kernel(g_, groups_, id));
+    if (stores) step.kernel = planned(build_kernel(g_, groups_, id));
     plan_->steps.push_back(std::move(step));
     sink_.push_back(groups_.sink[static_cast<std::size_t>(id)]);
   }
 
-  std::unique_ptr<PlannedKernel> compile(BuiltKernel built) {
+  std::unique_ptr<PlannedKernel> planned(BuiltKernel built) {
     auto k = std::make_unique<PlannedKernel>();
     k->code = ir::key_of(built.kernel);
-    k->whole = kernels_.get(built.kernel);
     k->form = built.kernel.form;
     k->roles = built.kernel.axes;
     k->reduces = built.kernel.has_reduce();
+    k->spec = std::move(built.spec);
+    wanted_.push_back({built.kernel, &k->whole});
     if (built.splittable) {
       built.kernel.mode = ir::Mode::kSplit;
-      k->split = kernels_.get(built.kernel);
+      wanted_.push_back({std::move(built.kernel), &k->split});
     }
-    k->spec = std::move(built.spec);
     return k;
   }
 
@@ -311,6 +312,7 @@ class Planner {
   Graph g_;
   DeviceRuntime& device_;
   KernelSource& kernels_;
+  std::vector<WantedKernel> wanted_;  // by the steps
   Groups groups_;
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   std::vector<char> sink_;

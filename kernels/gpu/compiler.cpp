@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <thread>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -100,6 +101,12 @@ std::vector<std::string> Compiler::options() const {
   return {"--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true"};
 }
 
+int Compiler::threads() const {
+  // hiprtc's LLVM reads its options into variables of the process: two threads at once end it.
+  if (vendor_.hip) return 1;
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
 void Compiler::check(int error, const char* what) const {
   if (error == kSuccess) return;
   throw DeviceError(std::string(vendor_.compiler) + ": " + what + " failed: " +
@@ -118,10 +125,9 @@ Code Compiler::compile(const std::string& source, const std::string& name,
   check(calls_.create(&handle, source.c_str(), (name + ".cu").c_str(), 0, nullptr, nullptr),
         "creating a program");
   const Program program(calls_, handle);
-  // hiprtc's LLVM reads its options into variables of the process: two threads at once end it.
   static std::mutex& one_at_a_time = *new std::mutex;
   std::unique_lock lock(one_at_a_time, std::defer_lock);
-  if (vendor_.hip) lock.lock();
+  if (threads() == 1) lock.lock();
   const int error = calls_.compile(program, static_cast<int>(list.size()), list.data());
   Code code;
   std::size_t bytes = 0;

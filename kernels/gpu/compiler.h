@@ -37,6 +37,8 @@ class Compiler {
 
   /// Compiles; `name` shows in messages. Throws DeviceError with the compiler's log.
   Code compile(const std::string& source, const std::string& name, const std::string& architecture);
+  /// As many threads may compile at the same time; others wait.
+  int threads() const;
 
  private:
   void open();

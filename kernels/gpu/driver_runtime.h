@@ -61,6 +61,7 @@ class DriverRuntime : public DeviceRuntime {
   Allocator& allocator() override { return *allocator_; }
   /// Both kinds of code are the same: there is one emitter for this device.
   std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
+  int load_threads() const override { return compiler_.threads(); }
   const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream) override;
   void begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
   void end_run(Stream stream) override;

@@ -1,0 +1,102 @@
+// jit/evaluators/kernel_cache.cpp -- finding a plan's kernels, and loading those that are new
+#include "jit/evaluators/kernel_cache.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <system_error>
+#include <thread>
+
+#include "core/counters.h"
+#include "core/mutants.h"
+#include "jit/debug/debug.h"
+
+namespace flash::jit {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// A plan shares the code that it runs: the cache may forget it.
+std::shared_ptr<LoadedKernel> held(const std::shared_ptr<LoadedKernel>& code) {
+  if (mutant(Mutant::kEvictedInUse)) return {std::shared_ptr<LoadedKernel>(), code.get()};
+  return code;
+}
+
+}  // namespace
+
+void KernelCache::load(std::vector<WantedKernel> wanted) {
+  std::vector<Missing> missing;
+  std::vector<int> at(wanted.size(), -1);  // in `missing`
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const ir::Key key = ir::key_of(wanted[i].kernel);
+    std::shared_ptr<LoadedKernel> code;
+    const auto same = std::find_if(missing.begin(), missing.end(),
+                                   [&](const Missing& m) { return m.key == key; });
+    if (same != missing.end()) {
+      at[i] = static_cast<int>(same - missing.begin());
+    } else if (cache_.find(key, code)) {
+      *wanted[i].into = held(code);
+    } else {
+      at[i] = static_cast<int>(missing.size());
+      missing.push_back({.key = key, .kernel = &wanted[i].kernel, .code = {}});
+    }
+  }
+  counters().kernel_hits.fetch_add(wanted.size() - missing.size(), std::memory_order_relaxed);
+  load_all(missing);
+  for (std::size_t i = 0; i < wanted.size(); ++i)
+    if (at[i] >= 0) *wanted[i].into = held(missing[static_cast<std::size_t>(at[i])].code);
+  for (const Missing& m : missing) {
+    if (debug_level() >= 4) print_code(*m.code);
+    cache_.insert(m.key, m.code);
+  }
+}
+
+void KernelCache::load_one(Missing& m) const {
+  const auto start = Clock::now();
+  m.code = device_.load(*m.kernel, kind_);
+  m.microseconds = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+void KernelCache::load_all(std::vector<Missing>& missing) const {
+  if (missing.empty()) return;
+  if (debug_level() >= 3)
+    for (const Missing& m : missing) print_kernel(*m.kernel);
+  const auto start = Clock::now();
+  std::atomic<std::size_t> next{0};
+  std::vector<std::exception_ptr> errors(missing.size());
+  const auto work = [&] {
+    for (std::size_t i; (i = next.fetch_add(1)) < missing.size();) {
+      try {
+        load_one(missing[i]);
+      } catch (...) {
+        errors[i] = std::current_exception();
+        next.store(missing.size());
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> others;
+    const std::size_t most =
+        std::min(missing.size(), static_cast<std::size_t>(device_.load_threads()));
+    try {
+      while (others.size() + 1 < most) others.emplace_back(work);
+    } catch (const std::system_error&) {
+      // Fewer threads are slower, that is all.
+    }
+    work();
+  }
+  Counters& c = counters();
+  c.compile_ns.fetch_add(static_cast<std::uint64_t>((Clock::now() - start).count()),
+                         std::memory_order_relaxed);
+  for (const Missing& m : missing) {
+    if (!m.code) continue;
+    c.kernels_compiled.fetch_add(1, std::memory_order_relaxed);
+    if (c.record.load(std::memory_order_relaxed))
+      add_compile_record({m.kernel->name, m.microseconds});
+  }
+  for (const std::exception_ptr& e : errors)
+    if (e) std::rethrow_exception(e);
+}
+
+}  // namespace flash::jit
