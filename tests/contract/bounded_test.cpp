@@ -130,6 +130,25 @@ TEST_CASE("100,000 writes in place are linear work and keep no version") {
   });
 }
 
+TEST_CASE("joining rows and walking back is linear in work and memory") {
+  const auto joined = [](int n) {
+    const Tensor w = ones({64}, f64).set_requires_grad();
+    std::vector<Tensor> rows;
+    for (int i = 0; i < n; ++i) rows.push_back(w * static_cast<double>(i));
+    eval_all();
+    reset_peak_memory_stats();
+    const std::size_t before = memory_stats().live;
+    (stack(rows) * cat(rows).view({n, 64})).sum().backward();
+    CHECK(w.grad().to_vector<double>()[5] == 2.0 * (n - 1) * n * (2 * n - 1) / 6);
+    return memory_stats().peak - before;
+  };
+  joined(64);
+  std::size_t few = 0, many = 0;
+  const Work one = work([&] { few = joined(64); }), ten = work([&] { many = joined(640); });
+  check_proportional(one, ten);
+  CHECK(many <= 11 * few);
+}
+
 TEST_CASE("a diamond of any depth stays as many operations as it has") {
   for (const char* evaluator : contract::kEvaluators) {
     CAPTURE(std::string(evaluator));
