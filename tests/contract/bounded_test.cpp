@@ -12,6 +12,7 @@
 #include <flash/flash.h>
 
 #include "contract/op_table.h"
+#include "core/sanitizers.h"
 #include "core/thread_traces.h"
 
 using namespace flash;
@@ -20,7 +21,7 @@ namespace {
 
 /// Runs `f` on a thread with a megabyte of stack, too little for 200,000 calls inside each other;
 /// what it throws is thrown here.
-#ifdef __SANITIZE_THREAD__  // g++ 12's run-time fails where a thread that made many atomics ends
+#if FLASH_THREAD_SANITIZER  // g++ 12's run-time fails where a thread that made many atomics ends
 void on_small_stack(const std::function<void()>& f) { f(); }
 #else
 void on_small_stack(std::function<void()> f) {

@@ -240,6 +240,15 @@ TEST_CASE("an error shows the path of labels around it, the composites' own too"
   CHECK(scope_name(current_marks().scope) == "encoder");
 }
 
+TEST_CASE("comparisons speak of themselves, in the order they were given") {
+  CHECK_THROWS_WITH_AS(gt(ones({2}), ones({3})), doctest::Contains("gt: shapes [2] and [3]"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(ge(ones({2}), ones({3})), doctest::Contains("ge: shapes [2] and [3]"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(logical_xor(ones({2}), ones({3})),
+                       doctest::Contains("logical_xor: shapes [2] and [3]"), ShapeError);
+}
+
 TEST_CASE("zeros and ones speak of themselves") {
   CHECK_THROWS_WITH_AS(zeros({-1}), doctest::Contains("zeros: "), ShapeError);
   CHECK_THROWS_WITH_AS(ones({-1}), doctest::Contains("ones: "), ShapeError);
