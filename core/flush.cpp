@@ -107,8 +107,7 @@ void Trace::evaluate(std::size_t count, FlushReason reason) {
     if (count < nodes.size()) results[l.node] = l.result;
     if (!c) continue;
     if (c->pinned && c->buffer && c->buffer.get() != l.result.get()) {
-      DeviceRuntime& device = c->buffer->device();
-      device.copy(c->buffer->data(), l.result->data(), l.result->bytes(), {});
+      c->buffer->take_value(*l.result);
     } else {
       c->buffer = std::move(l.result);
     }

@@ -27,8 +27,8 @@ class Elements {
  public:
   explicit Elements(const Tensor& t) : dtype_(t.dtype()), shape_(t.shape()), strides_(t.strides()) {
     const TensorImpl& i = *t.impl();
-    materialize(*i.cell, FlushReason::kRead);
-    const Buffer& b = *i.cell->buffer;
+    held_ = buffer_of(*i.cell, FlushReason::kRead);
+    const Buffer& b = *held_;
     const auto start = i.offset * size_of(dtype_);
     if (i.device().type() == DeviceType::kCpu) {
       data_ = static_cast<const char*>(b.data()) + start;
@@ -82,6 +82,7 @@ class Elements {
   Shape shape_;
   Strides strides_;
   std::vector<char> copy_;
+  Ref<Buffer> held_;
   const char* data_;
 };
 

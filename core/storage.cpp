@@ -1,6 +1,8 @@
 // core/storage.cpp -- life and death of buffers, cells and tensor handles
 #include "core/storage.h"
 
+#include <cstring>
+
 #include "core/allocator.h"
 #include "core/log.h"
 #include "core/pool.h"
@@ -35,6 +37,32 @@ Ref<Buffer> Buffer::wrap(DeviceRuntime& device, void* data, std::size_t bytes,
   b->device_ = &device;
   b->release_ = std::move(release);
   return Ref<Buffer>::adopt(b);
+}
+
+namespace {
+/// Copies the elements of an index map over `size` bytes each.
+void copy_elements(char* to, const char* from, const Shape& shape, const Strides& strides, int size,
+                   int dim = 0) {
+  if (dim == shape.rank()) {
+    std::memcpy(to, from, static_cast<std::size_t>(size));
+    return;
+  }
+  const std::int64_t step = strides[dim] * size;
+  for (std::int64_t i = 0; i < shape[dim]; ++i)
+    copy_elements(to + i * step, from + i * step, shape, strides, size, dim + 1);
+}
+}  // namespace
+
+void Buffer::set_ours(const Shape& shape, const Strides& strides, int size) {
+  ours_.reset(new Elements{shape, strides, size});
+}
+
+void Buffer::take_value(const Buffer& from) {
+  if (ours_)
+    copy_elements(static_cast<char*>(data_), static_cast<const char*>(from.data_), ours_->shape,
+                  ours_->strides, ours_->size);
+  else
+    device_->copy(data_, from.data_, from.bytes_, {});
 }
 
 void Buffer::destroy() {

@@ -10,6 +10,7 @@
 
 #include "callback.h"
 #include "device.h"
+#include "owner_lock.h"
 #include "ref.h"
 
 namespace flash {
@@ -54,6 +55,13 @@ class Buffer {
   std::size_t bytes() const { return bytes_; }
   DeviceRuntime& device() const { return *device_; }
   bool external() const { return external_; }
+  /// Of wrapped memory: these elements of `size` bytes are Flash's, and what lies between them
+  /// stays the user's. all_ours() takes that back.
+  void set_ours(const Shape& shape, const Strides& strides, int size);
+  void all_ours() { ours_.reset(); }
+  /// Copies the value of `from`, as large as this, in here: of wrapped memory the elements that are
+  /// ours.
+  void take_value(const Buffer& from);
 
   void retain() { refs_.retain(); }
   void release() {
@@ -74,6 +82,12 @@ class Buffer {
   std::size_t bytes_ = 0;
   DeviceRuntime* device_ = nullptr;
   Block* block_ = nullptr;  ///< the allocator's; null for wrapped memory
+  struct Elements {
+    Shape shape;
+    Strides strides;
+    int size;
+  };
+  std::unique_ptr<const Elements> ours_;  ///< null: all
   Callback<void()> release_;
 };
 
@@ -81,7 +95,10 @@ class Buffer {
 /// some trace until that is flushed, and a buffer afterwards. In-place operations append versions.
 ///
 /// Threads: `trace` is set and cleared under that trace's mutex; readers that find it non-null
-/// flush through the mutex first. Everything else belongs to whoever may use the tensor.
+/// flush through the mutex first. Threads may read one tensor, and write disjoint views of it, at
+/// the same time. So whoever takes the buffer while `trace` is null, and whoever makes `trace` not
+/// null, holds `lock`: see Trace::claim() and buffer_of(). Everything else belongs to whoever may
+/// use the tensor.
 class Cell {
  public:
   static Ref<Cell> make(Device device, DType dtype, const Shape& shape);
@@ -90,7 +107,10 @@ class Cell {
   DType dtype = DType::kF32;
   Device device;
   bool pinned = false;  ///< someone holds a raw pointer: new versions must land in `buffer`
-  std::uint32_t version = 0;
+  /// Held for the few instructions that take the buffer or set the trace, together with the mutex
+  /// of the thread's own trace, which a fork waits for.
+  OwnerLock lock;
+  std::atomic<std::uint32_t> version{0};
   std::uint32_t taped = 0;    ///< the version that the last change on the tape made
   std::uint32_t undone = 0;   ///< changes that failed: the value went back to the one before
   bool history_lost = false;  ///< one of them was on the tape, which cannot go back

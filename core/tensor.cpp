@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "core/autograd/autograd.h"
 #include "core/autograd/hooks.h"
@@ -65,8 +66,8 @@ T item_of(const Tensor& t) {
   if (t.numel() != 1)
     throw ShapeError("item: shape " + t.shape().str() + " has " + std::to_string(t.numel()) +
                      " elements, not one");
-  materialize(*i.cell, FlushReason::kRead);
-  const Buffer& b = *i.cell->buffer;
+  const Ref<Buffer> held = buffer_of(*i.cell, FlushReason::kRead);
+  const Buffer& b = *held;
   const auto size = static_cast<std::size_t>(size_of(i.dtype()));
   alignas(8) char bytes[8];
   b.device().to_host(
@@ -75,29 +76,42 @@ T item_of(const Tensor& t) {
   return read_element<T>(bytes, i.dtype());
 }
 
-/// Makes the value of `fresh` the next version of `cell`.
-void advance(Cell& cell, Tensor fresh) {
+/// Makes the value of `fresh` the next version of `cell`. False, and nothing is done, if another
+/// thread has made one since it was at `since`, if that is given, or one is pending there.
+bool advance(Cell& cell, const Tensor& fresh, std::optional<std::uint32_t> since = {}) {
   Cell& from = *fresh.impl()->cell;
   Trace& trace = this_trace(cell.device);
   TraceLock lock(trace);
+  if (!trace.claim(cell)) return false;
+  if (since && *since != cell.version.load(std::memory_order_relaxed)) {
+    trace.unclaim(cell);
+    return false;
+  }
   if (from.trace.load(std::memory_order_relaxed) == &trace) {
     const NodeId id = from.pending;
     trace.drop(from);
     trace.assign(cell, id);
   } else {  // a limit or another thread flushed it in between
-    if (from.poison) std::rethrow_exception(from.poison);
-    if (cell.trace.load(std::memory_order_relaxed) == &trace) trace.drop(cell);
+    if (from.poison) {
+      trace.unclaim(cell);
+      std::rethrow_exception(from.poison);
+    }
+    if (cell.pending != kNoNode) trace.drop(cell);
     if (cell.pinned && cell.buffer)
-      cell.buffer->device().copy(cell.buffer->data(), from.buffer->data(), from.buffer->bytes(),
-                                 {});
+      cell.buffer->take_value(*from.buffer);
     else
       cell.buffer = from.buffer;
     cell.input.clear();
+    trace.unclaim(cell);
   }
-  cell.poison = nullptr;
+  if (cell.poison) cell.poison = nullptr;
+  if (!mutant(Mutant::kVersionBump)) cell.version.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 /// Writes `value` (this dtype, broadcastable to this shape) into the target; the tape sees it.
+/// Threads may write disjoint views of one tensor: who finds another's version pending computes
+/// that first, and who finds that one has come in between writes into that.
 void write(Tensor& target, const Tensor& value, const char* op) {
   TensorImpl& t = need(target.impl());
   Cell& cell = *t.cell;
@@ -105,22 +119,23 @@ void write(Tensor& target, const Tensor& value, const char* op) {
   if (!t.whole && may_overlap(t.shape, t.strides))
     throw ValueError(std::string(op) + ": the view of shape " + t.shape.str() + " and strides " +
                      t.strides.str() + " reaches elements more than once; clone() it first");
-  if (cell.trace.load() && cell.trace.load() != &this_trace(cell.device))
-    materialize(cell, FlushReason::kThread);
   const bool on_tape = autograd::tracks(target) || autograd::tracks(value);
+  const auto settle_elsewhere = [&] {
+    if (cell.trace.load() && cell.trace.load() != &this_trace(cell.device))
+      materialize(cell, FlushReason::kThread);
+  };
+  settle_elsewhere();
   {
     NoGrad guard;
     if (t.whole) {
       TensorImpl& v = *value.impl();
       const bool fresh = v.whole && v.refs.get() == 1 && v.cell->refs() == 1 &&
                          v.shape == t.shape && v.cell->trace.load() == &this_trace(cell.device);
-      if (fresh) {
-        advance(cell, value);
-      } else {
-        const Tensor* in = &value;
-        advance(cell, v.shape == t.shape ? bind(Prim::kCopy, {in})
-                                         : bind(Prim::kExpand, {&in, 1}, {}, &t.shape));
-      }
+      const Tensor* in = &value;
+      const Tensor next = fresh                ? value
+                          : v.shape == t.shape ? bind(Prim::kCopy, {in})
+                                               : bind(Prim::kExpand, {&in, 1}, {}, &t.shape);
+      while (!advance(cell, next)) settle_elsewhere();
     } else {
       Tensor all =
           Tensor::adopt(TensorImpl::make_view(t, cell.shape, contiguous_strides(cell.shape), 0,
@@ -129,13 +144,15 @@ void write(Tensor& target, const Tensor& value, const char* op) {
       attrs.insert(attrs.end(), t.strides.begin(), t.strides.end());
       attrs.insert(attrs.end(), t.shape.begin(), t.shape.end());
       const Tensor* in[] = {&all, &value};
-      advance(cell, bind(Prim::kUpdate, in, attrs, &cell.shape));
+      for (;;) {
+        const std::uint32_t since = cell.version.load(std::memory_order_acquire);
+        if (advance(cell, bind(Prim::kUpdate, in, attrs, &cell.shape), since)) break;
+      }
     }
   }
-  if (!mutant(Mutant::kVersionBump)) ++cell.version;
   if (!on_tape) return;
   autograd::record_inplace(target, value);
-  cell.taped = cell.version;
+  cell.taped = cell.version.load(std::memory_order_relaxed);
 }
 
 /// The operand of an in-place operation: same dtype after promotion, broadcastable to the target.
@@ -213,8 +230,8 @@ void Tensor::copy_out(void* dst, DType as) const {
   NoGrad guard;
   const Tensor c = contiguous();
   const TensorImpl& i = *c.impl_;
-  materialize(*i.cell, FlushReason::kRead);
-  const Buffer& b = *i.cell->buffer;
+  const Ref<Buffer> held = buffer_of(*i.cell, FlushReason::kRead);
+  const Buffer& b = *held;
   b.device().to_host(dst, static_cast<const char*>(b.data()) + i.offset * size_of(as),
                      static_cast<std::size_t>(c.numel() * size_of(as)), {});
 }
@@ -227,9 +244,9 @@ void* Tensor::raw_data() const {
   if (device().type() != DeviceType::kCpu)
     throw DeviceError("data: the tensor is on " + device().str() +
                       ", which the host cannot read; use to()");
-  materialize(*i.cell, FlushReason::kRead);
+  const Ref<Buffer> held = buffer_of(*i.cell, FlushReason::kRead);
   i.cell->pinned = true;
-  return static_cast<char*>(i.cell->buffer->data()) + i.offset * size_of(i.dtype());
+  return static_cast<char*>(held->data()) + i.offset * size_of(i.dtype());
 }
 
 void* Tensor::data_ptr(DType as) const {
@@ -344,7 +361,10 @@ Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType d
   const auto bytes = static_cast<std::size_t>(bytes_of(storage, dtype, "from_blob"));
   cell.buffer = Buffer::wrap(runtime({}), data, bytes, std::move(release));
   cell.pinned = true;
-  return plain ? t : t.as_strided(shape, strides, 0);
+  if (plain) return t;
+  const Tensor shown = t.as_strided(shape, strides, 0);
+  cell.buffer->set_ours(shape, strides, size_of(dtype));  // what lies between stays the user's
+  return shown;
 }
 
 }  // namespace flash

@@ -346,7 +346,8 @@ FLASH_API Tensor from_host(const void* data, const Shape& shape, DType dtype,
 
 /// Wraps the user's host memory without copying; in-place changes land in it once they are computed
 /// (`eval()`), at the latest when the last tensor over it is gone. `release` runs when nothing uses
-/// the memory any more.
+/// the memory any more. What lies between the elements of strided memory is not written to, unless
+/// as_strided() makes it elements.
 FLASH_API Tensor from_blob(void* data, const Shape& shape, DType dtype,
                            Callback<void()> release = {});
 FLASH_API Tensor from_blob(void* data, const Shape& shape, const Strides& strides, DType dtype,

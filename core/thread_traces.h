@@ -45,6 +45,9 @@ class TraceLock {
 /// in. Throws what the evaluation throws, or why an earlier one failed.
 void materialize(Cell& cell, FlushReason reason);
 
+/// The same, and the buffer: it stays what it is while other threads write to the tensor.
+Ref<Buffer> buffer_of(Cell& cell, FlushReason reason);
+
 /// Flushes this thread's traces.
 void flush_all(FlushReason reason);
 

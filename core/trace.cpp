@@ -51,6 +51,8 @@ NodeId Trace::append(Prim op, DType dtype, const Shape& shape, std::span<const N
 NodeId Trace::input_of(Cell& cell) {
   if (const NodeId known = cell.input.get(epoch_); known != kNoNode) return known;
   if (cell.poison) std::rethrow_exception(cell.poison);
+  const std::lock_guard lock(cell.lock);
+  if (cell.trace.load(std::memory_order_acquire)) return kNoNode;
   if (!cell.buffer) throw InternalError("trace: a tensor without a value was used");
   const NodeId id = append(Prim::kInput, cell.dtype, cell.shape, {}, {});
   nodes[id].buffer = cell.buffer.get();
@@ -59,10 +61,21 @@ NodeId Trace::input_of(Cell& cell) {
   return id;
 }
 
+bool Trace::claim(Cell& cell) {
+  const std::lock_guard lock(cell.lock);
+  Trace* const where = cell.trace.load(std::memory_order_acquire);
+  if (!where) cell.trace.store(this, std::memory_order_release);
+  return !where || where == this;
+}
+
+void Trace::unclaim(Cell& cell) {
+  if (cell.pending == kNoNode) cell.trace.store(nullptr, std::memory_order_release);
+}
+
 NodeId Trace::node_of(TensorImpl& t) {
   Cell& cell = *t.cell;
   const NodeId base = node_of(cell);
-  if (t.whole) return base;
+  if (t.whole || base == kNoNode) return base;
   // A note may be of an older version of the cell: then it is a view of another node.
   if (const NodeId known = t.node.get(epoch_); known != kNoNode && in(nodes[known])[0] == base)
     return known;
@@ -76,7 +89,7 @@ NodeId Trace::node_of(TensorImpl& t) {
 }
 
 void Trace::assign(Cell& cell, NodeId node) {
-  if (cell.trace.load(std::memory_order_relaxed) == this) {
+  if (cell.pending != kNoNode) {
     drop(cell);
     cell.former = kNoNode;
   } else {
@@ -217,6 +230,15 @@ void materialize(Cell& cell, FlushReason reason) {
     t->flush(t == thread_traces[cell.device.slot()] ? reason : FlushReason::kThread);
   }
   if (cell.poison) std::rethrow_exception(cell.poison);
+}
+
+Ref<Buffer> buffer_of(Cell& cell, FlushReason reason) {
+  for (;;) {
+    materialize(cell, reason);
+    const TraceLock own(this_trace(cell.device));
+    const std::lock_guard lock(cell.lock);
+    if (!cell.trace.load(std::memory_order_acquire)) return cell.buffer;
+  }
 }
 
 const char* name(FlushReason r) {

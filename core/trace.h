@@ -74,11 +74,17 @@ class Trace {
   NodeId append(Prim op, DType dtype, const Shape& shape, std::span<const NodeId> in,
                 std::span<const std::int64_t> attrs);
   /// The node for the latest version of a cell: pending in this trace, or its buffer as an input.
+  /// kNoNode: another thread has changed it meanwhile, and it is pending there.
   NodeId node_of(Cell& cell) {
     return cell.trace.load(std::memory_order_relaxed) == this ? cell.pending : input_of(cell);
   }
   /// The node for a tensor: its cell's, through a view node where it is not the whole.
   NodeId node_of(TensorImpl& t);
+  /// So that the next version of `cell` can only come from this trace, until it is assigned or
+  /// unclaimed; the mutex is held all the while. False if a version is pending in another trace.
+  bool claim(Cell& cell);
+  /// Leaves a claimed cell to others, if no version of it is pending.
+  void unclaim(Cell& cell);
   /// Makes `node` the latest version of `cell`.
   void assign(Cell& cell, NodeId node);
   /// A cell's value in this trace is no longer wanted: it was flushed, or the cell dies.

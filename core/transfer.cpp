@@ -19,10 +19,10 @@ const autograd::Rule kTo{.name = "to", .vjp = to_vjp};
 Tensor transfer(const Tensor& x, Device d) {
   const NoGrad guard;
   const Tensor c = x.contiguous();
-  materialize(*c.impl()->cell, FlushReason::kThread);
+  const Ref<Buffer> held = buffer_of(*c.impl()->cell, FlushReason::kThread);
   const auto size = static_cast<std::int64_t>(size_of(c.dtype()));
   std::vector<char> host(static_cast<std::size_t>(c.numel() * size));
-  const Buffer& b = *c.impl()->cell->buffer;
+  const Buffer& b = *held;
   b.device().to_host(host.data(), static_cast<const char*>(b.data()) + c.impl()->offset * size,
                      host.size(), {});
   return from_host(host.data(), c.shape(), c.dtype(), d);

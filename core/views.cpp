@@ -366,6 +366,7 @@ Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset
     throw IndexError("as_strided: shape " + s.str() + ", strides " + st.str() + ", offset " +
                      std::to_string(offset) + " leave the storage of " +
                      std::to_string(impl_->cell->shape.numel()) + " elements");
+  if (impl_->cell->pinned && impl_->cell->buffer) impl_->cell->buffer->all_ours();  // gaps, too
   return make(*this, s, st, offset, ViewKind::kStrided, 0,
               {.kind = ViewOp::kAsStrided, .start = offset, .a = st});
 }

@@ -10,6 +10,8 @@
 
 #include <flash/flash.h>
 
+#include "core/sanitizers.h"
+
 namespace flash::test {
 
 /// Forks; the child leaves with f()'s answer, or is killed when it has not after a minute.
@@ -33,7 +35,7 @@ inline int in_child(const auto& f) {
 /// What a child of fork() must find with `gpu`, which its parent has opened: an error that says so,
 /// and a CPU that computes. The parent goes on with both.
 inline void check_fork_leaves_gpu_alone(const Device& gpu) {
-#if defined(__SANITIZE_THREAD__)
+#if FLASH_THREAD_SANITIZER
   MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
   return;
 #endif

@@ -117,6 +117,16 @@ void record_composite(const Rule& rule, std::initializer_list<const Tensor*> inp
   set_history(*output.impl(), std::move(node), 0);
 }
 
+void record_join(const Rule& rule, std::span<const Tensor> inputs, Tensor& output,
+                 std::span<const std::int64_t> words) {
+  Ref<TapeNode> node =
+      TapeNode::make(rule, static_cast<int>(inputs.size()), 0, static_cast<int>(words.size()));
+  put_attrs(*node, words);
+  int i = 0;
+  for (const Tensor& t : inputs) connect(*node, i++, t, &t.shape(), 0);
+  set_history(*output.impl(), std::move(node), 0);
+}
+
 // -- what a rule sees
 
 Tensor sum_to(const Tensor& g, const Shape& shape) {

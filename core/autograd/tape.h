@@ -127,6 +127,7 @@ struct NodeExtra {
   std::vector<Hook> hooks;
   std::vector<Kept> kept;  ///< grad() of a leaf, and of outputs with retain_grad
   std::string name;        ///< custom functions
+  bool replaced = false;   ///< a leaf whose tensor has become another by set_data
   std::vector<OutputMeta> outputs;
   Callback<std::vector<Tensor>(const std::vector<Tensor>&)> custom;
   Callback<void()> free_saved;
@@ -263,6 +264,12 @@ int connect(TapeNode& node, int i, const Tensor& input, const Shape* output_shap
 void record_composite(const Rule& rule, std::initializer_list<const Tensor*> inputs, Tensor& output,
                       std::initializer_list<const Tensor*> saved,
                       std::span<const std::int64_t> words = {});
+
+/// The same for inputs that are not broadcast, at most kMostJoined: the VJP gives gradients of
+/// their shapes.
+void record_join(const Rule& rule, std::span<const Tensor> inputs, Tensor& output,
+                 std::span<const std::int64_t> words);
+inline constexpr std::size_t kMostJoined = 10'000;
 
 /// Sums `g` over the dimensions along which `shape` was broadcast.
 Tensor sum_to(const Tensor& g, const Shape& shape);

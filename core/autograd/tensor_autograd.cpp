@@ -125,6 +125,18 @@ void set_data(Tensor& t, const Tensor& value) {
   if (g.defined() &&
       (!(g.shape() == from.shape) || g.dtype() != from.dtype() || g.device() != from.device()))
     t.zero_grad();
+  const bool other =
+      !(to.shape == from.shape) || to.dtype() != from.dtype() || to.device() != from.device();
+  if (AutogradMeta* m = to.grad.get(); other && m && m->node) {
+    // Gradients of what was computed from the tensor it was have nowhere to go.
+    Ref<autograd::TapeNode> leaf = autograd::TapeNode::make_leaf();
+    leaf->set_active(m->node->active());
+    NodeExtra& before = m->node->need_extra();
+    before.replaced = true;
+    if (!before.hooks.empty()) leaf->need_extra().hooks = std::move(before.hooks);
+    m->node = std::move(leaf);
+    ++m->generation;
+  }
   to.shape = from.shape;
   to.strides = from.strides;
   to.offset = from.offset;

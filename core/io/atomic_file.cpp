@@ -2,11 +2,11 @@
 #include "core/io/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +15,19 @@
 #include <utility>
 
 namespace flash::io {
+
+std::string temporary_path(const std::string& path) {
+  std::uint64_t random = 0;
+  if (getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
+    fail(path,
+         std::string("cannot be written: no random number can be had: ") + std::strerror(errno));
+  std::string digits(16, '0');
+  for (char& digit : digits) {
+    digit = "0123456789abcdef"[random & 15];
+    random >>= 4;
+  }
+  return path + "." + digits + ".tmp";
+}
 
 AtomicFile::AtomicFile(const std::string& path) : path_(path) {
   namespace fs = std::filesystem;
@@ -28,9 +41,10 @@ AtomicFile::AtomicFile(const std::string& path) : path_(path) {
   if (fs::exists(status) && !fs::is_regular_file(status)) {
     fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
   } else {
-    static std::atomic<unsigned> counter{0};
-    temporary_ = path_ + ".tmp." + std::to_string(getpid()) + "." + std::to_string(counter++);
+    temporary_ = temporary_path(path_);
     fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    // Who may read what is replaced may read its successor, and nobody else.
+    if (fd_ >= 0 && fs::exists(status)) fchmod(fd_, static_cast<mode_t>(status.permissions()));
   }
   if (fd_ < 0) {
     temporary_.clear();  // not ours

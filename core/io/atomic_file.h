@@ -33,6 +33,10 @@ class FLASH_API AtomicFile {
   int fd_ = -1;
 };
 
+/// "<path>.<16 random digits>.tmp": a name that no two writers share, neither processes in
+/// containers that all have number 7, nor one with what a killed one left behind. Throws IoError.
+std::string temporary_path(const std::string& path);
+
 /// The whole file at once.
 FLASH_API void write_file_atomic(const std::string& path, ByteSpan bytes);
 

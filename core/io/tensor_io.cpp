@@ -13,12 +13,12 @@ HostArray to_host(const Tensor& tensor) {
   NoGrad guard;
   const Tensor whole = tensor.contiguous();
   const TensorImpl& i = *whole.impl();
-  materialize(*i.cell, FlushReason::kRead);
+  const Ref<Buffer> held = buffer_of(*i.cell, FlushReason::kRead);
   HostArray array;
   array.dtype = whole.dtype();
   array.shape = whole.shape();
   array.bytes.resize(static_cast<std::size_t>(whole.numel() * size_of(array.dtype)));
-  const Buffer& b = *i.cell->buffer;
+  const Buffer& b = *held;
   if (!array.bytes.empty())
     b.device().to_host(array.bytes.data(),
                        static_cast<const char*>(b.data()) + i.offset * size_of(array.dtype),

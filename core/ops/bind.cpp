@@ -91,22 +91,27 @@ const Shape& infer_shape(Prim op, std::span<const Tensor* const> in, Attrs attrs
 Tensor record(Prim op, std::span<const Tensor* const> in, Attrs attrs, const Shape& shape,
               DType dtype, Device device) {
   Trace& trace = this_trace(device);
-  // Values that are pending on another thread are computed there first, outside of our mutex.
-  for (const Tensor* t : in) {
-    Cell& cell = *t->impl()->cell;
-    Trace* where = cell.trace.load(std::memory_order_acquire);
-    if (where == &trace) continue;
-    if (where) materialize(cell, FlushReason::kThread);
-    if (cell.poison) std::rethrow_exception(cell.poison);
-  }
   TensorImpl* out = TensorImpl::make(device, dtype, shape);
   Tensor result = Tensor::adopt(out);
-  TraceLock lock(trace);
-  if (trace.over_limit(in)) trace.flush_prefix(trace.limit_reason());
-  NodeId ids[kMaxInputs];
-  for (std::size_t i = 0; i < in.size(); ++i) ids[i] = trace.node_of(*in[i]->impl());
-  trace.assign(*out->cell, trace.append(op, dtype, shape, {ids, in.size()}, attrs));
-  return result;
+  for (;;) {
+    // Values that are pending on another thread are computed there first, outside of our mutex.
+    for (const Tensor* t : in) {
+      Cell& cell = *t->impl()->cell;
+      Trace* where = cell.trace.load(std::memory_order_acquire);
+      if (where == &trace) continue;
+      if (where) materialize(cell, FlushReason::kThread);
+      if (cell.poison) std::rethrow_exception(cell.poison);
+    }
+    TraceLock lock(trace);
+    if (trace.over_limit(in)) trace.flush_prefix(trace.limit_reason());
+    NodeId ids[kMaxInputs];
+    std::size_t i = 0;
+    for (; i < in.size(); ++i)
+      if ((ids[i] = trace.node_of(*in[i]->impl())) == kNoNode) break;
+    if (i < in.size()) continue;  // pending on another thread again
+    trace.assign(*out->cell, trace.append(op, dtype, shape, {ids, in.size()}, attrs));
+    return result;
+  }
 }
 
 }  // namespace

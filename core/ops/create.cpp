@@ -206,6 +206,7 @@ void check_drawable(DType dtype, const char* op) {
 }
 
 Tensor uniform(const Shape& shape, DType dtype, Device device, Generator* generator) {
+  bytes_of(shape, dtype, "rand");  // before numbers are taken that nobody gets
   Generator& g = generator ? *generator : default_generator();
   const bool wide = dtype == DType::kF64;  // two words an element
   const auto first = static_cast<std::int64_t>(g.reserve(shape.numel() * (wide ? 2 : 1)));

@@ -124,24 +124,40 @@ Tensor sub(const Tensor& a, const Tensor& b) { return binary(Prim::kSub, number(
 Tensor sub(const Tensor& a, Scalar b) { return binary(Prim::kSub, number(a), number(b)); }
 Tensor sub(Scalar a, const Tensor& b) { return binary(Prim::kSub, number(a), number(b)); }
 
+/// What another operation computes on the operands changed over; an error of shapes speaks of this
+/// one, in the user's order.
+template <class F>
+Tensor as_named(const char* op, const Tensor& a, const Tensor& b, F&& f) {
+  try {
+    return f();
+  } catch (const ShapeError&) {
+    broadcast_shapes(a.shape(), b.shape(), op);
+    throw;
+  }
+}
+
 // a > b is b < a: the same comparison, NaN included.
-#define FLASH_SWAPPED(name, prim)                                                    \
-  Tensor name(const Tensor& a, const Tensor& b) { return binary(Prim::prim, b, a); } \
-  Tensor name(const Tensor& a, Scalar b) { return binary(Prim::prim, b, a); }        \
+#define FLASH_SWAPPED(name, prim)                                             \
+  Tensor name(const Tensor& a, const Tensor& b) {                             \
+    return as_named(#name, a, b, [&] { return binary(Prim::prim, b, a); });   \
+  }                                                                           \
+  Tensor name(const Tensor& a, Scalar b) { return binary(Prim::prim, b, a); } \
   Tensor name(Scalar a, const Tensor& b) { return binary(Prim::prim, b, a); }
 FLASH_SWAPPED(gt, kLt)
 FLASH_SWAPPED(ge, kLe)
 #undef FLASH_SWAPPED
 
-#define FLASH_LOGICAL(name, prim)                                              \
-  Tensor name(const Tensor& a, const Tensor& b) {                              \
-    return binary(Prim::prim, as_dtype(check_defined(a, #name), DType::kBool), \
-                  as_dtype(check_defined(b, #name), DType::kBool));            \
-  }                                                                            \
-  Tensor name(const Tensor& a, Scalar b) {                                     \
-    return binary(Prim::prim, as_dtype(check_defined(a, #name), DType::kBool), \
-                  Scalar(b.to_double() != 0.0));                               \
-  }                                                                            \
+#define FLASH_LOGICAL(name, prim)                                                \
+  Tensor name(const Tensor& a, const Tensor& b) {                                \
+    return as_named(#name, a, b, [&] {                                           \
+      return binary(Prim::prim, as_dtype(check_defined(a, #name), DType::kBool), \
+                    as_dtype(check_defined(b, #name), DType::kBool));            \
+    });                                                                          \
+  }                                                                              \
+  Tensor name(const Tensor& a, Scalar b) {                                       \
+    return binary(Prim::prim, as_dtype(check_defined(a, #name), DType::kBool),   \
+                  Scalar(b.to_double() != 0.0));                                 \
+  }                                                                              \
   Tensor name(Scalar a, const Tensor& b) { return name(b, a); }
 FLASH_LOGICAL(logical_and, kAnd)
 FLASH_LOGICAL(logical_or, kOr)

@@ -13,8 +13,8 @@ FLASH_OP2(add)
 FLASH_OP2(sub)  ///< of numbers: bool is refused
 FLASH_OP2(mul)
 FLASH_OP2(div)  ///< true division: integers give f32
-/// The remainders of floating numbers, and the quotient made of one, are exact while |a / b| <
-/// 2^52.
+/// The remainders of floating numbers, and the quotient made of one, are exact; in f64 while |a /
+/// b| is less than 2^208 (about 4e62), and NaN beyond.
 FLASH_OP2(floor_divide)  ///< toward -inf; integers by zero give 0
 FLASH_OP2(remainder)     ///< sign of the divisor; integers by zero give the dividend
 FLASH_OP2(fmod)          ///< sign of the dividend; integers by zero give the dividend

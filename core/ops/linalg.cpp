@@ -27,6 +27,13 @@ Tensor bind_leaf(Prim op, std::initializer_list<const Tensor*> in, const Shape& 
   return bind(op, std::span<const Tensor* const>(in.begin(), in.size()), attrs, &shape);
 }
 
+/// Of a stack of matrices; their columns may be none.
+std::int64_t rows_of(const Tensor& x) {
+  std::int64_t n = 1;
+  for (int i = 0; i + 1 < x.dim(); ++i) n *= x.size(i);
+  return n;
+}
+
 }  // namespace
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
@@ -52,8 +59,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   }
   // A matrix on the right serves all batches: one tall product instead of many small ones.
   if (y.dim() == 2 && x.dim() > 2) {
-    const Tensor flat =
-        matmul(x.reshape({x.numel() / std::max<std::int64_t>(x.size(-1), 1), x.size(-1)}), y);
+    const Tensor flat = matmul(x.reshape({rows_of(x), x.size(-1)}), y);
     shape.push_back(x.size(-2));
     shape.push_back(y.size(-1));
     const Tensor full = flat.view(shape);
@@ -84,8 +90,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (x.dim() != 2) {
     Shape shape = x.shape();
     shape[shape.rank() - 1] = weight.size(0);
-    const std::int64_t rows = x.dim() == 1 ? 1 : x.numel() / std::max<std::int64_t>(x.size(-1), 1);
-    return linear(x.reshape({rows, x.size(-1)}), weight, bias).view(shape);
+    return linear(x.reshape({rows_of(x), x.size(-1)}), weight, bias).view(shape);
   }
   const Tensor wt = weight.t();
   const Shape shape{x.size(0), weight.size(0)};

@@ -3,12 +3,32 @@
 
 #include <algorithm>
 
+#include "core/autograd/autograd.h"
+#include "core/autograd/hooks.h"
+#include "core/autograd/tape.h"
 #include "core/ops/checks.h"
 #include "core/ops/create.h"
 #include "core/ops/elementwise.h"
 #include "core/ops/iota.h"
 
 namespace flash {
+namespace {
+
+// Words: the dimension, then size along it and dtype of each input. One node for all of them: as
+// writes into views, each would be told apart from all others in a gradient of the whole's size.
+void cat_vjp(autograd::BackwardCall& c) {
+  const int dim = static_cast<int>(c.word(0));
+  std::int64_t at = 0;
+  for (int i = 0; 2 * i + 1 < static_cast<int>(c.words().size()); ++i) {
+    const std::int64_t size = c.word(2 * i + 1);
+    if (c.needs(i))
+      c.give(i, c.grad().narrow(dim, at, size).to(static_cast<DType>(c.word(2 * i + 2))));
+    at += size;
+  }
+}
+const autograd::Rule kCat{.name = "cat", .vjp = cat_vjp};
+
+}  // namespace
 
 Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   if (tensors.empty()) throw ValueError("cat: no tensors given");
@@ -36,13 +56,28 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     if (__builtin_add_overflow(shape[d], t.size(d), &shape[d]))
       throw ShapeError("cat: the tensors have more elements than a 64-bit count holds");
   }
-  Tensor out = full(shape, 0, {.dtype = dtype, .device = tensors[0].device()});
-  std::int64_t at = 0;
-  for (const Tensor& t : tensors) {
-    if (is_nothing(t)) continue;
-    out.narrow(d, at, t.size(d)).copy_(t);
-    at += t.size(d);
+  if (tensors.size() > autograd::kMostJoined) {  // in two halves, which are joined then
+    const auto middle = tensors.begin() + static_cast<std::ptrdiff_t>(tensors.size() / 2);
+    return cat({cat({tensors.begin(), middle}, dim), cat({middle, tensors.end()}, dim)}, dim);
   }
+  std::vector<std::int64_t> words{d};
+  std::vector<Tensor> parts;
+  bool on_tape = false;
+  Tensor out;
+  {
+    const NoGrad guard;
+    out = full(shape, 0, {.dtype = dtype, .device = tensors[0].device()});
+    std::int64_t at = 0;
+    for (const Tensor& t : tensors) {
+      if (is_nothing(t)) continue;
+      out.narrow(d, at, t.size(d)).copy_(t);
+      at += t.size(d);
+      words.insert(words.end(), {t.size(d), static_cast<std::int64_t>(t.dtype())});
+      parts.push_back(t);
+    }
+  }
+  for (const Tensor& t : parts) on_tape = on_tape || autograd::tracks(t);
+  if (on_tape) autograd::record_join(kCat, parts, out, words);
   return out;
 }
 

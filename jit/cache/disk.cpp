@@ -2,7 +2,6 @@
 #include "jit/cache/disk.h"
 
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/io/atomic_file.h"
 #include "core/log.h"
 #include "jit/cache/folder.h"
 
@@ -183,14 +183,7 @@ void DiskCache::store(const DiskKey& key, io::ByteSpan payload) noexcept {
 }
 
 bool DiskCache::publish(const std::string& path, io::ByteSpan entry) {
-  // No two writers share a temporary file: neither processes in containers that all have number 7,
-  // nor one with what a killed one left behind.
-  std::uint64_t random = 0;
-  if (getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random)) {
-    complain(path, "cannot be written: no random number can be had", errno);
-    return false;
-  }
-  const std::string temporary = temporary_path(path, random);
+  const std::string temporary = io::temporary_path(path);
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
   auto file = std::make_unique<File>(temporary, kFlags);
   if (!*file && errno == ENOENT) {  // the first entry, or somebody deleted the folder

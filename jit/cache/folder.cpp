@@ -25,13 +25,6 @@ bool are_digits(std::string_view text) {
 
 std::string entry_name(const DiskKey& key) { return key.hex() + std::string(kEntryEnd); }
 
-std::string temporary_path(const std::string& entry_path, std::uint64_t random) {
-  std::string digits(kRandomDigits, '0');
-  for (std::size_t i = 0; i < kRandomDigits; ++i)
-    digits[i] = "0123456789abcdef"[random >> (4 * i) & 15];
-  return entry_path + "." + digits + std::string(kTemporaryEnd);
-}
-
 NameKind kind_of_name(std::string_view name) {
   if (!are_digits(name.substr(0, kKeyDigits)) ||
       name.substr(std::min(name.size(), kKeyDigits), kEntryEnd.size()) != kEntryEnd)

@@ -12,9 +12,8 @@
 
 namespace flash::jit {
 
-/// "<64 digits>.kernel", and while it is written "<that>.<16 digits>.tmp".
+/// "<64 digits>.kernel", and while it is written "<that>.<16 digits>.tmp" (io::temporary_path).
 std::string entry_name(const DiskKey& key);
-std::string temporary_path(const std::string& entry_path, std::uint64_t random);
 
 enum class NameKind : std::uint8_t { kNotOurs, kEntry, kTemporary };
 NameKind kind_of_name(std::string_view name);

@@ -24,19 +24,25 @@ Value p_xor(Builder& b, Value p, Value q) {
   return b.compare(Op::kNe, b.cast(p, Type::kI32), b.cast(q, Type::kI32));
 }
 
-/// Exact remainder with the sign of the dividend, for |x / y| < 2^52; f32 goes through f64.
+/// Exact remainder with the sign of the dividend. f32 goes through f64. A step takes as many
+/// multiples of y off as a quotient of 53 bits says, which leaves an exact number that is 2^52
+/// times less. Those of f32 are less than 2^278, and six steps do; f64 gets four, and NaN where |x
+/// / y| is 2^208 or more.
 Value fmod_float(Builder& b, Value x, Value y) {
   const Type t = b.type(x);
   const Value a = b.cast(x, Type::kF64), d = b.cast(y, Type::kF64);
-  const Value q = b.unary(Op::kTrunc, b.div(a, d));
-  Value r = b.fma(b.unary(Op::kNeg, q), d, a);
+  Value r = a;
+  for (int step = 0; step < (t == Type::kF64 ? 4 : 6); ++step)
+    r = b.fma(b.unary(Op::kNeg, b.unary(Op::kTrunc, b.div(r, d))), d, r);
+  const Value abs_d = b.unary(Op::kAbs, d), abs_a = b.unary(Op::kAbs, a);
+  if (t == Type::kF64)
+    r = b.select(b.compare(Op::kLt, abs_d, b.unary(Op::kAbs, r)), b.f64(__builtin_nan("")), r);
   // The quotient may have been rounded up to the next integer: then r has the other sign.
   const Value wrong =
       p_and(b, b.compare(Op::kNe, r, b.f64(0)), p_xor(b, negative(b, r), negative(b, a)));
   r = b.select(
       wrong, b.add(r, b.select(p_xor(b, negative(b, r), negative(b, d)), d, b.unary(Op::kNeg, d))),
       r);
-  const Value abs_d = b.unary(Op::kAbs, d), abs_a = b.unary(Op::kAbs, a);
   const Value inf = b.f64(__builtin_inf());
   const Value whole = p_and(b, b.compare(Op::kEq, abs_d, inf), b.compare(Op::kLt, abs_a, inf));
   r = b.select(whole, a, r);

@@ -8,15 +8,9 @@
 
 #include <cstdint>
 
-#if defined(__SANITIZE_THREAD__)
-#define FLASH_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define FLASH_THREAD_SANITIZER 1
-#endif
-#endif
+#include "core/sanitizers.h"
 
-#ifdef FLASH_THREAD_SANITIZER
+#if FLASH_THREAD_SANITIZER
 /// A function that is not instrumented; inlined where it need not stand alone for that.
 #define FLASH_UNSEEN __attribute__((noinline, no_sanitize("thread")))
 extern "C" void __tsan_read_range(void* at, unsigned long bytes);
@@ -29,7 +23,7 @@ namespace flash::cpu {
 /// Says that elements [0, rows) × [0, cols) will be read of a Matrix (gemm.h).
 template <class Matrix>
 void will_read(const Matrix& m, std::int64_t rows, std::int64_t cols) {
-#ifdef FLASH_THREAD_SANITIZER
+#if FLASH_THREAD_SANITIZER
   if (m.col != 1 && m.row == 1) return will_read(m.transposed(), cols, rows);
   for (std::int64_t i = 0; i < rows; ++i)
     for (std::int64_t j = 0; j < cols; j += m.col == 1 ? cols : 1)

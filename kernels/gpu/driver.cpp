@@ -23,11 +23,17 @@ Driver::Driver(const Vendor& vendor) : vendor_(vendor) {
     if (!calls.member) absent = symbol;                                              \
   }
   FLASH_DRIVER_CALLS(X)
-#undef X
   if (absent) {
     missing_ = "the " + name + " driver " + library.path() + " is too old: it has no " + absent +
                ". " + vendor.get_driver;
     return;
+  }
+  FLASH_GRAPH_CALLS(X)
+#undef X
+  if (absent) {
+    logging::info("the " + name + " driver has no " + absent +
+                  ": plans are launched kernel by kernel, not as graphs");
+    calls.begin_capture = nullptr;
   }
   int error = calls.init(0);
   if (error == kSuccess) error = calls.device_count(&devices_);

@@ -69,19 +69,22 @@ using Address = std::uint64_t;  ///< in a device's memory
             unsigned block_y, unsigned block_z, unsigned shared, Handle stream, void** parameters, \
             void** extra),                                                                         \
     "cuLaunchKernel", "hipModuleLaunchKernel")                                                     \
-  X(begin_capture, int (*)(Handle stream, int mode), "cuStreamBeginCapture_v2",                    \
-    "hipStreamBeginCapture")                                                                       \
-  X(end_capture, int (*)(Handle stream, Handle * graph), "cuStreamEndCapture",                     \
-    "hipStreamEndCapture")                                                                         \
-  X(instantiate, int (*)(Handle * executable, Handle graph, unsigned long long flags),             \
-    "cuGraphInstantiateWithFlags", "hipGraphInstantiateWithFlags")                                 \
-  X(destroy_graph, int (*)(Handle graph), "cuGraphDestroy", "hipGraphDestroy")                     \
-  X(launch_graph, int (*)(Handle executable, Handle stream), "cuGraphLaunch", "hipGraphLaunch")    \
-  X(destroy_executable, int (*)(Handle executable), "cuGraphExecDestroy", "hipGraphExecDestroy")   \
   X(error_name, int (*)(int error, const char** name), "cuGetErrorName", nullptr)                  \
   X(error_text, int (*)(int error, const char** text), "cuGetErrorString", nullptr)                \
   X(error_name_of, const char* (*)(int error), nullptr, "hipGetErrorName")                         \
   X(error_text_of, const char* (*)(int error), nullptr, "hipGetErrorString")
+
+// Calls for graphs. Drivers without one of them have none, and launch one by one.
+#define FLASH_GRAPH_CALLS(X)                                                                    \
+  X(begin_capture, int (*)(Handle stream, int mode), "cuStreamBeginCapture_v2",                 \
+    "hipStreamBeginCapture")                                                                    \
+  X(end_capture, int (*)(Handle stream, Handle * graph), "cuStreamEndCapture",                  \
+    "hipStreamEndCapture")                                                                      \
+  X(instantiate, int (*)(Handle * executable, Handle graph, unsigned long long flags),          \
+    "cuGraphInstantiateWithFlags", "hipGraphInstantiateWithFlags")                              \
+  X(destroy_graph, int (*)(Handle graph), "cuGraphDestroy", "hipGraphDestroy")                  \
+  X(launch_graph, int (*)(Handle executable, Handle stream), "cuGraphLaunch", "hipGraphLaunch") \
+  X(destroy_executable, int (*)(Handle executable), "cuGraphExecDestroy", "hipGraphExecDestroy")
 
 #define FLASH_COMPILER_CALLS(X)                                                           \
   X(version, int (*)(int* major, int* minor), "nvrtcVersion", "hiprtcVersion")            \
@@ -107,6 +110,7 @@ using Address = std::uint64_t;  ///< in a device's memory
 struct DriverCalls {
 #define X(member, type, cuda, hip) std::type_identity_t<type> member = nullptr;
   FLASH_DRIVER_CALLS(X)
+  FLASH_GRAPH_CALLS(X)
 #undef X
 };
 struct CompilerCalls {

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/error.h"
+#include "core/log.h"
+
 namespace flash::gpu {
 namespace {
 
@@ -82,10 +85,15 @@ bool Graphs::run(const std::vector<Command>& commands, Address args) {
   Graph& graph = graphs_.front();
 
   bool replays = graph.executable && same(commands, graph.recorded);
-  if (!replays && commands.size() >= kWorthRecording && same(commands, graph.last)) {
-    record(graph, commands);
-    replays = true;
-  }
+  if (!replays && records_ && commands.size() >= kWorthRecording && same(commands, graph.last))
+    try {
+      record(graph, commands);
+      replays = true;
+    } catch (const DeviceError& e) {  // what graphs would do is done without them
+      if (context_->lost()) throw;
+      records_ = false;
+      logging::warn(std::string(e.what()) + " This plan is launched kernel by kernel.");
+    }
   // For the message of an error that shows later.
   for (const Command& c : commands)
     if (c.name) context_->launched(*c.name);

@@ -54,7 +54,8 @@ class Graphs final : public Recording {
   void drop(Graph& graph) noexcept;
 
   const std::shared_ptr<Context> context_;
-  std::vector<Graph> graphs_;  // the latest used first
+  bool records_ = context_->calls().begin_capture != nullptr;  // until the driver refuses
+  std::vector<Graph> graphs_;                                  // the latest used first
 };
 
 }  // namespace flash::gpu

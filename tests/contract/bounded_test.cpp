@@ -12,6 +12,7 @@
 #include <flash/flash.h>
 
 #include "contract/op_table.h"
+#include "core/sanitizers.h"
 #include "core/thread_traces.h"
 
 using namespace flash;
@@ -20,7 +21,7 @@ namespace {
 
 /// Runs `f` on a thread with a megabyte of stack, too little for 200,000 calls inside each other;
 /// what it throws is thrown here.
-#ifdef __SANITIZE_THREAD__  // g++ 12's run-time fails where a thread that made many atomics ends
+#if FLASH_THREAD_SANITIZER  // g++ 12's run-time fails where a thread that made many atomics ends
 void on_small_stack(const std::function<void()>& f) { f(); }
 #else
 void on_small_stack(std::function<void()> f) {
@@ -128,6 +129,25 @@ TEST_CASE("100,000 writes in place are linear work and keep no version") {
     const Work one = work([&] { writes(10000); }), ten = work([&] { writes(100000); });
     check_proportional(one, ten);
   });
+}
+
+TEST_CASE("joining rows and walking back is linear in work and memory") {
+  const auto joined = [](int n) {
+    const Tensor w = ones({64}, f64).set_requires_grad();
+    std::vector<Tensor> rows;
+    for (int i = 0; i < n; ++i) rows.push_back(w * static_cast<double>(i));
+    eval_all();
+    reset_peak_memory_stats();
+    const std::size_t before = memory_stats().live;
+    (stack(rows) * cat(rows).view({n, 64})).sum().backward();
+    CHECK(w.grad().to_vector<double>()[5] == 2.0 * (n - 1) * n * (2 * n - 1) / 6);
+    return memory_stats().peak - before;
+  };
+  joined(64);
+  std::size_t few = 0, many = 0;
+  const Work one = work([&] { few = joined(64); }), ten = work([&] { many = joined(640); });
+  check_proportional(one, ten);
+  CHECK(many <= 11 * few);
 }
 
 TEST_CASE("a diamond of any depth stays as many operations as it has") {

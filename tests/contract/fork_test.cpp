@@ -7,6 +7,7 @@
 
 #include <flash/flash.h>
 
+#include "core/sanitizers.h"
 #include "in_child.h"
 
 using namespace flash;
@@ -44,7 +45,7 @@ class Squares final : public data::Dataset {
 }  // namespace
 
 TEST_CASE("a child of fork() computes, while threads of the parent were in the midst of it") {
-#if defined(__SANITIZE_THREAD__)
+#if FLASH_THREAD_SANITIZER
   MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
   return;
 #endif
@@ -83,7 +84,7 @@ TEST_CASE("a child of fork() computes, while threads of the parent were in the m
 }
 
 TEST_CASE("a child goes on where the parent's data loader was, with workers of its own") {
-#if defined(__SANITIZE_THREAD__)
+#if FLASH_THREAD_SANITIZER
   MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
   return;
 #endif

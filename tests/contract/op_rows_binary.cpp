@@ -25,10 +25,10 @@ Wide mul_of(Wide a, Wide b, DType d) {
 }
 Wide div_of(Wide a, Wide b, DType) { return a / b; }
 
-/// The remainder of truncation. f32 and the half types are computed in f64, where the quotient may
-/// have 52 bits; beyond that the operation states no value (jit/fuse/lower.cpp).
-bool in_reach(Wide a, Wide b) {
-  return !std::isfinite(a) || !std::isfinite(b) || b == 0 || std::fabs(a / b) < 0x1p52L;
+/// The remainder of truncation: exact, but of f64 with a quotient of 2^208 or more (elementwise.h).
+bool in_reach(Wide a, Wide b, DType d) {
+  return d != DType::kF64 || !std::isfinite(a) || !std::isfinite(b) || b == 0 ||
+         std::fabs(a / b) < 0x1p208L;
 }
 Wide fmod_of(Wide a, Wide b, DType d) {
   if (is_floating(d)) return std::fmod(a, b);
@@ -207,7 +207,7 @@ Expected binary_reference(const BinaryOp& op, const Array& a, const Array& b, DT
       (op.reference == fmod_of || op.reference == remainder_of || op.reference == floor_divide_of);
   for (std::int64_t i = 0; i < e.value.numel(); ++i) {
     e[i] = op.reference(x[i], y[i], in);
-    if (remainders && !in_reach(x[i], y[i])) e.slack_at(i) = kInf;
+    if (remainders && !in_reach(x[i], y[i], in)) e.slack_at(i) = kInf;
   }
   return e;
 }

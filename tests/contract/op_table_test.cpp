@@ -9,8 +9,8 @@
 // What this does not cover: other instruction sets than the one in use (FLASH_ISA), devices other
 // than the CPU, sizes that are split over threads (fuzz.cpp), gradients other than those of leaf
 // kernels (gradient_table_test.cpp), the printing of tensors, functions of nn and train. Nor
-// do remainders state a value where |x / y| is 2^52 or more, or casts where an integer dtype does
-// not hold a float. Where Flash differs from PyTorch on purpose:
+// do remainders of f64 state a value where |x / y| is 2^208 or more, or casts where an integer
+// dtype does not hold a float. Where Flash differs from PyTorch on purpose:
 //   * sign(NaN) is NaN (there 0); any() and all() of u8 are bool (there u8);
 //   * integers divided by zero give 0, their remainder the dividend (there an error);
 //   * argmax, argmin take bool, lerp takes integers, embedding and the losses all integer indices;

@@ -240,6 +240,15 @@ TEST_CASE("an error shows the path of labels around it, the composites' own too"
   CHECK(scope_name(current_marks().scope) == "encoder");
 }
 
+TEST_CASE("comparisons speak of themselves, in the order they were given") {
+  CHECK_THROWS_WITH_AS(gt(ones({2}), ones({3})), doctest::Contains("gt: shapes [2] and [3]"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(ge(ones({2}), ones({3})), doctest::Contains("ge: shapes [2] and [3]"),
+                       ShapeError);
+  CHECK_THROWS_WITH_AS(logical_xor(ones({2}), ones({3})),
+                       doctest::Contains("logical_xor: shapes [2] and [3]"), ShapeError);
+}
+
 TEST_CASE("zeros and ones speak of themselves") {
   CHECK_THROWS_WITH_AS(zeros({-1}), doctest::Contains("zeros: "), ShapeError);
   CHECK_THROWS_WITH_AS(ones({-1}), doctest::Contains("ones: "), ShapeError);
@@ -285,4 +294,29 @@ TEST_CASE("a device prints as its name") {
   std::ostringstream os;
   os << Device() << " " << Device("null");
   CHECK(os.str() == "cpu null");
+}
+
+TEST_CASE("products over no columns are zeros, whatever the rank") {
+  CHECK(matmul(zeros({2, 3, 0}), zeros({0, 4})).shape() == Shape{2, 3, 4});
+  CHECK(matmul(zeros({2, 3, 0}), zeros({0, 4})).sum().item() == 0);
+  CHECK(matmul(zeros({2, 3, 0}), zeros({0})).shape() == Shape{2, 3});
+  CHECK(linear(zeros({2, 3, 0}), zeros({4, 0}), ones({4})).sum().item() == 24);
+}
+
+TEST_CASE("remainders of large quotients are exact") {
+  CHECK(fmod(full({1}, 3.4e38, f32), 3.0).item<float>() == std::fmod(3.4e38f, 3.0f));
+  CHECK(fmod(full({1}, 3.4e38, f32), 1e-44).item<float>() == std::fmod(3.4e38f, 1e-44f));
+  CHECK(fmod(full({1}, -1e17, f64), 3.0).item() == std::fmod(-1e17, 3.0));
+  CHECK(fmod(full({1}, 1e60, f64), 3.7).item() == std::fmod(1e60, 3.7));
+  CHECK(remainder(full({1}, -3.4e38, f32), 3.0).item<float>() == std::fmod(-3.4e38f, 3.0f) + 3);
+  CHECK(std::isnan(fmod(full({1}, 1e300, f64), 3.7).item()));
+}
+
+TEST_CASE("rand that is refused takes no numbers") {
+  manual_seed(1);
+  const float first = rand({1}).item<float>();
+  manual_seed(1);
+  CHECK_THROWS_AS(rand({std::int64_t{1} << 61}), ShapeError);
+  CHECK_THROWS_AS(rand({std::int64_t{1} << 62}, f64), ShapeError);
+  CHECK(rand({1}).item<float>() == first);
 }

@@ -376,6 +376,10 @@ TEST_CASE("an atomic file replaces the old one whole or not at all") {
   io::write_file_atomic(folder / "link", io::as_bytes("through"));
   CHECK(fs::is_symlink(folder.path / "link"));
   CHECK(io::read_file(path) == bytes_of("through"));
+  fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
+  io::write_file_atomic(path, io::as_bytes("secret"));
+  CHECK(fs::status(path).permissions() == (fs::perms::owner_read | fs::perms::owner_write));
+  CHECK(io::temporary_path(path) != io::temporary_path(path));
   io::write_file_atomic("/dev/null", io::as_bytes("gone"));
   CHECK(fs::is_character_file("/dev/null"));
   CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()) == 2);

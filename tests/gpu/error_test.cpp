@@ -24,7 +24,7 @@ struct CallName {
 };
 constexpr CallName kCalls[] = {
 #define X(member, type, cuda_name, hip_name) {cuda_name, hip_name},
-    FLASH_DRIVER_CALLS(X) FLASH_COMPILER_CALLS(X)
+    FLASH_DRIVER_CALLS(X) FLASH_GRAPH_CALLS(X) FLASH_COMPILER_CALLS(X)
 #undef X
 };
 
@@ -74,7 +74,8 @@ void exercise(const Fake& fake) {
   }
   device.to_host(got.data(), a->data(), 4 * kN, {});
   CHECK((got == std::vector<float>(kN, 48.f)));
-  CHECK(device.counters.replays == 2);
+  const std::uint64_t replays = device.counters.replays;
+  CHECK((replays == 2 || replays == 0));  // none where recording fails
 }
 
 long leaked(const Fake& fake) {
@@ -137,10 +138,15 @@ TEST_CASE("every call that may fail is made, and each failure is one clear error
         CHECK(stays == 0);
         // Drivers are opened once, by the first run; the next test fails these.
         if (fake.calls(call) == 0) continue;
-        // On the way out there is nobody to tell, and a log that cannot be had is no error.
+        // On the way out there is nobody to tell, a log that cannot be had is no error, and what
+        // cannot be recorded is launched.
         if (message.empty()) {
           CHECK((call.find("Synchronize") != std::string::npos ||
-                 call.find("GetProgramLog") != std::string::npos));
+                 call.find("GetProgramLog") != std::string::npos ||
+                 call.find("Capture") != std::string::npos ||
+                 call.find("GraphInstantiate") != std::string::npos ||
+                 call.find("Launch") != std::string::npos ||
+                 call.find("DtoD") != std::string::npos));
           continue;
         }
         ++errors;

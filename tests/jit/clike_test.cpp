@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/sanitizers.h"
 #include "emulation/engine.h"
 #include "jit/emit/clike/clike.h"
 #include "random_kernel.h"
@@ -73,7 +74,7 @@ class Emulated {
 
 TEST_CASE(
     "emulated kernels of all dialects have the interpreter's bits, for every shape of a launch") {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if FLASH_ADDRESS_SANITIZER || FLASH_THREAD_SANITIZER
   MESSAGE("skipped: the emulation switches stacks, which this sanitizer does not follow");
   return;
 #endif
@@ -191,7 +192,7 @@ void check_sums(const Language& language) {
 }  // namespace
 
 TEST_CASE("emulated sums follow the fixed tree, whole and in parts") {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if FLASH_ADDRESS_SANITIZER || FLASH_THREAD_SANITIZER
   MESSAGE("skipped: the emulation switches stacks, which this sanitizer does not follow");
   return;
 #endif

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "core/error.h"
+#include "core/io/atomic_file.h"
 #include "core/kernel_cache.h"
 #include "jit/cache/cached_compile.h"
 #include "jit/cache/folder.h"
@@ -202,7 +203,7 @@ TEST_CASE("temporary files of killed processes are swept at the next first store
   CacheFolder f("stale");
   TestCache c(f.path.string());
   const std::string path = c.cache.path_of(key_of(1));
-  const std::string old = jit::temporary_path(path, 1), fresh = jit::temporary_path(path, 2);
+  const std::string old = io::temporary_path(path), fresh = io::temporary_path(path);
   for (const std::string& name : {old, fresh}) write_file(name, payload_of(3));
   set_age(old, 2h);
   c.cache.store(key_of(2), payload_of(2));
@@ -217,7 +218,7 @@ TEST_CASE("names: only the cache's own are") {
   using jit::NameKind;
   CHECK(jit::kind_of_name(key + ".kernel") == NameKind::kEntry);
   CHECK(jit::kind_of_name(key + ".kernel.0123456789abcdef.tmp") == NameKind::kTemporary);
-  const std::string temporary = jit::temporary_path("/x/" + key + ".kernel", ~0ull);
+  const std::string temporary = io::temporary_path("/x/" + key + ".kernel");
   CHECK(jit::kind_of_name(temporary.substr(3)) == NameKind::kTemporary);
   for (const std::string& other :
        {std::string(), std::string("."), std::string(".."), std::string("a.kernel"), key,
@@ -238,7 +239,7 @@ TEST_CASE("clearing deletes the cache's files and nothing else, and follows no l
 
   TestCache c(f.path.string());
   for (int i = 0; i < 3; ++i) c.cache.store(key_of(i), payload_of(i));
-  write_file(jit::temporary_path(c.cache.path_of(key_of(1)), 5), payload_of(5));
+  write_file(io::temporary_path(c.cache.path_of(key_of(1))), payload_of(5));
   write_file(f / "notes.txt", payload_of(1));
   write_file(f / "a.kernel", payload_of(1));
   fs::create_directories(c.cache.path_of(key_of(11)));                      // a folder so named

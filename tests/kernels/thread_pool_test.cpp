@@ -20,6 +20,7 @@
 
 #include "core/error.h"
 #include "core/fp_environment.h"
+#include "core/sanitizers.h"
 
 using namespace flash;
 using cpu::parallel_for;
@@ -178,7 +179,7 @@ TEST_CASE("workers round to nearest and keep subnormals, whatever their creator 
   CHECK(wrong == 0);
 }
 
-#if !defined(__SANITIZE_THREAD__)  // that runtime refuses threads after a fork
+#if !FLASH_THREAD_SANITIZER  // that runtime refuses threads after a fork
 TEST_CASE("a forked child has a pool of its own") {
   Threads scope(3);
   parallel_for(10, 1, [](std::int64_t, std::int64_t) {});
