@@ -46,10 +46,6 @@ void KernelCache::load(std::vector<WantedKernel> wanted) {
   load_all(missing);
   for (std::size_t i = 0; i < wanted.size(); ++i)
     if (at[i] >= 0) *wanted[i].into = held(missing[static_cast<std::size_t>(at[i])].code);
-  for (const Missing& m : missing) {
-    if (debug_level() >= 4) print_code(*m.code);
-    cache_.insert(m.key, m.code);
-  }
 }
 
 void KernelCache::load_one(Missing& m) const {
@@ -58,7 +54,7 @@ void KernelCache::load_one(Missing& m) const {
   m.microseconds = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
 }
 
-void KernelCache::load_all(std::vector<Missing>& missing) const {
+void KernelCache::load_all(std::vector<Missing>& missing) {
   if (missing.empty()) return;
   if (debug_level() >= 3)
     for (const Missing& m : missing) print_kernel(*m.kernel);
@@ -91,6 +87,8 @@ void KernelCache::load_all(std::vector<Missing>& missing) const {
                          std::memory_order_relaxed);
   for (const Missing& m : missing) {
     if (!m.code) continue;
+    if (debug_level() >= 4) print_code(*m.code);
+    cache_.insert(m.key, m.code);
     c.kernels_compiled.fetch_add(1, std::memory_order_relaxed);
     if (c.record.load(std::memory_order_relaxed))
       add_compile_record({m.kernel->name, m.microseconds});

@@ -28,8 +28,9 @@ class KernelCache final : public KernelSource {
     double microseconds = 0;
   };
   void load_one(Missing& m) const;
-  /// All of them, on several threads where the device likes that; what fails first is thrown.
-  void load_all(std::vector<Missing>& missing) const;
+  /// All of them, on several threads where the device likes that, into the cache. What fails first
+  /// is thrown when the others are there.
+  void load_all(std::vector<Missing>& missing);
 
   DeviceRuntime& device_;
   const CodeKind kind_;

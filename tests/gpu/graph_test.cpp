@@ -154,3 +154,26 @@ TEST_CASE("a bad index in a replayed run is told as ever") {
     CHECK(read(2) == read(3));
   }
 }
+
+TEST_CASE("a plan's kernels are compiled side by side; what compiled is kept when one does not") {
+  const Fake fake = Fake::cuda();
+  const char* const compile = "nvrtcCompileProgram";
+  const auto program = [](Device d) {
+    const Tensor x = full({5, 7}, 0.5, {.device = d});
+    const Tensor a = (x * 1.5 + 3).sum(1), b = (x - 11).amax(0), c = exp(x * 0.125).mean();
+    const Tensor e = matmul(x, x.t()) * 2.25;  // four kernels of sizes that nothing shares
+    eval_all();
+    return a.sum().item() + b.sum().item() + c.item() + e.sum().item();
+  };
+  const long before = fake.calls(compile);
+  fake.fail(compile, 2, 6);
+  CHECK_THROWS_AS(program("cuda:0"), DeviceError);
+  const long failed = fake.calls(compile);
+  CHECK(failed - before >= 2);
+  eval_all();
+  const double want = program("cpu"), got = program("cuda:0");
+  CHECK(got == want);
+  const long all = fake.calls(compile) - before;
+  program("cuda:0");
+  CHECK(fake.calls(compile) - before == all);
+}
