@@ -57,12 +57,12 @@ void Buffer::set_ours(const Shape& shape, const Strides& strides, int size) {
   ours_.reset(new Elements{shape, strides, size});
 }
 
-void Buffer::take_value(const Buffer& from) {
+void Buffer::copy_value(void* to, const void* from, std::size_t bytes) const {
   if (ours_)
-    copy_elements(static_cast<char*>(data_), static_cast<const char*>(from.data_), ours_->shape,
+    copy_elements(static_cast<char*>(to), static_cast<const char*>(from), ours_->shape,
                   ours_->strides, ours_->size);
   else
-    device_->copy(data_, from.data_, from.bytes_, {});
+    device_->copy(to, from, bytes, {});
 }
 
 void Buffer::destroy() {

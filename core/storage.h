@@ -59,9 +59,10 @@ class Buffer {
   /// stays the user's. all_ours() takes that back.
   void set_ours(const Shape& shape, const Strides& strides, int size);
   void all_ours() { ours_.reset(); }
-  /// Copies the value of `from`, as large as this, in here: of wrapped memory the elements that are
-  /// ours.
-  void take_value(const Buffer& from);
+  /// Copies a value of so many bytes in here, or from here to where `to` points; of wrapped memory
+  /// the elements that are ours.
+  void take_value(const Buffer& from) { copy_value(data_, from.data_, from.bytes_); }
+  void give_value(void* to, std::size_t bytes) const { copy_value(to, data_, bytes); }
 
   void retain() { refs_.retain(); }
   void release() {
@@ -76,6 +77,7 @@ class Buffer {
   Buffer() = default;
   ~Buffer() = default;
   void destroy();
+  void copy_value(void* to, const void* from, std::size_t bytes) const;
   RefCount refs_;
   bool external_ = false;
   void* data_ = nullptr;

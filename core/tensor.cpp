@@ -96,7 +96,7 @@ bool advance(Cell& cell, const Tensor& fresh, std::optional<std::uint32_t> since
       trace.unclaim(cell);
       std::rethrow_exception(from.poison);
     }
-    if (cell.pending != kNoNode) trace.drop(cell);
+    if (cell.pending != kNoNode) trace.disown(cell);
     if (cell.pinned && cell.buffer)
       cell.buffer->take_value(*from.buffer);
     else

@@ -90,7 +90,7 @@ NodeId Trace::node_of(TensorImpl& t) {
 
 void Trace::assign(Cell& cell, NodeId node) {
   if (cell.pending != kNoNode) {
-    drop(cell);
+    disown(cell);  // and not drop(): others would take it for theirs
     cell.former = kNoNode;
   } else {
     cell.former = cell.pinned && cell.buffer ? kInMemory : cell.input.get(epoch_);
@@ -104,11 +104,15 @@ void Trace::assign(Cell& cell, NodeId node) {
   cell.trace.store(this, std::memory_order_release);
 }
 
-void Trace::drop(Cell& cell) {
+void Trace::disown(Cell& cell) {
   Node& n = nodes[cell.pending];
   n.owner = nullptr;
   pending_bytes_ -= bytes(n);
   cell.pending = kNoNode;
+}
+
+void Trace::drop(Cell& cell) {
+  disown(cell);
   cell.trace.store(nullptr, std::memory_order_release);
 }
 

@@ -89,6 +89,8 @@ class Trace {
   void assign(Cell& cell, NodeId node);
   /// A cell's value in this trace is no longer wanted: it was flushed, or the cell dies.
   void drop(Cell& cell);
+  /// The same for a cell that stays claimed.
+  void disown(Cell& cell);
   /// On the trace's own thread, without the mutex: a dying cell is dropped and freed when that
   /// thread locks the trace next, which it does at its next operation. False on other threads.
   bool drop_later(Cell& cell);
