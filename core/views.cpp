@@ -4,6 +4,7 @@
 #include "core/autograd/hooks.h"
 #include "core/ops/bind.h"
 #include "core/tensor_impl.h"
+#include "core/thread_traces.h"
 
 namespace flash {
 namespace {
@@ -366,7 +367,12 @@ Tensor Tensor::as_strided(const Shape& s, const Strides& st, std::int64_t offset
     throw IndexError("as_strided: shape " + s.str() + ", strides " + st.str() + ", offset " +
                      std::to_string(offset) + " leave the storage of " +
                      std::to_string(impl_->cell->shape.numel()) + " elements");
-  if (impl_->cell->pinned && impl_->cell->buffer) impl_->cell->buffer->all_ours();  // gaps, too
+  if (impl_->cell->pinned &&
+      impl_->cell->buffer
+          ->external()) {  // gaps of the user's memory, too: what is pending never read them
+    materialize(*impl_->cell, FlushReason::kRead);
+    impl_->cell->buffer->all_ours();
+  }
   return make(*this, s, st, offset, ViewKind::kStrided, 0,
               {.kind = ViewOp::kAsStrided, .start = offset, .a = st});
 }
