@@ -109,11 +109,11 @@ struct AffineWords {
   int base = 0, strides = 0;
 };
 
-/// A compiled map that a leaf kernel calls on each finished tile of its output, while it is in
-/// cache. The kernel's axes are exactly the output's dimensions.
+/// A loaded map (ir::Mode::kEpilogue) that a leaf kernel calls on each finished tile or element of
+/// its output, while it is in cache. The kernel's axes are exactly the output's dimensions.
 struct Epilogue {
   const LoadedKernel* kernel = nullptr;
-  const std::int64_t* args = nullptr;  ///< the whole output's ArgBlock; tiles work on a copy
+  const std::int64_t* args = nullptr;  ///< the whole output's ArgBlock, for the host
   int words = 0;
   int axes = 0;
   std::span<const AffineWords> affine;

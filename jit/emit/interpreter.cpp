@@ -187,7 +187,7 @@ class Machine {
   }
 
   void tile(int64_t t) {
-    if (k_.mode == Mode::kWhole) return pass(t);
+    if (k_.mode != Mode::kSplit) return pass(t);
     const int64_t parts = args_[ir::kArgParts];
     part_ = t % parts;
     pass_ = Pass::kPart;

@@ -2,14 +2,12 @@
 #include "jit/evaluators/kernel_cache.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <exception>
-#include <system_error>
-#include <thread>
 
 #include "core/counters.h"
 #include "core/mutants.h"
+#include "core/side_by_side.h"
 #include "jit/debug/debug.h"
 
 namespace flash::jit {
@@ -59,28 +57,12 @@ void KernelCache::load_all(std::vector<Missing>& missing) {
   if (debug_level() >= 3)
     for (const Missing& m : missing) print_kernel(*m.kernel);
   const auto start = Clock::now();
-  std::atomic<std::size_t> next{0};
-  std::vector<std::exception_ptr> errors(missing.size());
-  const auto work = [&] {
-    for (std::size_t i; (i = next.fetch_add(1)) < missing.size();) {
-      try {
-        load_one(missing[i]);
-      } catch (...) {
-        errors[i] = std::current_exception();
-        next.store(missing.size());
-      }
-    }
-  };
-  {
-    std::vector<std::jthread> others;
-    const std::size_t most =
-        std::min(missing.size(), static_cast<std::size_t>(device_.load_threads()));
-    try {
-      while (others.size() + 1 < most) others.emplace_back(work);
-    } catch (const std::system_error&) {
-      // Fewer threads are slower, that is all.
-    }
-    work();
+  std::exception_ptr error;
+  try {
+    side_by_side(missing.size(), device_.load_threads(),
+                 [&](std::size_t i) { load_one(missing[i]); });
+  } catch (...) {
+    error = std::current_exception();
   }
   Counters& c = counters();
   c.compile_ns.fetch_add(static_cast<std::uint64_t>((Clock::now() - start).count()),
@@ -93,8 +75,7 @@ void KernelCache::load_all(std::vector<Missing>& missing) {
     if (c.record.load(std::memory_order_relaxed))
       add_compile_record({m.kernel->name, m.microseconds});
   }
-  for (const std::exception_ptr& e : errors)
-    if (e) std::rethrow_exception(e);
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace flash::jit

@@ -135,6 +135,7 @@ class KernelBuilder {
     const bool reduces = reduced_parts_ != 0;
     const bool column = reduces && !((reduced_parts_ >> (n_parts_ - 1)) & 1);
     const bool merge = group_.kind != GroupKind::kLeaf;
+    if (group_.kind == GroupKind::kLeaf) k.mode = ir::Mode::kEpilogue;
     std::vector<std::vector<int>> kept, looped;
     for (int p = 0; p < n_parts_; ++p) {
       const bool r = (reduced_parts_ >> p) & 1;

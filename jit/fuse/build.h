@@ -69,7 +69,7 @@ struct BindSpec {
 };
 
 struct BuiltKernel {
-  ir::Kernel kernel;  ///< mode kWhole
+  ir::Kernel kernel;  ///< mode kWhole, or kEpilogue
   BindSpec spec;
   bool splittable = false;  ///< the same kernel in mode kSplit is valid
 };

@@ -63,6 +63,10 @@
 //                waits, and which part came last shows in no bit. Row sections before the loop run
 //                for each part. The tallies are words of the ArgBlock, the first at args +
 //                args[kArgTallies], 0 before and after a launch; nothing else in it is written.
+//
+// MODE kEpilogue A map that a leaf kernel calls on elements of its output which it has just stored:
+//                its axes are the output's dimensions. It reads of the output only the element it
+//                is called for, and may store there.
 #pragma once
 
 #include <array>
@@ -184,7 +188,7 @@ struct Access {
 
 enum class Role : std::uint8_t { kGrid, kLoop, kLane };
 enum class Form : std::uint8_t { kRow, kColumn };
-enum class Mode : std::uint8_t { kWhole, kSplit };
+enum class Mode : std::uint8_t { kWhole, kSplit, kEpilogue };
 
 struct Section {
   bool loop = false;

@@ -58,7 +58,7 @@ std::string instruction(const Kernel& k, Value v) {
 }  // namespace
 
 std::string to_string(const Kernel& k) {
-  constexpr const char* kModes[] = {"whole", "split"};
+  constexpr const char* kModes[] = {"whole", "split", "epilogue"};
   constexpr const char* kRoles[] = {"grid", "loop", "lane"};
   constexpr const char* kSteps[] = {"zero", "unit", "any"};
   std::string s = "kernel " + (k.name.empty() ? std::string("(unnamed)") : k.name);

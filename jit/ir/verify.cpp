@@ -72,10 +72,11 @@ class Verifier {
       require(std::count(k_.axes.begin(), k_.axes.end(), Role::kLoop) == 1,
               "a kernel without reductions has exactly one loop axis");
       require(loop_sections == 1, "a kernel without reductions has exactly one loop section");
-      require(k_.mode == Mode::kWhole, "a kernel without reductions is of mode kWhole");
+      require(k_.mode != Mode::kSplit, "a kernel without reductions is not of mode kSplit");
       require(!row_stores,
               "a kernel without reductions stores in its loop, for chunks share a row");
     }
+    require(k_.mode != Mode::kEpilogue || !reduces, "mode kEpilogue has no reductions");
     if (k_.mode == Mode::kSplit) {
       require(loop_sections == 1, "mode kSplit needs exactly one loop section");
       require(!stores_first, "mode kSplit allows no store before the loop, where each part passes");
@@ -221,7 +222,7 @@ class Verifier {
     require(in_loop(), "a reduction stands in a loop section");
     require(operand(i.a) == i.type, "the reduced value has the reduction's type");
     require(i.reduce <= ReduceKind::kMin, "the reduction's kind is known");
-    if (k_.mode == Mode::kWhole && i.access == -1) return;
+    if (k_.mode != Mode::kSplit && i.access == -1) return;
     require(i.access >= 0 && static_cast<std::size_t>(i.access) < k_.accesses.size(),
             "a split reduction has an access for its partials");
     const DType d = k_.accesses[static_cast<std::size_t>(i.access)].dtype;

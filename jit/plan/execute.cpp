@@ -535,7 +535,7 @@ class Runner {
       for (const MemoryOperand& o : spec.operands) affine.push_back({o.pointer, o.strides});
       for (const IotaWords& i : spec.iotas) affine.push_back({i.slot, i.slot + 1});
       const Launch& l = s_.launches[static_cast<std::size_t>(s_.launch_of[index])];
-      epilogue = {l.kernel, l.args, spec.words, static_cast<int>(spec.axes.size()), affine};
+      epilogue = {l.kernel, l.host_args, spec.words, static_cast<int>(spec.axes.size()), affine};
       call.epilogue = &epilogue;
     }
     timed(

@@ -9,6 +9,7 @@
 #include "core/env.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/side_by_side.h"
 #include "jit/cache/cached_compile.h"
 #include "kernels/gpu/fault.h"
 
@@ -103,8 +104,14 @@ std::unique_ptr<Module> DriverRuntime::module_of(const std::string& source,
 
 std::shared_ptr<LoadedKernel> DriverRuntime::load(const ir::Kernel& kernel, CodeKind) {
   context_->enter();
+  if (kernel.mode == ir::Mode::kEpilogue) {
+    auto epilogue = std::make_shared<DriverEpilogue>();
+    epilogue->name = kernel.name;
+    epilogue->text = emit::clike_epilogue(kernel, dialect_);
+    return epilogue;
+  }
   const std::string entry = entry_of(kernel.name);
-  std::string source = dialect_.prelude->source(emit::clike_function(kernel, entry));
+  std::string source = dialect_.prelude->source(emit::clike_function(kernel, entry, dialect_));
   auto loaded = std::make_shared<DriverKernel>();
   loaded->name = kernel.name;
   loaded->module = module_of(source, entry);
@@ -164,10 +171,12 @@ void DriverRuntime::end_run(Stream) {
       run.kept = nullptr;
       run.words.clear();
       run.commands.clear();
+      run.new_leaves.clear();
     }
   } const close{*this, run};
   if (run.commands.empty()) return;
   context_->enter();
+  load_new_leaves(run);
   const Address args = address_of(args_of(run, run.words.size()).data);
   staging_.upload(args, run.words.data(), run.words.size() * sizeof(std::int64_t));
   const std::lock_guard lock(graphs_mutex_);
@@ -202,17 +211,38 @@ void DriverRuntime::launch(std::span<const Launch> items, Stream) {
   }
 }
 
-const DriverKernel& DriverRuntime::leaf_kernel(const LeafLaunch& launch) {
+std::pair<DriverKernel*, std::optional<DriverRuntime::NewLeaf>> DriverRuntime::leaf_kernel(
+    const LeafLaunch& launch, const Epilogue* epilogue) {
+  const auto* const called = launch.epilogue_index.empty()
+                                 ? nullptr
+                                 : static_cast<const DriverEpilogue*>(epilogue->kernel);
+  const std::string entry(launch.entry);
   const std::lock_guard lock(leaf_mutex_);
-  DriverKernel& kernel = leaf_kernels_[launch.entry];
-  if (!kernel.module) {
-    const std::string entry(launch.entry);
-    auto module = module_of(dialect_.prelude->source(launch.source), entry);
-    kernel.function = module->function(entry.c_str());
-    kernel.name = entry;
-    kernel.module = std::move(module);
-  }
-  return kernel;
+  DriverKernel& kernel = called ? called->leaf_kernels[entry + std::string(launch.epilogue_index)]
+                                : leaf_kernels_[entry];
+  if (kernel.module) return {&kernel, std::nullopt};
+  if (kernel.name.empty()) kernel.name = called ? entry + "+" + called->name : entry;
+  const std::string text =
+      called ? with_epilogue(launch, called->text) : std::string(launch.source);
+  return {&kernel, NewLeaf{&kernel, dialect_.prelude->source(text), entry, {}}};
+}
+
+void DriverRuntime::load_leaf(NewLeaf& leaf) {
+  context_->enter();
+  auto module = module_of(leaf.source, leaf.kernel->name);
+  const Handle function = module->function(leaf.entry.c_str());
+  const std::lock_guard lock(leaf_mutex_);
+  if (leaf.kernel->module) return;  // another thread was faster
+  leaf.kernel->function = function;
+  leaf.kernel->module = std::move(module);
+}
+
+void DriverRuntime::load_new_leaves(Run& run) {
+  side_by_side(run.new_leaves.size(), compiler_.threads(),
+               [&](std::size_t i) { load_leaf(run.new_leaves[i]); });
+  const std::lock_guard lock(leaf_mutex_);
+  for (const NewLeaf& leaf : run.new_leaves)
+    for (const std::size_t c : leaf.commands) run.commands[c].function = leaf.kernel->function;
 }
 
 std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
@@ -272,9 +302,18 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   const std::vector<LeafLaunch> launches =
       leaf_launches(call, capabilities_, {hold, faults, serial});
   for (const LeafLaunch& l : launches) {
-    const DriverKernel& kernel = leaf_kernel(l);
-    Command command{.function = kernel.function,
-                    .name = &kernel.name,
+    auto [kernel, made] = leaf_kernel(l, call.epilogue);
+    if (made && run.kept) {  // when all of the run are known
+      const auto same = std::find_if(run.new_leaves.begin(), run.new_leaves.end(),
+                                     [&](const NewLeaf& n) { return n.kernel == kernel; });
+      NewLeaf& leaf =
+          same == run.new_leaves.end() ? run.new_leaves.emplace_back(std::move(*made)) : *same;
+      leaf.commands.push_back(run.commands.size());
+    } else if (made) {
+      load_leaf(*made);
+    }
+    Command command{.function = made && run.kept ? nullptr : kernel->function,
+                    .name = &kernel->name,
                     .geometry = {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
                                  static_cast<unsigned>(l.y)},
                     .tiles = l.tiles};

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -27,6 +28,7 @@
 #include "kernels/gpu/graph.h"
 #include "kernels/gpu/leaf.h"
 #include "kernels/gpu/staging.h"
+#include "kernels/leaf.h"
 
 namespace flash::gpu {
 
@@ -53,6 +55,15 @@ class DriverKernel final : public LoadedKernel {
   KernelShape shape;
 };
 
+/// Text that becomes part of the leaf kernels that call it.
+class DriverEpilogue final : public LoadedKernel {
+ public:
+  std::string listing() const override { return text; }
+  std::string text;
+  /// By leaf kernel and type of index; DriverRuntime::leaf_mutex_ guards them.
+  mutable std::unordered_map<std::string, DriverKernel> leaf_kernels;
+};
+
 class DriverRuntime : public DeviceRuntime {
  public:
   ~DriverRuntime() override;
@@ -66,7 +77,7 @@ class DriverRuntime : public DeviceRuntime {
   void begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
   void end_run(Stream stream) override;
   void launch(std::span<const Launch> items, Stream stream) override;
-  bool takes_epilogue(Prim, DType) const override { return false; }
+  bool takes_epilogue(Prim op, DType) const override { return leaf_takes_epilogue(op); }
   void run_leaf(const LeafCall& call, Stream stream) override;
   void copy(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
@@ -79,6 +90,12 @@ class DriverRuntime : public DeviceRuntime {
   DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, int index);
 
  private:
+  /// A leaf kernel that has to be compiled, for commands of a run.
+  struct NewLeaf {
+    DriverKernel* kernel;
+    std::string source, entry;
+    std::vector<std::size_t> commands;
+  };
   /// What a thread runs, or ran last.
   struct Run {
     std::unique_ptr<Recording>* kept = nullptr;  ///< null: no run is open
@@ -88,6 +105,7 @@ class DriverRuntime : public DeviceRuntime {
     // Of the open run, for end_run():
     std::vector<std::int64_t> words;
     std::vector<Command> commands;
+    std::vector<NewLeaf> new_leaves;
     std::vector<Block*> scratch, spare;  ///< of the leaf kernel at hand, of those before it
     bool may_fault = false;
   };
@@ -102,7 +120,12 @@ class DriverRuntime : public DeviceRuntime {
   void tell_of_faults(Run& run);
   /// Enqueues a command at once, whose words are on the device.
   void enqueue_now(const Command& command, Address args);
-  const DriverKernel& leaf_kernel(const LeafLaunch& launch);
+  /// The kernel of a launch, or what makes it.
+  std::pair<DriverKernel*, std::optional<NewLeaf>> leaf_kernel(const LeafLaunch& launch,
+                                                               const Epilogue* epilogue);
+  void load_leaf(NewLeaf& leaf);
+  /// Side by side; then the commands have their functions.
+  void load_new_leaves(Run& run);
   /// The device's fault buffer, and the number of the call that asks for it.
   std::pair<void*, std::int64_t> fault_buffer();
   /// Throws IndexError if a kernel that is done met a bad index.
@@ -121,8 +144,8 @@ class DriverRuntime : public DeviceRuntime {
   std::mutex graphs_mutex_;  // guards the Recordings of all plans
 
   // A leaf kernel that meets a bad index writes it down (fault.h); whoever waits next is told.
-  std::mutex leaf_mutex_;                                            // guards what follows
-  std::unordered_map<std::string_view, DriverKernel> leaf_kernels_;  // by entry
+  std::mutex leaf_mutex_;                                       // guards what follows
+  std::unordered_map<std::string, DriverKernel> leaf_kernels_;  // by entry, without epilogues
   Block* faults_ = nullptr;
   std::int64_t serial_ = 0;
   std::atomic<bool> may_fault_{false};

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "kernels/gpu/leaf_source.h"
+#include "kernels/leaf.h"
 
 namespace flash::gpu {
 namespace {
@@ -42,20 +43,35 @@ Sources& sources() {
   return all;
 }
 
+/// The epilogue's words go behind the launch's own; word 0 says where.
+void call_epilogue(LeafLaunch& launch, const LeafCall& call) {
+  launch.epilogue_index = index_name(is_wide({call.output.shape.numel()}));
+  launch.words[0] = static_cast<std::int64_t>(launch.words.size());
+  launch.words.insert(launch.words.end(), call.epilogue->args,
+                      call.epilogue->args + call.epilogue->words);
+}
+
 }  // namespace
 
 std::vector<LeafLaunch> leaf_launches(const LeafCall& call, const Capabilities& device,
                                       const LeafMemory& memory) {
   const std::string op(info(call.op).name);
-  if (call.epilogue != nullptr)
-    throw InternalError(op +
-                        ": leaf kernels of GPUs take no epilogue; what follows is a kernel "
-                        "of its own");
+  if (call.epilogue != nullptr && !leaf_takes_epilogue(call.op))
+    throw InternalError(op + " takes no epilogue; what follows is a kernel of its own");
   if (call.output.dtype == DType::kF64 && !device.f64 && call.op != Prim::kGatherRows)
     throw DTypeError(op + ": this device has no f64 arithmetic; cast the operands to f32");
-  for (const Row& row : kTable)
-    if (row.op == call.op) return row.function(call, device, memory);
+  for (const Row& row : kTable) {
+    if (row.op != call.op) continue;
+    std::vector<LeafLaunch> all = row.function(call, device, memory);
+    if (call.epilogue && !all.empty()) call_epilogue(all.back(), call);
+    return all;
+  }
   throw InternalError("leaf_launches: GPUs have no leaf kernel for " + op);
+}
+
+std::string with_epilogue(const LeafLaunch& launch, std::string_view text) {
+  return "#define EPILOGUE_INDEX " + std::string(launch.epilogue_index) + "\n" + std::string(text) +
+         std::string(launch.source);
 }
 
 std::vector<LeafSource> leaf_sources(const Capabilities& device) {

@@ -38,6 +38,9 @@ struct LeafLaunch {
   std::int64_t tiles = 0;
   int x = 1, y = 1;
   int grid = 1;
+  /// Not empty: it calls the call's epilogue, which divides indices of this type. See
+  /// with_epilogue().
+  std::string_view epilogue_index = {};
 };
 
 /// What the runtime lends to a call.
@@ -49,10 +52,14 @@ struct LeafMemory {
 };
 
 /// The launches of a call, to be run in order on one stream; none where the output is empty.
-/// Throws InternalError for operands that the public operations should have refused and for
-/// epilogues, DTypeError for dtypes that the device lacks.
+/// An epilogue is called by the last of them. Throws InternalError for operands that the public
+/// operations should have refused and for epilogues of what takes none, DTypeError for dtypes that
+/// the device lacks.
 std::vector<LeafLaunch> leaf_launches(const LeafCall& call, const Capabilities& device,
                                       const LeafMemory& memory);
+
+/// The source of a launch that calls an epilogue of this text (emit::clike_epilogue).
+std::string with_epilogue(const LeafLaunch& launch, std::string_view text);
 
 /// A text that leaf_launches may name.
 struct LeafSource {

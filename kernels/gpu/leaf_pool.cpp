@@ -93,6 +93,10 @@ KERNEL(NAME) {
       }
     STORE(u64(ARG_C) + u64(element * i64(BYTES)), sum);
 #endif
+#ifdef EPILOGUE
+    EPILOGUE_WORDS(i32(ARG_EPILOGUE))
+    EPILOGUE(element);
+#endif
   }
 }
 )source";
@@ -107,16 +111,16 @@ constexpr std::string_view kFormNames[] = {"max_pool2d", "avg_pool2d", "max_pool
 
 /// x is what is read: the input, or the output's gradient. Strides in bytes.
 struct PoolWords {
+  Index epilogue;  ///< word 0 of all that take one
   Index x, x_image, x_channel, x_h, x_w;
   Index c, count, channels, places;
   Index h, w, out_h, out_w;
   Index kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, count_padding;
 };
-constexpr std::string_view kPoolWords[] = {"X",        "X_IMAGE",   "X_CHANNEL", "X_H",
-                                           "X_W",      "C",         "COUNT",     "CHANNELS",
-                                           "PLACES",   "H",         "W",         "OUT_H",
-                                           "OUT_W",    "KERNEL_H",  "KERNEL_W",  "STRIDE_H",
-                                           "STRIDE_W", "PADDING_H", "PADDING_W", "COUNT_PADDING"};
+constexpr std::string_view kPoolWords[] = {
+    "EPILOGUE", "X",        "X_IMAGE",  "X_CHANNEL", "X_H",       "X_W",       "C",
+    "COUNT",    "CHANNELS", "PLACES",   "H",         "W",         "OUT_H",     "OUT_W",
+    "KERNEL_H", "KERNEL_W", "STRIDE_H", "STRIDE_W",  "PADDING_H", "PADDING_W", "COUNT_PADDING"};
 static_assert(sizeof(PoolWords) == std::size(kPoolWords) * sizeof(Index));
 
 LeafSource pool_source(Form form, DType dtype, bool wide, const Capabilities& device) {

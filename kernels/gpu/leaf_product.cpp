@@ -23,6 +23,7 @@ constexpr std::string_view kFormNames[] = {"matmul", "conv2d", "conv2d_dw"};
 
 /// The words of all forms; strides of a and b in bytes, those of c in elements.
 struct ProductWords {
+  Index epilogue = 0;  ///< word 0 of all that take one
   Index m = 0, n = 0, k = 0;
   Index tiles_m = 0, tiles_n = 0, parts = 1;
   Index a = 0, b = 0, c = 0, count = 0;  ///< count: elements of the whole output
@@ -40,22 +41,32 @@ struct ProductWords {
   Index taps_y = 0, taps_x = 0, out_h = 0, out_w = 0;
   Index units = 0, units_per_image = 1, unit_rows = 1;
 };
-constexpr std::string_view kProductWords[] = {
-    "M",         "N",       "K",        "TILES_M",  "TILES_N",    "PARTS",      "A",
-    "B",         "C",       "COUNT",    "BIAS",     "BIAS_M",     "BIAS_N",     "A_ALONG_K",
-    "B_ALONG_K", "A_ROW",   "A_COL",    "B_ROW",    "B_COL",      "C_ROW",      "C_COL",
-    "DIMS",      "IMAGES",  "CHANNELS", "PHASES_Y", "PHASES_X",   "A_GROUP",    "A_IMAGE",
-    "A_CHANNEL", "A_TAP_Y", "A_TAP_X",  "A_H",      "A_W",        "B_GROUP",    "B_IMAGE",
-    "B_CHANNEL", "B_H",     "B_W",      "C_GROUP",  "C_IMAGE",    "C_H",        "C_W",
-    "H",         "W",       "STEP_Y",   "STEP_X",   "DILATION_Y", "DILATION_X", "PADDING_Y",
-    "PADDING_X", "TAPS_Y",  "TAPS_X",   "OUT_H",    "OUT_W",      "UNITS",      "UNITS_PER_IMAGE",
-    "UNIT_ROWS"};
+constexpr std::string_view kProductWords[] = {"EPILOGUE",   "M",         "N",
+                                              "K",          "TILES_M",   "TILES_N",
+                                              "PARTS",      "A",         "B",
+                                              "C",          "COUNT",     "BIAS",
+                                              "BIAS_M",     "BIAS_N",    "A_ALONG_K",
+                                              "B_ALONG_K",  "A_ROW",     "A_COL",
+                                              "B_ROW",      "B_COL",     "C_ROW",
+                                              "C_COL",      "DIMS",      "IMAGES",
+                                              "CHANNELS",   "PHASES_Y",  "PHASES_X",
+                                              "A_GROUP",    "A_IMAGE",   "A_CHANNEL",
+                                              "A_TAP_Y",    "A_TAP_X",   "A_H",
+                                              "A_W",        "B_GROUP",   "B_IMAGE",
+                                              "B_CHANNEL",  "B_H",       "B_W",
+                                              "C_GROUP",    "C_IMAGE",   "C_H",
+                                              "C_W",        "H",         "W",
+                                              "STEP_Y",     "STEP_X",    "DILATION_Y",
+                                              "DILATION_X", "PADDING_Y", "PADDING_X",
+                                              "TAPS_Y",     "TAPS_X",    "OUT_H",
+                                              "OUT_W",      "UNITS",     "UNITS_PER_IMAGE",
+                                              "UNIT_ROWS"};
 static_assert(sizeof(ProductWords) == std::size(kProductWords) * sizeof(Index));
 
 struct FoldWords {
-  Index parts_at, parts, count, c, bias, bias_run, bias_count, bias_step;
+  Index epilogue, parts_at, parts, count, c, bias, bias_run, bias_count, bias_step;
 };
-constexpr std::string_view kFoldWords[] = {"PARTS_AT", "PARTS",    "COUNT",      "C",
+constexpr std::string_view kFoldWords[] = {"EPILOGUE", "PARTS_AT", "PARTS",      "COUNT",    "C",
                                            "BIAS",     "BIAS_RUN", "BIAS_COUNT", "BIAS_STEP"};
 static_assert(sizeof(FoldWords) == std::size(kFoldWords) * sizeof(Index));
 
@@ -152,8 +163,9 @@ std::vector<LeafLaunch> launches(const Problem& p, ProductWords w, std::span<con
     w.parts = p.blocks;
     tiles *= w.parts;
   }
-  FoldWords fold{0,      w.parts,  w.count,    w.c,
-                 w.bias, bias_run, bias_count, w.bias_m != 0 ? w.bias_m : w.bias_n};
+  FoldWords fold{0,        0,          w.parts,
+                 w.count,  w.c,        w.bias,
+                 bias_run, bias_count, w.bias_m != 0 ? w.bias_m : w.bias_n};
   if (w.parts > 1) {
     void* scratch = memory.scratch(static_cast<std::size_t>(w.parts * w.count * real));
     fold.parts_at = w.c = word_of(scratch);

@@ -8,6 +8,7 @@
 //   REAL LOAD STORE BYTES ...  the type it computes in, and that of the operands
 //   BM BN TX TY RM RN BK       a block's tile is BM x BN, of TX x TY threads with RM x RN elements
 //   INDEX                      i32, or i64 where sizes of 2^31 and more occur
+//   EPILOGUE(at) ...           what emit::clike_epilogue() defines, if an epilogue is called
 #include "kernels/gpu/leaf_source.h"
 
 namespace flash::gpu {
@@ -64,6 +65,15 @@ SHARED(INDEX, n_x, BN)
                 (i) % ARG_UNITS_PER_IMAGE * (ARG_UNIT_ROWS * ARG_OUT_W))
 #else
 #define CUT(i) (depth * (i) / blocks)
+#endif
+
+// Where column `n` of the result begins.
+#if FORM == CONV
+#define COLUMN_AT(n) (i64(INDEX(n) / (rows * cols)) * ARG_C_IMAGE +         \
+                      i64(INDEX(n) % (rows * cols) / cols) * ARG_C_H +      \
+                      i64(INDEX(n) % (rows * cols) % cols) * ARG_C_W)
+#else
+#define COLUMN_AT(n) ((n) * ARG_C_COL)
 #endif
 
 // After a slice of `next` steps of k: whether it ends a block, and which one is next.
@@ -293,14 +303,7 @@ KERNEL(NAME) {
     UNROLL for (i32 c = 0; c < RN; ++c) {
       const i32 j = COL(c);
       if (j >= left_n) continue;
-      const i64 n = n0 + i64(j);
-#if FORM == CONV
-      const INDEX image = INDEX(n) / (rows * cols), pixel = INDEX(n) % (rows * cols);
-      const i64 n_at = i64(image) * ARG_C_IMAGE + i64(pixel / cols) * ARG_C_H +
-                       i64(pixel % cols) * ARG_C_W;
-#else
-      const i64 n_at = n * ARG_C_COL;
-#endif
+      const i64 n = n0 + i64(j), n_at = COLUMN_AT(n);
       REAL col_bias = ZERO;
       if (of_cols) col_bias = LOAD(bias + u64(n) * bias_n);
       UNROLL for (i32 r = 0; r < RM; ++r) {
@@ -319,6 +322,16 @@ KERNEL(NAME) {
 #endif
       }
     }
+#ifdef EPILOGUE
+    if (whole) {
+      EPILOGUE_WORDS(i32(ARG_EPILOGUE))
+      for (i32 e = 0; e < RM * RN; ++e) {
+        const i32 i = ROW(e / RN), j = COL(e % RN);
+        if (i < left_m && j < left_n)
+          EPILOGUE(c_at + (m0 + i64(i)) * c_row + COLUMN_AT(n0 + i64(j)));
+      }
+    }
+#endif
   }
 }
 )source";
@@ -335,6 +348,10 @@ KERNEL(NAME) {
     if (ARG_BIAS != i64(0))
       sum = ADD(sum, LOAD(u64(ARG_BIAS) + u64(e / ARG_BIAS_RUN % ARG_BIAS_COUNT * ARG_BIAS_STEP)));
     STORE(u64(ARG_C) + u64(e * i64(BYTES)), sum);
+#ifdef EPILOGUE
+    EPILOGUE_WORDS(i32(ARG_EPILOGUE))
+    EPILOGUE(e);
+#endif
   }
 }
 )source";

@@ -177,3 +177,25 @@ TEST_CASE("a plan's kernels are compiled side by side; what compiled is kept whe
   program("cuda:0");
   CHECK(fake.calls(compile) - before == all);
 }
+
+TEST_CASE("a leaf kernel that does not compile fails its run alone; the run's others are kept") {
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    const char* const compile = fake.pick("nvrtcCompileProgram", "hiprtcCompileProgram");
+    const Device d(fake.name);
+    const Tensor x = full({6, 9}, 0.75, {.device = d}), y = full({9, 4}, -0.5, {.device = d});
+    const auto program = [&] {
+      const Tensor a = log1p(abs(matmul(x, y)) * 1.25), b = cos(matmul(y.t(), x.t()) + 0.125);
+      eval_all();
+      return a.sum().item() + b.sum().item();
+    };
+    eval_all();
+    const long before = fake.calls(compile);
+    fake.fail(compile, 2, 6);
+    CHECK_THROWS_AS(program(), DeviceError);
+    CHECK(fake.calls(compile) - before == 2);
+    const double first = program();
+    CHECK(first == program());
+    CHECK(fake.calls(compile) - before >= 3);
+  }
+}

@@ -133,6 +133,45 @@ TEST_CASE("leaf kernels: products, convolutions, pools, embeddings, and their gr
   });
 }
 
+TEST_CASE("what follows a leaf kernel is computed in it") {
+  same_everywhere([](Device d) {
+    const Tensor x = randn({19, 40}, {.device = d}), w = randn({23, 40}, {.device = d});
+    const Tensor b = randn({23}, {.device = d}), more = randn({19, 1}, {.device = d});
+    const Tensor image = randn({2, 3, 9, 8}, {.device = d});
+    const Tensor filter = randn({4, 3, 3, 3}, {.device = d}), ramp = arange(0, 23).to(d);
+    const Tensor narrow_x = x.to(DType::kBF16), narrow_w = w.to(DType::kBF16);
+    eval_all();
+    std::uint64_t counted = 0;
+    const auto launches = [&] {
+      const std::uint64_t before = counted;
+      counted = runtime(d).counters.launches;
+      return counted - before;
+    };
+    std::vector<Tensor> all;
+    const auto one = [&](Tensor t) {  // is one kernel
+      launches();
+      t.eval();
+      CHECK(launches() == 1);
+      all.push_back(std::move(t));
+    };
+    one(gelu(linear(x, w, b)));
+    one(dropout(matmul(x, w.t()), 0.3, true) * more - ramp);
+    one(relu(conv2d(image, filter, {}, {.padding_h = 1})) + 0.25);
+    one(exp(max_pool2d(image, {})).to(DType::kBF16));
+    one(silu(linear(narrow_x, narrow_w)).to(DType::kF32));
+    const Tensor raw = matmul(x.to(DType::kF16), w.t().to(DType::kF16));  // stays beside it
+    const Tensor scaled = raw * 3, kept = (raw > 0).to(DType::kI32);
+    eval_all();
+    all.insert(all.end(), {raw, scaled, kept});
+    Tensor sum = randn({19, 23}, {.device = d});  // its memory is the result's
+    sum += matmul(x, w.t()) * 0.5;
+    all.push_back(sum);
+    Tensor wide = randn({7, 1100}, {.device = d});  // k in parts
+    all.push_back(tanh(matmul(wide, wide.t())));
+    return all;
+  });
+}
+
 TEST_CASE("an index out of range is the CPU's error, when somebody waits") {
   for (const char* name : {"cuda:0", "hip:0"}) {
     const Tensor table = ones({4, 2}, {.device = Device(name)});

@@ -44,6 +44,24 @@ class Emulated {
     source_ += emit::clike_function(kernel, name, language_.dialect);
     if (!language_.entry_macro.empty()) source_ += language_.entry_macro + "(" + name + ")\n";
   }
+  /// As an epilogue, which a kernel calls for all elements.
+  void add_epilogue(ir::Kernel kernel, const std::string& name) {
+    kernel.mode = ir::Mode::kEpilogue;
+    std::string text = emit::clike_epilogue(kernel, language_.dialect);
+    for (std::size_t at = 0; (at = text.find("epilogue", at)) != std::string::npos;
+         at += name.size())
+      text.replace(at, 8, name);
+    std::string count = "i64(1)";
+    for (int a = 0; a < kernel.n_axes(); ++a)
+      count += " * ARG(" + std::to_string(ir::kArgExtents + a) + ")";
+    source_ += "#define EPILOGUE_INDEX " + std::string(name.back() % 2 ? "i32" : "i64") + "\n" +
+               text + "KERNEL(" + name +
+               "_all) {\n  EPILOGUE_WORDS(0)\n  const i64 count = " + count +
+               ";\n  if (tiles > i64(0))\n    for (i64 at = i64(BLOCK_X) * SIZE_X + THREAD_X; at < "
+               "count; at += i64(GRID_X) * SIZE_X)\n      EPILOGUE(at);\n}\n" +
+               "#undef EPILOGUE_INDEX\n#undef EPILOGUE_WORDS\n#undef EPILOGUE\n";
+    if (!language_.entry_macro.empty()) source_ += language_.entry_macro + "(" + name + "_all)\n";
+  }
   void compile() {
     std::string source = language_.dialect.prelude->source(source_);
     REQUIRE(source.starts_with(language_.header));
@@ -89,17 +107,24 @@ TEST_CASE(
       ir::Kernel kernel = k.kernel();
       kernel.mode = ir::Mode::kWhole;
       emulated.add(kernel, "k" + std::to_string(seed));
+      if (!kernel.has_reduce()) emulated.add_epilogue(kernel, "e" + std::to_string(seed));
       if (!k.can_split()) continue;
       kernel.mode = ir::Mode::kSplit;
       emulated.add(kernel, "s" + std::to_string(seed));
     }
     emulated.compile();
+    int epilogues = 0;
     for (int seed = begin; seed < begin + count; ++seed) {
       RandomKernel k(static_cast<std::uint64_t>(seed), dialect.has_f64);
       CAPTURE(seed);
       INFO(k.text());
       const auto want = k.run(Target::kInterpreter);
       const bool row = k.kernel().form == ir::Form::kRow && k.kernel().has_reduce();
+      if (!k.kernel().has_reduce()) {
+        const auto got = k.run(emulated.runner("e" + std::to_string(seed) + "_all", 2, 45, 1));
+        REQUIRE(difference(got, want) == "");
+        ++epilogues;
+      }
       struct Shape {
         unsigned grid, x, y;
       };
@@ -117,6 +142,7 @@ TEST_CASE(
         REQUIRE(difference(split, want) == "");
       }
     }
+    CHECK(epilogues > 0);
   }
 }
 

@@ -163,6 +163,7 @@ TEST_CASE("keys differ by everything but the name") {
   const std::function<void(Kernel&)> changes[] = {
       [](Kernel& k) { k.form = Form::kColumn; },
       [](Kernel& k) { k.mode = Mode::kSplit; },
+      [](Kernel& k) { k.mode = Mode::kEpilogue; },
       [](Kernel& k) { k.axes.push_back(Role::kLoop); },
       [](Kernel& k) { k.axes[0] = Role::kGrid; },
       [](Kernel& k) { ++k.words; },

@@ -114,10 +114,11 @@ TEST_CASE("the verifier refuses axes, forms and modes that do not fit") {
     v.k.form = Form::kColumn;
     v.k.axes = {Role::kLoop, Role::kLane};
   });
-  refuses("mode kWhole", [&](Valid& v) {
+  refuses("not of mode kSplit", [&](Valid& v) {
     no_reduction(v);
     v.k.mode = Mode::kSplit;
   });
+  refuses("kEpilogue has no reductions", [](Valid& v) { v.k.mode = Mode::kEpilogue; });
   refuses("stores in its loop", [&](Valid& v) {
     no_reduction(v);
     v.k.sections.insert(v.k.sections.begin(), {false, {}});

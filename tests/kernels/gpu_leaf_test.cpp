@@ -379,6 +379,38 @@ TEST_CASE("leaf kernels have no races and touch nothing but their operands") {
         "gather_rows: index 11 (item 0) is out of range for 11 rows; want 0 to 10");
 }
 
+TEST_CASE("an epilogue is computed once for each element, whatever the kernel, tile and parts") {
+  const OwnProducts own;
+  LeafCalls calls;
+  std::deque<Array> arrays;
+  const auto make = [&](DType t, const Shape& shape) {
+    Array& x = arrays.emplace_back(t, shape);
+    x.fill(arrays.size());
+    return &x;
+  };
+  for (const DType t : {f32, bf16, f16})
+    for (const int processors : {1, 1000}) {  // large tiles; small ones and parts
+      calls.set_device(device_of(processors));
+      calls.add_with_epilogue(Prim::kMatmul, {make(t, {2, 70, 90}), make(t, {90, 66})}, t,
+                              {2, 70, 66});
+      calls.add_with_epilogue(Prim::kMatmul,
+                              {make(t, {64, 600}), make(t, {600, 10}), make(t, {10})}, t,
+                              {64, 10});  // transposed
+      if (t == f16) continue;
+      calls.add_with_epilogue(Prim::kMatmul, {make(t, {5, 1030}), make(t, {1030, 129})}, t,
+                              {5, 129});
+      // [3, 6, 9, 8] by filters [10, 3, 3, 2], two groups, stride 2 and 1: -> [3, 10, 5, 7]
+      calls.add_with_epilogue(Prim::kConv2d,
+                              {make(t, {3, 6, 9, 8}), make(t, {10, 3, 3, 2}), make(t, {10})}, t,
+                              {3, 10, 5, 7}, {2, 1, 1, 0, 1, 1, 2});
+      calls.add_with_epilogue(Prim::kMaxPool2d, {make(t, {2, 3, 7, 6})}, t, {2, 3, 3, 3},
+                              {3, 2, 2, 2, 0, 0, 0});
+      calls.add_with_epilogue(Prim::kAvgPool2d, {make(t, {2, 3, 7, 6})}, t, {2, 3, 3, 3},
+                              {3, 2, 2, 2, 0, 0, 0});
+    }
+  calls.check();
+}
+
 TEST_CASE("what has no kernel is refused in words") {
   Array a(f64, {2, 2});
   a.fill(1);
@@ -397,7 +429,10 @@ TEST_CASE("what has no kernel is refused in words") {
   device.f64 = true;
   const Epilogue epilogue;
   call.epilogue = &epilogue;
-  CHECK_THROWS_AS(gpu::leaf_launches(call, device, memory), InternalError);
+  call.op = Prim::kConv2dDx;
+  CHECK_THROWS_WITH_AS(gpu::leaf_launches(call, device, memory),
+                       "conv2d_dx takes no epilogue; what follows is a kernel of its own",
+                       InternalError);
   call.epilogue = nullptr;
   call.op = Prim::kAdd;
   CHECK_THROWS_WITH_AS(gpu::leaf_launches(call, device, memory),

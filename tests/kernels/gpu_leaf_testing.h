@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "emulation/engine.h"
+#include "epilogue_testing.h"
 #include "jit/emit/clike/clike.h"
 #include "kernels/gpu/fault.h"
 #include "kernels/gpu/leaf.h"
@@ -71,19 +72,38 @@ class LeafCalls {
   }
   void add(Prim op, const std::vector<Operand>& inputs, DType t, const Shape& shape,
            const std::vector<std::int64_t>& attrs = {}) {
-    Call& c = prepare(op, inputs, t, shape, attrs);
+    Call& c = prepare(calls_.emplace_back(), op, inputs, t, shape, attrs);
     cpu::testing::Array want(t, shape);
     LeafCall call = c.call();
     call.output.data = want.operand().data;
     cpu::run_leaf(call);
     c.want = want.bytes();
   }
+  /// Adds a call with an epilogue (TestEpilogue), whose result is compared as well.
+  void add_with_epilogue(Prim op, std::initializer_list<const cpu::testing::Array*> inputs, DType t,
+                         const Shape& shape, const std::vector<std::int64_t>& attrs = {}) {
+    using cpu::testing::Array;
+    std::vector<Operand> operands;
+    for (const auto* x : inputs) operands.push_back(x->operand());
+    Call& c = calls_.emplace_back();
+    c.other.emplace(t, shape).fill(static_cast<std::uint64_t>(serial_));
+    c.result.emplace(t, shape);
+    prepare(c, op, operands, t, shape, attrs);
+    Array want(t, shape), want_result(t, shape);
+    const cpu::testing::TestEpilogue epilogue(want, *c.other, want_result);
+    LeafCall call = c.call();
+    call.output.data = want.operand().data;
+    call.epilogue = &epilogue.get();
+    cpu::run_leaf(call);
+    c.want = want.bytes();
+    c.want_result = want_result.bytes();
+  }
   /// Adds a call that has a bad index.
   void add_bad(Prim op, std::initializer_list<const cpu::testing::Array*> inputs, DType t,
                const Shape& shape) {
     std::vector<Operand> operands;
     for (const auto* x : inputs) operands.push_back(x->operand());
-    prepare(op, operands, t, shape, {});
+    prepare(calls_.emplace_back(), op, operands, t, shape, {});
   }
 
   /// Runs all calls; checks each result, that nothing else was written, and that no fault came.
@@ -105,11 +125,15 @@ class LeafCalls {
       Touchable::clear();
       for (const Operand& x : c.inputs) Touchable::add(x);
       Touchable::add(c.output);
+      if (c.epilogue) {
+        Touchable::add(c.other->operand());
+        Touchable::add(c.result->operand());
+      }
       for (const auto& scratch : c.scratch) Touchable::add(scratch.data(), scratch.size());
       Touchable::add(faults_.data(), faults_.size() * sizeof(std::int64_t));
       for (const gpu::LeafLaunch& l : c.launches) {
         Touchable::add(l.words.data(), l.words.size() * sizeof(std::int64_t));
-        const emulation::Library& library = library_of(l, checks);
+        const emulation::Library& library = library_of(c, l, checks);
         const emulation::Launch launch{library.entry(std::string(l.entry)),
                                        static_cast<unsigned>(l.grid),
                                        static_cast<unsigned>(l.x),
@@ -145,9 +169,14 @@ class LeafCalls {
     std::deque<std::vector<std::byte>> scratch;
     std::vector<gpu::LeafLaunch> launches;
     std::string want;
+    // With an epilogue:
+    std::optional<cpu::testing::Array> other, result;
+    std::unique_ptr<cpu::testing::TestEpilogue> epilogue;
+    std::string want_result;
 
     LeafCall call() const {
       LeafCall c;
+      if (epilogue) c.epilogue = &epilogue->get();
       c.op = op;
       c.inputs = inputs;
       c.output = output;
@@ -164,11 +193,17 @@ class LeafCalls {
     }
   };
 
-  const emulation::Library& library_of(const gpu::LeafLaunch& l, bool checks) {
-    std::unique_ptr<emulation::Library>& library = libraries_[std::string(l.entry)];
+  const emulation::Library& library_of(const Call& c, const gpu::LeafLaunch& l, bool checks) {
+    std::string key(l.entry), source(l.source);
+    if (!l.epilogue_index.empty()) {
+      const std::string text = emit::clike_epilogue(c.epilogue->ir());
+      source = gpu::with_epilogue(l, text);
+      key += "+" + text;
+    }
+    std::unique_ptr<emulation::Library>& library = libraries_[key];
     if (!library) {
       const emulation::Compiled code =
-          emulation::compile(emit::cuda_dialect().prelude->source(l.source), {checks, {}});
+          emulation::compile(emit::cuda_dialect().prelude->source(source), {checks, {}});
       INFO(code.log);
       REQUIRE(code.ok);
       library = std::make_unique<emulation::Library>(code.library);
@@ -180,15 +215,17 @@ class LeafCalls {
     return std::vector<std::int64_t>(static_cast<std::size_t>(gpu::kFaultWords), 0);
   }
 
-  Call& prepare(Prim op, const std::vector<Operand>& inputs, DType t, const Shape& shape,
+  Call& prepare(Call& c, Prim op, const std::vector<Operand>& inputs, DType t, const Shape& shape,
                 const std::vector<std::int64_t>& attrs) {
-    Call& c = calls_.emplace_back();
     c.op = op;
     c.inputs = inputs;
     c.attrs = attrs;
     const auto bytes = static_cast<std::size_t>(shape.numel() * size_of(t));
     c.memory.assign(bytes + 2 * kGuard, kUnset);
     c.output = {c.memory.data() + kGuard, t, shape, contiguous_strides(shape)};
+    if (c.result)
+      c.epilogue = std::make_unique<cpu::testing::TestEpilogue>(c.output, c.other->operand(),
+                                                                c.result->operand());
     const auto scratch = [&](std::size_t n) -> void* {
       return c.scratch.emplace_back(n, kUnset).data();
     };
@@ -198,17 +235,25 @@ class LeafCalls {
 
   /// What differs, NaNs alike.
   std::string difference(const Call& c) {
-    using cpu::testing::get;
-    const std::byte* got = c.memory.data() + kGuard;
-    const auto size = static_cast<std::size_t>(size_of(c.output.dtype));
-    const std::int64_t count = c.output.shape.numel();
     for (std::size_t i = 0; i < kGuard; ++i)
       if (c.memory[i] != kUnset || c.memory[c.memory.size() - 1 - i] != kUnset)
         return "written beside the output";
+    std::string s = difference(c.output, c.want);
+    if (s.empty() && c.epilogue) {
+      s = difference(c.result->operand(), c.want_result);
+      if (!s.empty()) s = "epilogue, " + s;
+    }
+    return s;
+  }
+  std::string difference(const Operand& out, const std::string& wanted) {
+    using cpu::testing::get;
+    const auto* got = static_cast<const std::byte*>(out.data);
+    const auto size = static_cast<std::size_t>(size_of(out.dtype));
+    const std::int64_t count = out.shape.numel();
     for (std::int64_t i = 0; i < count; ++i) {
       const auto at = static_cast<std::size_t>(i) * size;
-      if (std::memcmp(got + at, c.want.data() + at, size) == 0) continue;
-      const double g = get(c.output.dtype, got, i), w = get(c.output.dtype, c.want.data(), i);
+      if (std::memcmp(got + at, wanted.data() + at, size) == 0) continue;
+      const double g = get(out.dtype, got, i), w = get(out.dtype, wanted.data(), i);
       if (g != g && w != w) continue;
       return "element " + std::to_string(i) + ": " + std::to_string(g) + ", the CPU " +
              std::to_string(w);

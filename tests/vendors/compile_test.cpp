@@ -53,6 +53,30 @@ struct Job {
   std::string source, name, architecture;
 };
 
+/// Leaf kernels of each kind that call an epilogue, which is a random map.
+std::vector<Job> leaves_with_epilogues(const std::vector<gpu::LeafSource>& leaves) {
+  std::vector<Job> all;
+  std::uint64_t seed = 0;
+  for (const char* kind : {"matmul_f32_32x32", "conv2d_bf16_32x32", "fold_f16", "max_pool2d_f64"}) {
+    const auto leaf = std::find_if(leaves.begin(), leaves.end(), [&](const gpu::LeafSource& l) {
+      return l.entry.starts_with(kind);
+    });
+    REQUIRE((leaf != leaves.end()));
+    std::unique_ptr<RandomKernel> map;
+    do map = std::make_unique<RandomKernel>(++seed);
+    while (map->kernel().has_reduce());
+    ir::Kernel kernel = map->kernel();
+    kernel.mode = ir::Mode::kEpilogue;
+    const gpu::LeafLaunch launch{.source = leaf->source,
+                                 .entry = leaf->entry,
+                                 .words = {},
+                                 .epilogue_index = seed % 2 ? "i32" : "i64"};
+    all.push_back({gpu::with_epilogue(launch, emit::clike_epilogue(kernel)),
+                   std::string(leaf->entry) + "+epilogue", ""});
+  }
+  return all;
+}
+
 /// Compiles all on as many threads as there are processors. Gives what was wrong.
 std::vector<std::string> compile_all(gpu::Compiler& compiler, const std::vector<Job>& jobs) {
   std::vector<std::string> wrong(jobs.size());
@@ -133,7 +157,8 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
   std::vector<std::string> all = kernels();
   Written asked_for = written(ending);
   std::move(asked_for.kernels.begin(), asked_for.kernels.end(), std::back_inserter(all));
-  std::vector<gpu::LeafSource> leaves = gpu::leaf_sources({.processors = 100});
+  const std::vector<gpu::LeafSource> leaves = gpu::leaf_sources({.processors = 100});
+  const std::vector<Job> calling = leaves_with_epilogues(leaves);
   std::vector<Job> jobs;
   std::size_t compiled = 0;
   for (std::size_t a = 0; a < architectures.size(); ++a) {
@@ -147,10 +172,15 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
     // Sources of leaf kernels stand alone, and there are many: each architecture takes a few of its
     // own, or all of them where many kernels are asked for.
     constexpr std::size_t kFew = 2;
-    const std::size_t step = kernels_wanted(0) >= 1000 ? 1 : leaves.size() / kFew + 1;
-    for (std::size_t i = step > 1 ? a : 0; i < leaves.size(); i += step, ++compiled)
-      jobs.push_back(
-          {prelude.source(leaves[i].source), std::string(leaves[i].entry), architectures[a]});
+    const bool few = kernels_wanted(0) < 1000;
+    const auto add = [&](std::string_view source, std::string_view name) {
+      jobs.push_back({prelude.source(source), std::string(name), architectures[a]});
+      ++compiled;
+    };
+    for (std::size_t i = few ? a : 0; i < leaves.size(); i += few ? leaves.size() / kFew + 1 : 1)
+      add(leaves[i].source, leaves[i].entry);
+    for (std::size_t i = few ? a : 0; i < (few ? a + 1 : calling.size()); ++i)
+      add(calling[i].source, calling[i].name);
     for (const Job& leaf : asked_for.leaves) {
       jobs.push_back({leaf.source, leaf.name, architectures[a]});
       ++compiled;

@@ -68,23 +68,6 @@ class FunctionWriter : InstructionWriter {
     close();
   }
 
-  int lowest_walked(int first, int end) const {
-    while (first < end && !walked(first)) ++first;
-    return first;
-  }
-  // The indices of the axes first … end - 1, as far as they are read, from their row-major number.
-  void unravel(const std::string& number, int first, int end) {
-    const int lowest = lowest_walked(first, end);
-    std::string rest = number;
-    for (int a = end - 1; a >= lowest; --a) {
-      if (walked(a))
-        line("const i64 " + index(a) + " = " + rest + (a > first ? " % " + extent(a) + ";" : ";"));
-      if (a == lowest) break;
-      line("const i64 " + index(a) + "_above = " + rest + " / " + extent(a) + ";");
-      rest = index(a) + "_above";
-    }
-  }
-
   // -- reductions
   static std::string stack(Value v) { return "stack" + str(v); }
   std::vector<Value> reductions(const ir::Section& s) const {
@@ -402,11 +385,7 @@ class FunctionWriter : InstructionWriter {
 }  // namespace
 
 std::string clike_function(const ir::Kernel& k, std::string_view entry, const Dialect& dialect) {
-  verify(k);
-  for (const Inst& i : k.insts)
-    if (i.type == ir::Type::kF64 && !dialect.has_f64)
-      throw DTypeError("kernel " + k.name + ": it uses f64, which " + std::string(dialect.name) +
-                       " does not have; cast its operands to f32, or use another device");
+  check_emittable(k, dialect);
   return FunctionWriter(k, entry, dialect.shared_in_kernel).run();
 }
 

@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "core/error.h"
 #include "jit/emit/clike/clike.h"
 #include "jit/ir/op_info.h"
 
@@ -32,6 +33,14 @@ std::string word64(std::uint64_t bits) {
 
 }  // namespace
 
+void check_emittable(const ir::Kernel& k, const Dialect& dialect) {
+  verify(k);
+  for (const Inst& i : k.insts)
+    if (i.type == Type::kF64 && !dialect.has_f64)
+      throw DTypeError("kernel " + k.name + ": it uses f64, which " + text(dialect.name) +
+                       " does not have; cast its operands to f32, or use another device");
+}
+
 InstructionWriter::InstructionWriter(const ir::Kernel& k, std::string_view entry)
     : k_(k), entry_(entry), column_(k.form == ir::Form::kColumn) {
   words_.assign(static_cast<std::size_t>(k.words), false);
@@ -45,12 +54,17 @@ std::string InstructionWriter::arg(int word) {
   return "w" + str(word);
 }
 
+std::vector<int> InstructionWriter::argument_words() const {
+  std::vector<int> all;
+  for (std::size_t w = 0; w < words_.size(); ++w)
+    if (words_[w]) all.push_back(static_cast<int>(w));
+  return all;
+}
+
 std::vector<std::string> InstructionWriter::argument_lines() const {
   std::vector<std::string> lines;
-  for (std::size_t w = 0; w < words_.size(); ++w) {
-    const std::string n = std::to_string(w);
-    if (words_[w]) lines.push_back("const i64 w" + n + " = ARG(" + n + ");");
-  }
+  for (const int w : argument_words())
+    lines.push_back("const i64 w" + str(w) + " = ARG(" + str(w) + ");");
   return lines;
 }
 
@@ -94,6 +108,30 @@ void InstructionWriter::find_uses() {
       for (const Value u : {i.a, i.b, i.c, i.guard})
         if (u != kNone) used_[static_cast<std::size_t>(u)] = true;
     }
+}
+
+int InstructionWriter::lowest_walked(int first, int end) const {
+  while (first < end && !walked(first)) ++first;
+  return first;
+}
+
+void InstructionWriter::unravel(const std::string& number, int first, int end,
+                                const std::string& narrow) {
+  const auto as = [&](const std::string& t, const std::string& s) {
+    return narrow.empty() ? s : t + "(" + s + ")";
+  };
+  const std::string divided = narrow.empty() ? "i64" : narrow;
+  const int lowest = lowest_walked(first, end);
+  std::string rest = as(divided, number);
+  for (int a = end - 1; a >= lowest; --a) {
+    const std::string size = as(divided, extent(a));
+    if (walked(a))
+      line("const i64 " + index(a) + " = " + as("i64", a > first ? rest + " % " + size : rest) +
+           ";");
+    if (a == lowest) break;
+    line("const " + divided + " " + index(a) + "_above = " + rest + " / " + size + ";");
+    rest = index(a) + "_above";
+  }
 }
 
 // Loop axes have no index in row sections.

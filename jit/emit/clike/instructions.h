@@ -9,6 +9,11 @@
 
 namespace flash::emit {
 
+struct Dialect;
+
+/// Verifies the IR; throws what clike_function() does.
+void check_emittable(const ir::Kernel& k, const Dialect& dialect);
+
 /// Text with its indentation.
 class Lines {
  public:
@@ -44,12 +49,20 @@ class InstructionWriter : public Lines {
   const ir::Inst& inst(ir::Value v) const { return k_.insts[static_cast<std::size_t>(v)]; }
   std::string arg(int word);
   std::string extent(int axis) { return arg(ir::kArgExtents + axis); }
-  /// "const i64 w0 = ARG(0);" for every word that was asked for.
+  /// The words that were asked for.
+  std::vector<int> argument_words() const;
+  /// "const i64 w0 = ARG(0);" for each of them.
   std::vector<std::string> argument_lines() const;
   /// "TABLE(...)" for every table that is read.
   std::vector<std::string> table_lines() const;
   /// Whether anything reads the index of `axis`.
   bool walked(int axis) const { return walked_[static_cast<std::size_t>(axis)]; }
+
+  /// The lowest of the axes first … end - 1 whose index is read, or end.
+  int lowest_walked(int first, int end) const;
+  /// The indices of the axes first … end - 1, as far as they are read, from their row-major number.
+  /// They are divided as type `narrow`, if one is named.
+  void unravel(const std::string& number, int first, int end, const std::string& narrow = "");
 
   void body(const ir::Section& s);
   /// Whether a thread keeps two lanes of such a reduction.

@@ -60,7 +60,7 @@ void ColumnEmitter::tile() {
   cc_.cmp(last, extent(lane_axis_));
   cc_.cmovg(last, extent(lane_axis_));
   group_lanes();
-  if (k_.mode == ir::Mode::kWhole) return groups(last, Pass::kWhole);
+  if (k_.mode != ir::Mode::kSplit) return groups(last, Pass::kWhole);
   x86::Gp begin = cc_.newInt64();
   cc_.mov(begin, first_);
   Label out = cc_.newLabel();
