@@ -60,6 +60,11 @@ constexpr Info kTable[kNumEnv] = {
     {Env::kHiprtc, "FLASH_HIPRTC", Kind::kFolder, "", 0, 0, "",
      "Where AMD's compiler libhiprtc lies; the loader's path, $ROCM_PATH and /opt/rocm when unset.",
      "kernels/hip"},
+    {Env::kCublas, "FLASH_CUBLAS", Kind::kFolder, "", 0, 0, "",
+     "Where libcublasLt lies (PyPI's nvidia-cublas has it in nvidia/cu13/lib), or off: products of "
+     "f16 and bf16 have the CPU's bits then; the loader's path, $CUDA_HOME and /usr/local/cuda "
+     "when unset.",
+     "kernels/cuda"},
     {Env::kVulkanValidation, "FLASH_VULKAN_VALIDATION", Kind::kInt, "0", 0, 1, "",
      "1: Vulkan's validation layer checks every call; what it says is an error.",
      "kernels/vulkan/instance.cpp"},

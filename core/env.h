@@ -28,9 +28,10 @@ enum class Env : std::uint8_t {
   kCacheDirBytes,
   kNvrtc,
   kHiprtc,
+  kCublas,
   kVulkanValidation,
 };
-inline constexpr int kNumEnv = 17;
+inline constexpr int kNumEnv = 18;
 
 namespace env {
 

@@ -2,6 +2,7 @@
 #include "kernels/cuda/runtime.h"
 
 #include "core/env.h"
+#include "kernels/cuda/blas_lt.h"
 #include "kernels/gpu/library.h"
 
 namespace flash::cuda {
@@ -59,7 +60,9 @@ gpu::Compiler& compiler() {
 }
 
 CudaRuntime::CudaRuntime(int index)
-    : DriverRuntime(driver(), compiler(), emit::cuda_dialect(), index) {}
+    : DriverRuntime(driver(), compiler(), emit::cuda_dialect(), index) {
+  use(make_blas_lt(context()));
+}
 
 std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {
   return gpu::runtimes_of<CudaRuntime>(driver());

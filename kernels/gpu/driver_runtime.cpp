@@ -285,6 +285,53 @@ void DriverRuntime::free_scratch(Run& run) noexcept {
   }
 }
 
+void DriverRuntime::enqueue_leaf(Run& run, const LeafLaunch& l, const Epilogue* epilogue) {
+  auto [kernel, made] = leaf_kernel(l, epilogue);
+  if (made && run.kept) {  // when all of the run are known
+    const auto same = std::find_if(run.new_leaves.begin(), run.new_leaves.end(),
+                                   [&](const NewLeaf& n) { return n.kernel == kernel; });
+    NewLeaf& leaf =
+        same == run.new_leaves.end() ? run.new_leaves.emplace_back(std::move(*made)) : *same;
+    leaf.commands.push_back(run.commands.size());
+  } else if (made) {
+    load_leaf(*made);
+  }
+  Command command{.function = made && run.kept ? nullptr : kernel->function,
+                  .name = &kernel->name,
+                  .geometry = {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
+                               static_cast<unsigned>(l.y)},
+                  .tiles = l.tiles};
+  if (run.kept) {
+    command.args = static_cast<std::int64_t>(run.words.size());
+    run.words.insert(run.words.end(), l.words.begin(), l.words.end());
+    run.commands.push_back(command);
+  } else {
+    const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
+    const Address args = address_of(scratch(run, bytes));
+    staging_.upload(args, l.words.data(), bytes);
+    enqueue_now(command, args);
+  }
+  counters.launches.fetch_add(1, std::memory_order_relaxed);
+  counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
+}
+
+void DriverRuntime::enqueue_product(Run& run, const LeafCall& call,
+                                    std::shared_ptr<const LibraryProduct> product) {
+  const std::size_t bytes = product->workspace_bytes();
+  Command command{
+      .name = &product->name,
+      .operands = {address_of(call.inputs[0].data), address_of(call.inputs[1].data),
+                   call.inputs.size() > 2 ? address_of(call.inputs[2].data) : 0,
+                   address_of(call.output.data), bytes ? address_of(scratch(run, bytes)) : 0}};
+  command.product = std::move(product);
+  if (run.kept)
+    run.commands.push_back(std::move(command));
+  else
+    enqueue_now(command, 0);
+  counters.launches.fetch_add(1, std::memory_order_relaxed);
+  counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
+}
+
 void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   context_->enter();
   Run& run = this_run();
@@ -297,39 +344,17 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
       if (!run.kept) runtime.free_scratch(run);
     }
   } const done{*this, run};
+  if (auto product = products_ ? products_->find(call) : nullptr) {
+    enqueue_product(run, call, std::move(product));
+    if (call.epilogue)
+      for (const LeafLaunch& l : epilogue_launches(call, capabilities_))
+        enqueue_leaf(run, l, call.epilogue);
+    return;
+  }
   const auto hold = [&](std::size_t bytes) { return scratch(run, bytes); };
   const auto [faults, serial] = fault_buffer();
-  const std::vector<LeafLaunch> launches =
-      leaf_launches(call, capabilities_, {hold, faults, serial});
-  for (const LeafLaunch& l : launches) {
-    auto [kernel, made] = leaf_kernel(l, call.epilogue);
-    if (made && run.kept) {  // when all of the run are known
-      const auto same = std::find_if(run.new_leaves.begin(), run.new_leaves.end(),
-                                     [&](const NewLeaf& n) { return n.kernel == kernel; });
-      NewLeaf& leaf =
-          same == run.new_leaves.end() ? run.new_leaves.emplace_back(std::move(*made)) : *same;
-      leaf.commands.push_back(run.commands.size());
-    } else if (made) {
-      load_leaf(*made);
-    }
-    Command command{.function = made && run.kept ? nullptr : kernel->function,
-                    .name = &kernel->name,
-                    .geometry = {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
-                                 static_cast<unsigned>(l.y)},
-                    .tiles = l.tiles};
-    if (run.kept) {
-      command.args = static_cast<std::int64_t>(run.words.size());
-      run.words.insert(run.words.end(), l.words.begin(), l.words.end());
-      run.commands.push_back(command);
-    } else {
-      const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
-      const Address args = address_of(hold(bytes));
-      staging_.upload(args, l.words.data(), bytes);
-      enqueue_now(command, args);
-    }
-    counters.launches.fetch_add(1, std::memory_order_relaxed);
-    counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
-  }
+  for (const LeafLaunch& l : leaf_launches(call, capabilities_, {hold, faults, serial}))
+    enqueue_leaf(run, l, call.epilogue);
   if (call.op != Prim::kGatherRows && call.op != Prim::kScatterAddRows) return;
   run.may_fault = true;
   if (!run.kept) tell_of_faults(run);
@@ -393,8 +418,11 @@ std::string DriverRuntime::description() {
                   format_bytes(context_->memory()) + ", driver " + driver.version();
   const std::string& missing = compiler_.missing();
   if (!missing.empty()) return s + "; " + missing;
-  return s + ", " + driver.vendor().compiler + " " + compiler_.version() + " (" + compiler_.path() +
-         ")";
+  s += ", " + std::string(driver.vendor().compiler) + " " + compiler_.version() + " (" +
+       compiler_.path() + ")";
+  if (!products_) return s;
+  context_->enter();
+  return s + ", " + products_->description();
 }
 
 }  // namespace flash::gpu

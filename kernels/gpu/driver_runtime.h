@@ -88,6 +88,8 @@ class DriverRuntime : public DeviceRuntime {
 
  protected:
   DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, int index);
+  const std::shared_ptr<Context>& context() const { return context_; }
+  void use(std::unique_ptr<ProductLibrary> library) { products_ = std::move(library); }
 
  private:
   /// A leaf kernel that has to be compiled, for commands of a run.
@@ -124,6 +126,9 @@ class DriverRuntime : public DeviceRuntime {
   std::pair<DriverKernel*, std::optional<NewLeaf>> leaf_kernel(const LeafLaunch& launch,
                                                                const Epilogue* epilogue);
   void load_leaf(NewLeaf& leaf);
+  void enqueue_leaf(Run& run, const LeafLaunch& launch, const Epilogue* epilogue);
+  void enqueue_product(Run& run, const LeafCall& call,
+                       std::shared_ptr<const LibraryProduct> product);
   /// Side by side; then the commands have their functions.
   void load_new_leaves(Run& run);
   /// The device's fault buffer, and the number of the call that asks for it.
@@ -136,6 +141,7 @@ class DriverRuntime : public DeviceRuntime {
   const emit::Dialect dialect_;
   const std::shared_ptr<Context> context_;
   std::unique_ptr<Allocator> allocator_;
+  std::unique_ptr<ProductLibrary> products_;  // null: this vendor has none
   Staging staging_;
   Capabilities capabilities_;
 

@@ -17,7 +17,8 @@ constexpr std::size_t kMostGraphs = 8;
 
 bool same(const Command& a, const Command& b) {
   return a.function == b.function && a.geometry == b.geometry && a.args == b.args &&
-         a.tiles == b.tiles && a.to == b.to && a.from == b.from && a.bytes == b.bytes;
+         a.tiles == b.tiles && a.to == b.to && a.from == b.from && a.bytes == b.bytes &&
+         a.product == b.product && a.operands == b.operands;
 }
 bool same(const std::vector<Command>& a, const std::vector<Command>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -27,6 +28,11 @@ bool same(const std::vector<Command>& a, const std::vector<Command>& b) {
 }  // namespace
 
 void enqueue(Context& context, const Command& c, Address args, Handle stream) {
+  if (c.product) {
+    const auto& [a, b, bias, out, workspace] = c.operands;
+    c.product->enqueue(a, b, bias, out, workspace, stream);
+    return;
+  }
   if (!c.function) {
     context.check(context.calls().copy(c.to, c.from, c.bytes, stream), "copying on the device");
     return;

@@ -2,11 +2,13 @@
 //
 // Runs of one plan differ in addresses, sizes and scalars, and all of these lie in ArgBlocks. What
 // a launch itself says (the kernel, threads, tiles, where its ArgBlock lies) is the same every time
-// while shapes are. So a run's commands are gathered, and compared with those of the runs before:
+// while shapes are. (A copy and a library's product name addresses; in a steady loop those come
+// again as well.) So a run's commands are gathered, and compared with those of the runs before:
 // when the same come twice in a row a graph is made of them, and from then on one call enqueues
 // all, behind one copy of the words.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -16,10 +18,11 @@
 #include "core/device.h"
 #include "kernels/gpu/context.h"
 #include "kernels/gpu/geometry.h"
+#include "kernels/gpu/product_library.h"
 
 namespace flash::gpu {
 
-/// A kernel's launch; without a function a copy on the device.
+/// A kernel's launch, or a library's product; without either a copy on the device.
 struct Command {
   Handle function = nullptr;
   const std::string* name = nullptr;  ///< the kernel's, which lives as long as the function
@@ -28,6 +31,8 @@ struct Command {
   std::int64_t tiles = 0;
   Address to = 0, from = 0;  ///< of a copy
   std::size_t bytes = 0;
+  std::shared_ptr<const LibraryProduct> product = {};
+  std::array<Address, 5> operands = {};  ///< of a product: a, b, bias, output, workspace
 };
 
 /// Enqueues a command whose run has its words at `args`.

@@ -69,6 +69,27 @@ std::vector<LeafLaunch> leaf_launches(const LeafCall& call, const Capabilities& 
   throw InternalError("leaf_launches: GPUs have no leaf kernel for " + op);
 }
 
+std::vector<LeafLaunch> epilogue_launches(const LeafCall& call, const Capabilities& device) {
+  static constexpr std::string_view kText = R"source(
+KERNEL(NAME) {
+  EPILOGUE_WORDS(i32(ARG(0)))
+  for (i64 tile = i64(BLOCK_X); tile < tiles; tile += i64(GRID_X)) {
+    const i64 at = tile * i64(THREADS) + i64(THREAD_X);
+    if (at < ARG(1)) EPILOGUE(at);
+  }
+}
+)source";
+  const std::int64_t count = call.output.shape.numel();
+  if (count == 0) return {};
+  const int threads = std::min(256, device.block_threads);
+  const LeafSource source =
+      leaf_source("epilogue_" + std::to_string(threads), kText, threads, [](Defines&) {});
+  LeafLaunch launch =
+      launch_of(source, {0, count}, (count + threads - 1) / threads, device.most_blocks);
+  call_epilogue(launch, call);
+  return {std::move(launch)};
+}
+
 std::string with_epilogue(const LeafLaunch& launch, std::string_view text) {
   return "#define EPILOGUE_INDEX " + std::string(launch.epilogue_index) + "\n" + std::string(text) +
          std::string(launch.source);

@@ -58,6 +58,9 @@ struct LeafMemory {
 std::vector<LeafLaunch> leaf_launches(const LeafCall& call, const Capabilities& device,
                                       const LeafMemory& memory);
 
+/// Calls the call's epilogue for every element of an output that is there. None if it is empty.
+std::vector<LeafLaunch> epilogue_launches(const LeafCall& call, const Capabilities& device);
+
 /// The source of a launch that calls an epilogue of this text (emit::clike_epilogue).
 std::string with_epilogue(const LeafLaunch& launch, std::string_view text);
 

@@ -30,6 +30,7 @@ struct Handles {
   void* nvrtc = load("libnvrtc.so.13");
   void* hip = load("libamdhip64.so.7");
   void* hiprtc = load("libhiprtc.so.7");
+  void* blas = load("libcublasLt.so.13");
 } const handles;
 
 template <class F>
@@ -43,38 +44,36 @@ Fake Fake::cuda() {
   Fake f;
   f.name = "cuda";
   f.open = flash::cuda::make_runtimes;
-  f.driver_ = handles.cuda;
-  f.compiler_ = handles.nvrtc;
+  f.libraries_ = {handles.cuda, handles.nvrtc, handles.blas};
   return f;
 }
 Fake Fake::hip() {
   Fake f;
   f.name = "hip";
   f.open = flash::hip::make_runtimes;
-  f.driver_ = handles.hip;
-  f.compiler_ = handles.hiprtc;
+  f.libraries_ = {handles.hip, handles.hiprtc};
   return f;
 }
 std::vector<Fake> fakes() { return {Fake::cuda(), Fake::hip()}; }
 
 void Fake::fail(const std::string& call, int nth, int error) const {
-  for (void* library : {driver_, compiler_})
+  for (void* library : libraries_)
     symbol<void (*)(const char*, int, int)>(library, "fake_gpu_fail")(call.c_str(), nth, error);
 }
 long Fake::calls(const std::string& call) const {
   long n = 0;
-  for (void* library : {driver_, compiler_})
+  for (void* library : libraries_)
     n += symbol<long (*)(const char*)>(library, "fake_gpu_calls")(call.c_str());
   return n;
 }
 long Fake::live(const std::string& what) const {
   long n = 0;
-  for (void* library : {driver_, compiler_})
+  for (void* library : libraries_)
     n += symbol<long (*)(const char*)>(library, "fake_gpu_live")(what.c_str());
   return n;
 }
 void Fake::reset() const {
-  for (void* library : {driver_, compiler_}) symbol<void (*)()>(library, "fake_gpu_reset")();
+  for (void* library : libraries_) symbol<void (*)()>(library, "fake_gpu_reset")();
 }
 
 }  // namespace flash::test

@@ -30,7 +30,7 @@ class Fake {
   }
 
  private:
-  void *driver_ = nullptr, *compiler_ = nullptr;
+  std::vector<void*> libraries_;
 };
 
 /// Both, one after another.

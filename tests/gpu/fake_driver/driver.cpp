@@ -415,6 +415,19 @@ FAKE(cuLaunchKernel, hipModuleLaunchKernel, void* function, unsigned grid_x, uns
   return kOk;
 }
 
+#ifndef FAKE_HIP
+/// Work of another fake library, in a stream's order. Graphs may repeat it.
+EXPORT int fake_gpu_submit(void* stream, void (*work)(void*), void (*release)(void*), void* data) {
+  const std::shared_ptr<void> kept(data, release);
+  Stream* s = all().streams.find(stream);
+  if (!s) return kInvalidHandle;
+  s->submit([work, kept] {
+    if (!fake::lost()) work(kept.get());
+  });
+  return kOk;
+}
+#endif
+
 FAKE(cuStreamBeginCapture_v2, hipStreamBeginCapture, void* stream, int mode) {
   ENTER(cuStreamBeginCapture_v2, hipStreamBeginCapture);
   Stream* s = all().streams.find(stream);
