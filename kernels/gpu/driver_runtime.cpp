@@ -122,7 +122,7 @@ void DriverRuntime::tell_of_faults(Run& run) {
 
 DriverRuntime::Run& DriverRuntime::this_run() {
   const std::lock_guard lock(runs_mutex_);
-  return runs_[std::this_thread::get_id()];
+  return runs_.try_emplace(std::this_thread::get_id(), *allocator_).first->second;
 }
 
 Block& DriverRuntime::args_of(Run& run, std::size_t words) {
@@ -159,7 +159,7 @@ void DriverRuntime::end_run(Stream) {
     DriverRuntime& runtime;
     Run& run;
     ~Close() {
-      runtime.free_scratch(run);
+      run.scratch.give_back();
       runtime.tell_of_faults(run);
       run.kept = nullptr;
       run.words.clear();
@@ -231,43 +231,17 @@ std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
   return {faults_->data, ++serial_};
 }
 
-void* DriverRuntime::scratch(Run& run, std::size_t bytes) {
-  // What the kernels before left, if it fits well; else more of the device's.
-  const auto fits = [&](const Block* b) {
-    return b->capacity >= bytes && b->capacity / 2 <= bytes;
-  };
-  const auto spare = std::find_if(run.spare.begin(), run.spare.end(), fits);
-  Block* block;
-  if (spare != run.spare.end()) {
-    block = *spare;
-    run.spare.erase(spare);
-  } else {
-    block = allocator_->allocate(bytes, "scratch");
-  }
-  run.scratch.push_back(block);
-  return block->data;
-}
-
-void DriverRuntime::free_scratch(Run& run) noexcept {
-  for (std::vector<Block*>* blocks : {&run.scratch, &run.spare}) {
-    for (Block* b : *blocks) allocator_->free(b);
-    blocks->clear();
-  }
-}
-
 void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   context_->enter();
   Run& run = this_run();
-  struct Done {  // with its scratch: the next leaf kernel of the run may have it
-    DriverRuntime& runtime;
+  struct Done {
     Run& run;
     ~Done() {
-      run.spare.insert(run.spare.end(), run.scratch.begin(), run.scratch.end());
-      run.scratch.clear();
-      if (!run.kept) runtime.free_scratch(run);
+      run.scratch.kernel_ends();
+      if (!run.kept) run.scratch.give_back();
     }
-  } const done{*this, run};
-  const auto hold = [&](std::size_t bytes) { return scratch(run, bytes); };
+  } const done{run};
+  const auto hold = [&](std::size_t bytes) { return run.scratch.take(bytes); };
   const auto [faults, serial] = fault_buffer();
   const std::vector<LeafLaunch> launches =
       leaf_launches(call, capabilities_, {hold, faults, serial});

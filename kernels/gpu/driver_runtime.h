@@ -26,6 +26,7 @@
 #include "kernels/gpu/geometry.h"
 #include "kernels/gpu/graph.h"
 #include "kernels/gpu/leaf.h"
+#include "kernels/gpu/scratch.h"
 #include "kernels/gpu/staging.h"
 
 namespace flash::gpu {
@@ -81,6 +82,7 @@ class DriverRuntime : public DeviceRuntime {
  private:
   /// What a thread runs, or ran last.
   struct Run {
+    explicit Run(Allocator& allocator) : scratch(allocator) {}
     std::unique_ptr<Recording>* kept = nullptr;  ///< null: no run is open
     /// Its ArgBlocks. Its next run writes them over, in the same queue: behind the launches that
     /// read them.
@@ -88,17 +90,13 @@ class DriverRuntime : public DeviceRuntime {
     // Of the open run, for end_run():
     std::vector<std::int64_t> words;
     std::vector<Command> commands;
-    std::vector<Block*> scratch, spare;  ///< of the leaf kernel at hand, of those before it
+    Scratch scratch;
     bool may_fault = false;
   };
   std::unique_ptr<Module> module_of(const std::string& source, const std::string& name);
   Run& this_run();
   /// Room for so many words of ArgBlocks.
   Block& args_of(Run& run, std::size_t words);
-  /// Memory of a leaf kernel. It is given back when its launches are enqueued: what uses it next
-  /// is enqueued behind them.
-  void* scratch(Run& run, std::size_t bytes);
-  void free_scratch(Run& run) noexcept;
   void tell_of_faults(Run& run);
   /// Enqueues a command at once, whose words are on the device.
   void enqueue_now(const Command& command, Address args);
