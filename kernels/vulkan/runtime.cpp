@@ -99,6 +99,10 @@ struct VulkanRuntime::ThreadRun {
 VulkanRuntime::VulkanRuntime(int index, const emit::GlslTraits* traits) : index_(index) {
   gpu_ =
       std::make_shared<Gpu>(*instance(), candidates().at(static_cast<std::size_t>(index)), index);
+  // Vulkan does not say how many processors a GPU has.
+  parallelism_ = gpu_->is_software()
+                     ? static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))
+                     : 64;
   if (traits != nullptr)
     gpu_->set_traits(*traits);
   else
@@ -244,13 +248,6 @@ void VulkanRuntime::from_host(void* dst, const void* src, std::size_t bytes, Str
   engine().from_host(dst, src, bytes, stream);
 }
 void VulkanRuntime::synchronize(Stream stream) { engine().synchronize(stream); }
-
-// Vulkan does not say how many processors a GPU has.
-int VulkanRuntime::parallelism() const {
-  if (gpu_->is_software())
-    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return 64;
-}
 
 std::string VulkanRuntime::description() {
   const std::string traits = emit::to_string(gpu_->traits());

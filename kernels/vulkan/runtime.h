@@ -50,7 +50,7 @@ class VulkanRuntime final : public DeviceRuntime {
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void synchronize(Stream stream) override;
 
-  int parallelism() const override;
+  int parallelism() const override { return parallelism_; }
 
   /// "llvmpipe (LLVM 15.0.6, 256 bits); f32 fma by f64; …"
   std::string description() override;
@@ -61,6 +61,7 @@ class VulkanRuntime final : public DeviceRuntime {
   ThreadRun& this_run();
 
   int index_;
+  int parallelism_ = 0;  // asked for by every kernel that is bound: the system is asked once
   std::shared_ptr<Gpu> gpu_;
   std::shared_ptr<Engine> engine_;  // for work, as engine()
   std::unique_ptr<Allocator> allocator_;

@@ -28,13 +28,13 @@ KERNEL(step) {
 }
 )source";
 
-/// A device of its own, with one kernel that does not commute: a run out of order, or with another's
-/// words, would be seen.
+/// A device of its own, with one kernel that does not commute: a run out of order, or with
+/// another's words, would be seen.
 class Bench {
  public:
   static constexpr int kSteps = 5;  // of a run
 
-  explicit Bench()
+  Bench()
       : gpu_(std::make_shared<vulkan::Gpu>(*vulkan::instance(), vulkan::candidates().at(0), 0)),
         engine_(std::make_shared<vulkan::Engine>(gpu_)),
         memory_(engine_->take_memory()),
@@ -58,8 +58,8 @@ class Bench {
       words.insert(words.end(), {reinterpret_cast<std::intptr_t>(data_), scalar + i, kN});
       want_ = want_ * 3 + scalar + i;
     }
-    commands.push_back({.to = engine_->place_of(copy_), .from = engine_->place_of(data_),
-                        .bytes = kN * 8});
+    commands.push_back(
+        {.to = engine_->place_of(copy_), .from = engine_->place_of(data_), .bytes = kN * 8});
     return recordings_->run({commands, words, args_}, {});
   }
   void check() {

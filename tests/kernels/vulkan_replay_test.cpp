@@ -47,8 +47,8 @@ TEST_CASE("other shapes now and then are launched one by one on Vulkan, and the 
   const auto run = [](std::int64_t rows) {
     const Tensor x = randn({rows, 24});
     const std::uint64_t before = replays();
-    CHECK((program(x.to("vulkan"), 0.5f).to_vector<float>() ==
-           program(x, 0.5f).to_vector<float>()));
+    CHECK(
+        (program(x.to("vulkan"), 0.5f).to_vector<float>() == program(x, 0.5f).to_vector<float>()));
     return replays() - before;
   };
   for (int i = 0; i < 3; ++i) CHECK(run(5) == (i > 0));
