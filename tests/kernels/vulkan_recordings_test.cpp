@@ -17,6 +17,7 @@ using namespace flash::test;
 namespace {
 
 constexpr std::int64_t kN = 1000;
+constexpr std::size_t kOwnBuffer = std::size_t{65} << 20;  // bytes that share a buffer with nothing
 
 // Word 0: the first of ARG(2) numbers; each becomes itself times 3 plus word 1.
 constexpr const char* kSource = R"source(
@@ -41,7 +42,7 @@ class Bench {
         program_(std::make_unique<vulkan::Program>(gpu_, kSource, "step")),
         recordings_(std::make_unique<vulkan::Recordings>(engine_)) {
     data_ = memory_->allocate(kN * 8);
-    copy_ = memory_->allocate(kN * 8);
+    copy_ = memory_->allocate(kOwnBuffer);
     args_ = memory_->allocate(1 << 12);
     const std::vector<std::int64_t> zeros(kN);
     engine_->from_host(data_, zeros.data(), kN * 8, {});
@@ -76,16 +77,10 @@ class Bench {
     program_.reset();
     engine_.reset();
   }
-  void move_memory() {
-    engine_->drain();
-    memory_->free(data_, kN * 8);
-    memory_->free(copy_, kN * 8);
-    memory_->free(args_, 1 << 12);
-    data_ = memory_->allocate(kN * 8);
-    copy_ = memory_->allocate(kN * 8);
-    args_ = memory_->allocate(1 << 12);
-    const std::vector<std::int64_t> values(kN, want_);
-    engine_->from_host(data_, values.data(), kN * 8, {});
+  /// The copy goes to another buffer, which has the handle of the former where the driver likes to.
+  void move_copy() {
+    memory_->free(copy_, kOwnBuffer);
+    copy_ = memory_->allocate(kOwnBuffer);
   }
   /// The driver's functions, to be broken.
   vulkan::Api& api() { return const_cast<vulkan::Api&>(gpu_->vk()); }
@@ -139,11 +134,11 @@ TEST_CASE("recordings may outlive the runtime") {
   bench.drop_recordings();
 }
 
-TEST_CASE("what was recorded of copies is of no use when their memory went and came back") {
+TEST_CASE("what was recorded of a copy is of no use when its memory went and came back") {
   if (vulkan_here() == nullptr) return;
   Bench bench;
   for (int i = 0; i < 3; ++i) bench.run(i);
-  bench.move_memory();
+  bench.move_copy();
   CHECK_FALSE(bench.run(1));
   CHECK(bench.run(2));
   bench.check();
