@@ -28,7 +28,7 @@ struct Stats {
   std::uint64_t disk_rejected = 0;     ///< damaged ones that were deleted there
   std::uint64_t launches = 0;          ///< launches on all devices, leaf kernels included
   std::uint64_t leaf_launches = 0;     ///< of these, by leaf kernels
-  std::uint64_t replays = 0;           ///< runs of plans that went to a GPU as one graph
+  std::uint64_t replays = 0;           ///< runs of plans that a GPU replayed
   std::uint64_t bytes_moved = 0;       ///< copied between buffers, to and from the host
 };
 FLASH_API Stats stats();

@@ -129,7 +129,7 @@ void DriverRuntime::tell_of_faults(Run& run) {
 
 DriverRuntime::Run& DriverRuntime::this_run() {
   const std::lock_guard lock(runs_mutex_);
-  return runs_[std::this_thread::get_id()];
+  return runs_.try_emplace(std::this_thread::get_id(), *allocator_).first->second;
 }
 
 Block& DriverRuntime::args_of(Run& run, std::size_t words) {
@@ -166,7 +166,7 @@ void DriverRuntime::end_run(Stream) {
     DriverRuntime& runtime;
     Run& run;
     ~Close() {
-      runtime.free_scratch(run);
+      run.scratch.give_back();
       runtime.tell_of_faults(run);
       run.kept = nullptr;
       run.words.clear();
@@ -261,30 +261,6 @@ std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
   return {faults_->data, ++serial_};
 }
 
-void* DriverRuntime::scratch(Run& run, std::size_t bytes) {
-  // What the kernels before left, if it fits well; else more of the device's.
-  const auto fits = [&](const Block* b) {
-    return b->capacity >= bytes && b->capacity / 2 <= bytes;
-  };
-  const auto spare = std::find_if(run.spare.begin(), run.spare.end(), fits);
-  Block* block;
-  if (spare != run.spare.end()) {
-    block = *spare;
-    run.spare.erase(spare);
-  } else {
-    block = allocator_->allocate(bytes, "scratch");
-  }
-  run.scratch.push_back(block);
-  return block->data;
-}
-
-void DriverRuntime::free_scratch(Run& run) noexcept {
-  for (std::vector<Block*>* blocks : {&run.scratch, &run.spare}) {
-    for (Block* b : *blocks) allocator_->free(b);
-    blocks->clear();
-  }
-}
-
 void DriverRuntime::enqueue_leaf(Run& run, const LeafLaunch& l, const Epilogue* epilogue) {
   auto [kernel, made] = leaf_kernel(l, epilogue);
   if (made && run.kept) {  // when all of the run are known
@@ -307,7 +283,7 @@ void DriverRuntime::enqueue_leaf(Run& run, const LeafLaunch& l, const Epilogue* 
     run.commands.push_back(command);
   } else {
     const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
-    const Address args = address_of(scratch(run, bytes));
+    const Address args = address_of(run.scratch.take(bytes));
     staging_.upload(args, l.words.data(), bytes);
     enqueue_now(command, args);
   }
@@ -322,7 +298,7 @@ void DriverRuntime::enqueue_product(Run& run, const LeafCall& call,
       .name = &product->name,
       .operands = {address_of(call.inputs[0].data), address_of(call.inputs[1].data),
                    call.inputs.size() > 2 ? address_of(call.inputs[2].data) : 0,
-                   address_of(call.output.data), bytes ? address_of(scratch(run, bytes)) : 0}};
+                   address_of(call.output.data), bytes ? address_of(run.scratch.take(bytes)) : 0}};
   command.product = std::move(product);
   if (run.kept)
     run.commands.push_back(std::move(command));
@@ -335,15 +311,13 @@ void DriverRuntime::enqueue_product(Run& run, const LeafCall& call,
 void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   context_->enter();
   Run& run = this_run();
-  struct Done {  // with its scratch: the next leaf kernel of the run may have it
-    DriverRuntime& runtime;
+  struct Done {
     Run& run;
     ~Done() {
-      run.spare.insert(run.spare.end(), run.scratch.begin(), run.scratch.end());
-      run.scratch.clear();
-      if (!run.kept) runtime.free_scratch(run);
+      run.scratch.kernel_ends();
+      if (!run.kept) run.scratch.give_back();
     }
-  } const done{*this, run};
+  } const done{run};
   if (auto product = products_ ? products_->find(call) : nullptr) {
     enqueue_product(run, call, std::move(product));
     if (call.epilogue)
@@ -351,7 +325,7 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
         enqueue_leaf(run, l, call.epilogue);
     return;
   }
-  const auto hold = [&](std::size_t bytes) { return scratch(run, bytes); };
+  const auto hold = [&](std::size_t bytes) { return run.scratch.take(bytes); };
   const auto [faults, serial] = fault_buffer();
   for (const LeafLaunch& l : leaf_launches(call, capabilities_, {hold, faults, serial}))
     enqueue_leaf(run, l, call.epilogue);

@@ -27,6 +27,7 @@
 #include "kernels/gpu/geometry.h"
 #include "kernels/gpu/graph.h"
 #include "kernels/gpu/leaf.h"
+#include "kernels/gpu/scratch.h"
 #include "kernels/gpu/staging.h"
 #include "kernels/leaf.h"
 
@@ -100,6 +101,7 @@ class DriverRuntime : public DeviceRuntime {
   };
   /// What a thread runs, or ran last.
   struct Run {
+    explicit Run(Allocator& allocator) : scratch(allocator) {}
     std::unique_ptr<Recording>* kept = nullptr;  ///< null: no run is open
     /// Its ArgBlocks. Its next run writes them over, in the same queue: behind the launches that
     /// read them.
@@ -108,17 +110,13 @@ class DriverRuntime : public DeviceRuntime {
     std::vector<std::int64_t> words;
     std::vector<Command> commands;
     std::vector<NewLeaf> new_leaves;
-    std::vector<Block*> scratch, spare;  ///< of the leaf kernel at hand, of those before it
+    Scratch scratch;
     bool may_fault = false;
   };
   std::unique_ptr<Module> module_of(const std::string& source, const std::string& name);
   Run& this_run();
   /// Room for so many words of ArgBlocks.
   Block& args_of(Run& run, std::size_t words);
-  /// Memory of a leaf kernel. It is given back when its launches are enqueued: what uses it next
-  /// is enqueued behind them.
-  void* scratch(Run& run, std::size_t bytes);
-  void free_scratch(Run& run) noexcept;
   void tell_of_faults(Run& run);
   /// Enqueues a command at once, whose words are on the device.
   void enqueue_now(const Command& command, Address args);

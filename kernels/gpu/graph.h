@@ -3,15 +3,13 @@
 // Runs of one plan differ in addresses, sizes and scalars, and all of these lie in ArgBlocks. What
 // a launch itself says (the kernel, threads, tiles, where its ArgBlock lies) is the same every time
 // while shapes are. (A copy and a library's product name addresses; in a steady loop those come
-// again as well.) So a run's commands are gathered, and compared with those of the runs before:
-// when the same come twice in a row a graph is made of them, and from then on one call enqueues
-// all, behind one copy of the words.
+// again as well.) So a run's commands are gathered, and where they come again (repeats.h) a graph
+// is made of them: from then on one call enqueues all, behind one copy of the words.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +17,7 @@
 #include "kernels/gpu/context.h"
 #include "kernels/gpu/geometry.h"
 #include "kernels/gpu/product_library.h"
+#include "kernels/gpu/repeats.h"
 
 namespace flash::gpu {
 
@@ -33,6 +32,7 @@ struct Command {
   std::size_t bytes = 0;
   std::shared_ptr<const LibraryProduct> product = {};
   std::array<Address, 5> operands = {};  ///< of a product: a, b, bias, output, workspace
+  bool operator==(const Command&) const = default;
 };
 
 /// Enqueues a command whose run has its words at `args`.
@@ -41,26 +41,21 @@ void enqueue(Context& context, const Command& command, Address args, Handle stre
 /// The graphs of one plan on one device. One call at a time.
 class Graphs final : public Recording {
  public:
-  explicit Graphs(std::shared_ptr<Context> context) : context_(std::move(context)) {}
-  ~Graphs() override;
+  explicit Graphs(std::shared_ptr<Context> context);
 
   /// Enqueues all commands of a run. True if a graph did.
   bool run(const std::vector<Command>& commands, Address args);
 
  private:
-  /// Of the runs whose words lie in one place: of one thread.
-  struct Graph {
-    Address args = 0;
-    std::vector<Command> last = {};      ///< of the latest run that was not replayed
-    std::vector<Command> recorded = {};  ///< what `executable` does
-    Handle executable = nullptr;
+  struct Destroy {
+    std::shared_ptr<Context> context;
+    void operator()(void* graph) const noexcept { context->destroy_graph(graph); }
   };
-  void record(Graph& graph, const std::vector<Command>& commands);
-  void drop(Graph& graph) noexcept;
+  using Graph = std::unique_ptr<void, Destroy>;
+  Graph record(const std::vector<Command>& commands, Address args);
 
   const std::shared_ptr<Context> context_;
-  bool records_ = context_->calls().begin_capture != nullptr;  // until the driver refuses
-  std::vector<Graph> graphs_;                                  // the latest used first
+  Repeats<Command, Graph> repeats_;
 };
 
 }  // namespace flash::gpu

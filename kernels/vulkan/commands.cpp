@@ -18,6 +18,12 @@ void barrier(const Api& vk, VkCommandBuffer buffer, VkPipelineStageFlags then,
 
 }  // namespace
 
+void wait_for_all_before(const Gpu& gpu, VkCommandBuffer buffer) {
+  barrier(gpu.vk(), buffer, kStages,
+          VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT |
+              VK_ACCESS_TRANSFER_WRITE_BIT);
+}
+
 Commands::Commands(std::shared_ptr<Gpu> gpu) : gpu_(std::move(gpu)) {
   VkCommandPoolCreateInfo pool{};
   pool.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
@@ -65,9 +71,7 @@ VkCommandBuffer Commands::open() {
 
 VkCommandBuffer Commands::next() {
   const VkCommandBuffer buffer = open();
-  barrier(gpu_->vk(), buffer, kStages,
-          VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_READ_BIT |
-              VK_ACCESS_TRANSFER_WRITE_BIT);
+  wait_for_all_before(*gpu_, buffer);
   ++recorded_;
   return buffer;
 }
@@ -75,6 +79,11 @@ VkCommandBuffer Commands::next() {
 VkCommandBuffer Commands::beside() {
   ++recorded_;
   return open();
+}
+
+void Commands::execute(VkCommandBuffer recorded, int commands) {
+  gpu_->vk().CmdExecuteCommands(next(), 1, &recorded);
+  recorded_ += commands - 1;
 }
 
 void Commands::show_to_host() {

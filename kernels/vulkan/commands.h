@@ -14,6 +14,9 @@
 
 namespace flash::vulkan {
 
+/// What is recorded behind it waits for all before it, and sees what that wrote.
+void wait_for_all_before(const Gpu& gpu, VkCommandBuffer buffer);
+
 /// Not thread-safe, but for wait().
 class Commands {
  public:
@@ -26,6 +29,8 @@ class Commands {
   VkCommandBuffer next();
   /// The same for a command that need not wait for the one before.
   VkCommandBuffer beside();
+  /// Commands that were recorded before, which come after all before them: so many of them.
+  void execute(VkCommandBuffer recorded, int commands);
   /// What the host may read once the batch is done.
   void show_to_host();
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/error.h"
 
@@ -39,6 +40,7 @@ Engine::~Engine() {
   for (auto& [id, s] : streams_) s->commands.wait(s->commands.submit());
   leaf_programs_.clear();
   streams_.clear();
+  gpu_->vk().DestroyCommandPool(gpu_->device, recorded_pool_, nullptr);
   gpu_->destroy(fault_buffer_);
 }
 
@@ -73,55 +75,69 @@ const std::int64_t* Engine::bind_args(std::span<const std::int64_t> words, Strea
   return reinterpret_cast<const std::int64_t*>(static_cast<std::uintptr_t>(r.address));
 }
 
-void Engine::dispatch(std::span<const Dispatch> all, Stream at) {
-  const std::lock_guard lock(mutex_);
-  StreamState& s = stream(at);
-  bool first = true;
-  for (const Dispatch& d : all) {
-    if (d.tiles == 0) continue;
-    const VkPipeline pipeline = d.program->pipeline(d.x, d.y);
-    const std::int64_t blocks =
-        std::min<std::int64_t>((d.tiles + d.y - 1) / d.y, gpu_->most_blocks);
-    const VkCommandBuffer buffer = first ? s.commands.next() : s.commands.beside();
-    first = false;
-    vulkan::dispatch(*gpu_, buffer, pipeline, d.args, d.tiles, static_cast<std::uint32_t>(blocks));
+void Engine::append(std::span<const Command> commands, VkDeviceAddress args, StreamState& s) {
+  for (const Command& c : commands) {
+    // Those beside each other are of one batch.
+    if (!c.beside) s.commands.submit_if_due();
+    vulkan::append(*gpu_, c.beside ? s.commands.beside() : s.commands.next(), c, args);
   }
   s.commands.submit_if_due();
 }
 
-void Engine::run(std::span<const gpu::LeafLaunch> launches, bool faults, Stream at) {
+void Engine::enqueue(std::span<const Command> commands, Stream at) {
+  const std::lock_guard lock(mutex_);
+  append(commands, 0, stream(at));
+}
+
+void Engine::run(std::span<const Command> commands, std::span<const std::int64_t> words,
+                 bool faults, Stream at) {
   const std::lock_guard lock(mutex_);
   StreamState& s = stream(at);
   may_have_faulted_ = may_have_faulted_ || faults;
-  for (const gpu::LeafLaunch& l : launches) {
-    std::unique_ptr<Program>& program = leaf_programs_[l.entry];
-    if (!program)
-      program = std::make_unique<Program>(gpu_, std::string(l.source), std::string(l.entry));
-    const VkPipeline pipeline = program->pipeline(l.x, l.y);
-    const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
-    const Staging::Region r = s.args.take(bytes);
-    std::memcpy(r.host, l.words.data(), bytes);
-    vulkan::dispatch(*gpu_, s.commands.next(), pipeline, r.address, l.tiles,
-                     static_cast<std::uint32_t>(l.grid));
+  const Staging::Region r = s.args.take(words.size_bytes());
+  if (!words.empty()) std::memcpy(r.host, words.data(), words.size_bytes());
+  struct Hold {
+    Staging& staging;
+    Staging::Page& page;
+    ~Hold() { staging.release(page); }
+  } const hold{s.args, *r.page};
+  s.args.hold(*r.page);
+  append(commands, r.address, s);
+}
+
+std::unique_ptr<Recorded> Engine::record(std::span<const Command> commands, VkDeviceAddress args) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [id, s] : streams_) free_retired(*s);
+  if (recorded_pool_ == VK_NULL_HANDLE) {
+    VkCommandPoolCreateInfo info{};
+    info.sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO;
+    info.queueFamilyIndex = gpu_->queue_family;
+    gpu_->check(gpu_->vk().CreateCommandPool(gpu_->device, &info, nullptr, &recorded_pool_),
+                "making a command pool");
   }
+  return std::make_unique<Recorded>(gpu_, recorded_pool_, commands, args);
+}
+
+void Engine::replay(const Recorded& recorded, std::span<const std::int64_t> words, void* args,
+                    bool faults, Stream at) {
+  const Place to = memory_->place_of(args);
+  const std::lock_guard lock(mutex_);
+  StreamState& s = stream(at);
+  may_have_faulted_ = may_have_faulted_ || faults;
+  upload(to, words.data(), words.size_bytes(), s);
+  s.commands.execute(recorded.buffer(), recorded.commands());
   s.commands.submit_if_due();
 }
 
-void Engine::copy(void* dst, const void* src, std::size_t bytes, Stream at) {
-  if (bytes == 0) return;
+Program& Engine::leaf_program(const gpu::LeafLaunch& l) {
   const std::lock_guard lock(mutex_);
-  const Place from = memory_->place_of(src), to = memory_->place_of(dst);
-  Commands& commands = stream(at).commands;
-  const VkBufferCopy region{from.offset, to.offset, bytes};
-  gpu_->vk().CmdCopyBuffer(commands.next(), from.buffer, to.buffer, 1, &region);
-  commands.submit_if_due();
+  std::unique_ptr<Program>& program = leaf_programs_[l.entry];
+  if (!program)
+    program = std::make_unique<Program>(gpu_, std::string(l.source), std::string(l.entry));
+  return *program;
 }
 
-void Engine::from_host(void* dst, const void* src, std::size_t bytes, Stream at) {
-  if (bytes == 0) return;
-  const std::lock_guard lock(mutex_);
-  const Place to = memory_->place_of(dst);
-  StreamState& s = stream(at);
+void Engine::upload(Place to, const void* src, std::size_t bytes, StreamState& s) {
   for (std::size_t done = 0; done < bytes;) {
     const std::size_t piece = std::min(kPiece, bytes - done);
     const Staging::Region r = s.up.take(piece);
@@ -133,6 +149,13 @@ void Engine::from_host(void* dst, const void* src, std::size_t bytes, Stream at)
     done += piece;
     if (done < bytes) s.commands.submit_if_due();
   }
+}
+
+void Engine::from_host(void* dst, const void* src, std::size_t bytes, Stream at) {
+  if (bytes == 0) return;
+  const std::lock_guard lock(mutex_);
+  StreamState& s = stream(at);
+  upload(memory_->place_of(dst), src, bytes, s);
   s.commands.submit_if_due();
 }
 
@@ -201,14 +224,10 @@ void Engine::free_retired(StreamState& s) {
   std::erase_if(s.retired, [&](const auto& r) { return r.first <= done; });
 }
 
-void Engine::retire(std::unique_ptr<Program> program) {
+void Engine::retire(std::shared_ptr<void> used) {
+  if (!gpu_->process.here()) return;  // the driver is the parent's, and maybe the lock is held
   const std::lock_guard lock(mutex_);
-  if (streams_.size() == 1) {
-    StreamState& s = *streams_.begin()->second;
-    s.retired.emplace_back(s.commands.open_batch(), std::move(program));
-    return;
-  }
-  for (auto& [id, s] : streams_) s->commands.wait(s->commands.submit());
+  for (auto& [id, s] : streams_) s->retired.emplace_back(s->commands.open_batch(), used);
 }
 
 void* Engine::faults() const {

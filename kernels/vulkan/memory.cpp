@@ -55,6 +55,7 @@ void* DeviceMemory::allocate(std::size_t bytes) {
   chunk.buffer = gpu_->make_buffer(wanted, wish);
   if (chunk.buffer.address == 0 && wanted > bytes) chunk.buffer = gpu_->make_buffer(bytes, wish);
   if (chunk.buffer.address == 0) return nullptr;
+  chunk.serial = ++made_;
   chunk.free[0] = chunk.buffer.bytes;
   Chunk& kept = chunks_[chunk.buffer.address] = std::move(chunk);
   return take(kept, bytes);
@@ -96,7 +97,7 @@ Place DeviceMemory::place_of(const void* data) const {
   if (at != chunks_.begin()) {
     --at;
     if (address - at->first < at->second.buffer.bytes)
-      return {at->second.buffer.handle, address - at->first};
+      return {at->second.buffer.handle, address - at->first, at->second.serial};
   }
   throw InternalError(gpu_->label +
                       ": a copy was asked for at an address that is not this "

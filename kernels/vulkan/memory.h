@@ -5,6 +5,7 @@
 // an address.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -18,6 +19,8 @@ namespace flash::vulkan {
 struct Place {
   VkBuffer buffer = VK_NULL_HANDLE;
   VkDeviceSize offset = 0;
+  std::uint64_t serial = 0;  ///< the buffer's: handles are used again
+  bool operator==(const Place&) const = default;
 };
 
 /// Thread-safe.
@@ -36,14 +39,16 @@ class DeviceMemory final : public RawMemory {
  private:
   struct Chunk {
     DeviceBuffer buffer;
+    std::uint64_t serial = 0;
     std::map<std::size_t, std::size_t> free;  // offset → bytes, never two that touch
   };
   void* take(Chunk& chunk, std::size_t bytes);
 
   const std::shared_ptr<Gpu> gpu_;
   const std::function<void()> drain_;
-  mutable std::mutex mutex_;                 // guards chunks_; not held while draining
+  mutable std::mutex mutex_;                 // guards what follows; not held while draining
   std::map<VkDeviceAddress, Chunk> chunks_;  // by first address
+  std::uint64_t made_ = 0;                   // chunks so far
 };
 
 }  // namespace flash::vulkan

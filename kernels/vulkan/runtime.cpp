@@ -2,13 +2,15 @@
 #include "kernels/vulkan/runtime.h"
 
 #include <algorithm>
-#include <thread>
+#include <utility>
 
 #include "core/error.h"
 #include "jit/emit/clike/clike.h"
+#include "kernels/gpu/scratch.h"
 #include "kernels/vulkan/engine.h"
 #include "kernels/vulkan/glsl_compiler.h"
 #include "kernels/vulkan/probe.h"
+#include "kernels/vulkan/recordings.h"
 
 namespace flash::vulkan {
 namespace {
@@ -32,10 +34,8 @@ class VulkanKernel final : public LoadedKernel {
 
   /// A block is 128 threads along a tile, or 16 along each of 8 tiles that are short. Few shapes,
   /// for each is compiled by itself.
-  Dispatch dispatch(const Launch& l) const {
-    Dispatch d{program_.get(),
-               static_cast<VkDeviceAddress>(reinterpret_cast<std::uintptr_t>(l.args)), l.tiles,
-               wide(), 1};
+  Command dispatch(const Launch& l) const {
+    Command d{.program = program_.get(), .x = wide(), .tiles = l.tiles};
     const std::int64_t along = std::min(l.host_args[ir::kArgChunk], l.host_args[vector_extent_]);
     if (warp_) {
       d.x = emit::kWarp;
@@ -43,6 +43,9 @@ class VulkanKernel final : public LoadedKernel {
       d.x = 16;
       d.y = wide() / 16;
     }
+    const std::int64_t blocks = (d.tiles + d.y - 1) / d.y;
+    d.blocks =
+        static_cast<std::uint32_t>(std::min<std::int64_t>(blocks, engine_->gpu()->most_blocks));
     return d;
   }
 
@@ -58,9 +61,48 @@ class VulkanKernel final : public LoadedKernel {
 
 }  // namespace
 
+/// What a thread runs, or ran last.
+struct VulkanRuntime::ThreadRun {
+  explicit ThreadRun(Allocator& allocator) : scratch(allocator) {}
+  std::unique_ptr<Recording>* kept = nullptr;  ///< null: no run is open
+  /// Where the ArgBlocks of replayed runs go. The next run writes them over, in the same queue:
+  /// behind the commands that read them.
+  Block* args = nullptr;
+  // Of the open run, for end_run():
+  const std::int64_t* bound = nullptr;  ///< what bind_args() returned: the words begin with these
+  std::vector<std::int64_t> words;
+  std::vector<Command> commands;
+  gpu::Scratch scratch;
+  bool may_fault = false;
+
+  /// A leaf kernel's launch, behind what is there.
+  void add(Program& program, const gpu::LeafLaunch& l) {
+    commands.push_back({.program = &program,
+                        .x = l.x,
+                        .y = l.y,
+                        .blocks = static_cast<std::uint32_t>(l.grid),
+                        .tiles = l.tiles,
+                        .args = words.size() * sizeof(std::int64_t)});
+    words.insert(words.end(), l.words.begin(), l.words.end());
+  }
+  /// All is enqueued, or given up.
+  void clear() noexcept {
+    scratch.give_back();
+    kept = nullptr;
+    bound = nullptr;
+    words.clear();
+    commands.clear();
+    may_fault = false;
+  }
+};
+
 VulkanRuntime::VulkanRuntime(int index, const emit::GlslTraits* traits) : index_(index) {
   gpu_ =
       std::make_shared<Gpu>(*instance(), candidates().at(static_cast<std::size_t>(index)), index);
+  // Vulkan does not say how many processors a GPU has.
+  parallelism_ = gpu_->is_software()
+                     ? static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))
+                     : 64;
   if (traits != nullptr)
     gpu_->set_traits(*traits);
   else
@@ -72,6 +114,7 @@ VulkanRuntime::VulkanRuntime(int index, const emit::GlslTraits* traits) : index_
 
 VulkanRuntime::~VulkanRuntime() {
   engine_->drain();
+  for (const auto& [thread, run] : runs_) allocator_->free(run->args);
   allocator_.reset();
 }
 
@@ -98,17 +141,63 @@ std::shared_ptr<LoadedKernel> VulkanRuntime::load(const ir::Kernel& kernel, Code
   return loaded;
 }
 
+VulkanRuntime::ThreadRun& VulkanRuntime::this_run() {
+  const std::lock_guard lock(runs_mutex_);
+  std::unique_ptr<ThreadRun>& run = runs_[std::this_thread::get_id()];
+  if (!run) run = std::make_unique<ThreadRun>(*allocator_);
+  return *run;
+}
+
+void VulkanRuntime::begin_run(std::unique_ptr<Recording>& kept, Stream) {
+  gpu_->process.check(gpu_->label);
+  this_run().kept = &kept;
+}
+
 const std::int64_t* VulkanRuntime::bind_args(std::span<const std::int64_t> words, Stream stream) {
-  return engine().bind_args(words, stream);
+  Engine& e = engine();
+  ThreadRun& run = this_run();
+  if (run.kept == nullptr) return e.bind_args(words, stream);
+  run.words.assign(words.begin(), words.end());
+  return run.bound = words.data();
+}
+
+void VulkanRuntime::end_run(Stream stream) {
+  ThreadRun& run = this_run();
+  struct Close {
+    ThreadRun& run;
+    ~Close() { run.clear(); }
+  } const close{run};
+  if (run.commands.empty()) return;
+  const std::size_t bytes = run.words.size() * sizeof(std::int64_t);
+  if (run.args == nullptr || run.args->capacity < bytes) {
+    constexpr std::size_t kLeast = 16 << 10;
+    Block* const larger = allocator_->allocate(std::max(2 * bytes, kLeast), "ArgBlocks");
+    allocator_->free(std::exchange(run.args, larger));
+  }
+  const std::lock_guard lock(recordings_mutex_);
+  if (!*run.kept) *run.kept = std::make_unique<Recordings>(engine_);
+  if (static_cast<Recordings&>(**run.kept)
+          .run({run.commands, run.words, run.args->data, run.may_fault}, stream))
+    ++counters.replays;
 }
 
 void VulkanRuntime::launch(std::span<const Launch> items, Stream stream) {
   ++counters.launches;
-  std::vector<Dispatch> all;
-  all.reserve(items.size());
-  for (const Launch& l : items)
-    all.push_back(static_cast<const VulkanKernel*>(l.kernel)->dispatch(l));
-  engine().dispatch(all, stream);
+  Engine& e = engine();
+  ThreadRun& run = this_run();
+  std::vector<Command> now;
+  std::vector<Command>& commands = run.kept != nullptr ? run.commands : now;
+  bool first = true;
+  for (const Launch& l : items) {
+    if (l.tiles == 0) continue;
+    Command c = static_cast<const VulkanKernel*>(l.kernel)->dispatch(l);
+    c.args = run.kept != nullptr
+                 ? static_cast<VkDeviceAddress>(l.args - run.bound) * sizeof(std::int64_t)
+                 : static_cast<VkDeviceAddress>(reinterpret_cast<std::uintptr_t>(l.args));
+    c.beside = !std::exchange(first, false);
+    commands.push_back(c);
+  }
+  if (run.kept == nullptr) e.enqueue(commands, stream);
 }
 
 bool VulkanRuntime::takes_epilogue(Prim, DType) const { return false; }
@@ -123,30 +212,32 @@ void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
   device.most_blocks = gpu_->most_blocks;
   device.f64 = gpu_->traits().has_f64 && gpu_->traits().f64_arithmetic;
   device.software = gpu_->is_software();
-  // Blocks that go back at the end are handed out to later work alone.
-  std::vector<Block*> blocks;
-  const auto scratch = [&](std::size_t bytes) {
-    blocks.push_back(allocator_->allocate(bytes, "workspace"));
-    return blocks.back()->data;
-  };
-  const auto give_back = [&] {
-    for (Block* b : blocks) allocator_->free(b);
-  };
-  try {
-    const gpu::LeafMemory memory{scratch, engine().faults(), engine_->next_serial()};
-    const auto launches = gpu::leaf_launches(call, device, memory);
-    const bool faults = call.op == Prim::kGatherRows || call.op == Prim::kScatterAddRows;
-    engine().run(launches, faults, stream);
-  } catch (...) {
-    give_back();
-    throw;
-  }
-  give_back();
+  Engine& e = engine();
+  ThreadRun& run = this_run();
+  struct Done {
+    ThreadRun& run;
+    ~Done() {
+      run.scratch.kernel_ends();
+      if (run.kept == nullptr) run.clear();
+    }
+  } const done{run};
+  const auto scratch = [&](std::size_t bytes) { return run.scratch.take(bytes); };
+  const gpu::LeafMemory memory{scratch, e.faults(), e.next_serial()};
+  for (const gpu::LeafLaunch& l : gpu::leaf_launches(call, device, memory))
+    run.add(e.leaf_program(l), l);
+  if (call.op == Prim::kGatherRows || call.op == Prim::kScatterAddRows) run.may_fault = true;
+  if (run.kept == nullptr) e.run(run.commands, run.words, run.may_fault, stream);
 }
 
 void VulkanRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream stream) {
   counters.bytes_moved += bytes;
-  engine().copy(dst, src, bytes, stream);
+  if (bytes == 0) return;
+  Engine& e = engine();
+  const Command copy{.to = e.place_of(dst), .from = e.place_of(src), .bytes = bytes};
+  if (ThreadRun& run = this_run(); run.kept != nullptr)
+    run.commands.push_back(copy);
+  else
+    e.enqueue({&copy, 1}, stream);
 }
 void VulkanRuntime::to_host(void* dst, const void* src, std::size_t bytes, Stream stream) {
   counters.bytes_moved += bytes;
@@ -157,13 +248,6 @@ void VulkanRuntime::from_host(void* dst, const void* src, std::size_t bytes, Str
   engine().from_host(dst, src, bytes, stream);
 }
 void VulkanRuntime::synchronize(Stream stream) { engine().synchronize(stream); }
-
-// Vulkan does not say how many processors a GPU has.
-int VulkanRuntime::parallelism() const {
-  if (gpu_->is_software())
-    return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  return 64;
-}
 
 std::string VulkanRuntime::description() {
   const std::string traits = emit::to_string(gpu_->traits());

@@ -2,11 +2,15 @@
 //
 // Sources are GLSL (jit/emit/clike), compiled by shaderc; what a kernel computes has the CPU's bits
 // on every device (probe.h). Calls record into a batch (commands.h): a submission is made when
-// somebody waits, or every few dozen commands.
+// somebody waits, or every few dozen commands. A run of a plan is gathered, and replayed where it
+// comes again (recordings.h).
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "core/allocator.h"
@@ -35,6 +39,8 @@ class VulkanRuntime final : public DeviceRuntime {
   /// CodeKind::kPortable is compiled as kBest is: a device has one way to run code.
   std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
   const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream) override;
+  void begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
+  void end_run(Stream stream) override;
   void launch(std::span<const Launch> items, Stream stream) override;
   bool takes_epilogue(Prim op, DType dtype) const override;
   void run_leaf(const LeafCall& call, Stream stream) override;
@@ -44,18 +50,24 @@ class VulkanRuntime final : public DeviceRuntime {
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void synchronize(Stream stream) override;
 
-  int parallelism() const override;
+  int parallelism() const override { return parallelism_; }
 
   /// "llvmpipe (LLVM 15.0.6, 256 bits); f32 fma by f64; …"
   std::string description() override;
 
  private:
+  struct ThreadRun;
   Engine& engine();  ///< throws DeviceError in a child of a fork
+  ThreadRun& this_run();
 
   int index_;
+  int parallelism_ = 0;  // asked for by every kernel that is bound: the system is asked once
   std::shared_ptr<Gpu> gpu_;
   std::shared_ptr<Engine> engine_;  // for work, as engine()
   std::unique_ptr<Allocator> allocator_;
+  std::mutex runs_mutex_;  // guards the map; what is in it is its thread's
+  std::unordered_map<std::thread::id, std::unique_ptr<ThreadRun>> runs_;
+  std::mutex recordings_mutex_;  // guards the Recordings of all plans
 };
 
 /// One for each device that has what Flash needs, GPUs first.

@@ -4,13 +4,13 @@
 #include <flash/flash.h>
 
 #include <atomic>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "core/device.h"
 #include "fake.h"
+#include "small_training.h"
 
 using namespace flash;
 using namespace flash::test;
@@ -27,45 +27,12 @@ struct Counts {
   long launches, copies, recorded, replayed;
 };
 
-/// A small network, its optimizer and a batch of any size; each step's loss.
-class Training {
- public:
-  explicit Training(Device device) : device_(device), generator_(3) {
-    model_.to(device);
-    optimizer_ = std::make_unique<optim::Adam>(model_.parameters(), optim::AdamOptions{.lr = 1e-2});
-  }
-  Tensor step(std::int64_t batch) {
-    const Tensor x = rand({batch, 12}, {}, &generator_).to(device_);
-    const Tensor rows = arange(0, batch).to(DType::kI64).to(device_);
-    const Tensor loss = cross_entropy(model_.forward(x), remainder(rows, 5));
-    optimizer_->zero_grad();
-    loss.backward();
-    optimizer_->step();
-    return loss.detach();
-  }
-  std::vector<std::vector<float>> weights() {
-    std::vector<std::vector<float>> all;
-    for (const Tensor& p : model_.parameters()) all.push_back(p.to_vector<float>());
-    return all;
-  }
-
- private:
-  static nn::Sequential made() {
-    manual_seed(11);
-    return nn::Sequential(nn::Linear(12, 20), nn::ReLU(), nn::Linear(20, 5));
-  }
-  Device device_;
-  Generator generator_;
-  nn::Sequential model_ = made();
-  std::unique_ptr<optim::Adam> optimizer_;
-};
-
 }  // namespace
 
 TEST_CASE("a steady training loop is replayed, and has the CPU's weights") {
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
-    Training there(Device(fake.name)), here("cpu");
+    SmallTraining there(Device(fake.name)), here("cpu");
     for (int i = 0; i < 4; ++i) {
       there.step(16);
       here.step(16);
@@ -87,7 +54,7 @@ TEST_CASE("a steady training loop is replayed, and has the CPU's weights") {
 TEST_CASE("what comes now and then is launched one by one, and the graph stays") {
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
-    Training there(Device(fake.name)), here("cpu");
+    SmallTraining there(Device(fake.name)), here("cpu");
     const auto both = [&](std::int64_t batch) {
       there.step(batch);
       here.step(batch);
