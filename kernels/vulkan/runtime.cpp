@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "jit/emit/clike/clike.h"
 #include "kernels/gpu/scratch.h"
+#include "kernels/leaf.h"
 #include "kernels/vulkan/engine.h"
 #include "kernels/vulkan/glsl_compiler.h"
 #include "kernels/vulkan/probe.h"
@@ -57,6 +58,36 @@ class VulkanKernel final : public LoadedKernel {
   std::string source_;
   bool warp_ = false, split_ = false;
   int vector_extent_ = 0;
+};
+
+/// Text that becomes part of the leaf kernels that call it.
+class VulkanEpilogue final : public LoadedKernel {
+ public:
+  VulkanEpilogue(std::shared_ptr<Engine> engine, const ir::Kernel& k)
+      : engine_(std::move(engine)), text_(emit::clike_epilogue(k)) {
+    name = k.name;
+  }
+  ~VulkanEpilogue() override {
+    for (auto& [leaf, program] : programs_) engine_->retire(std::move(program));
+  }
+  std::string listing() const override { return text_; }
+
+  /// The program of a leaf kernel that calls it, compiled when it is asked for first.
+  Program& program(const gpu::LeafLaunch& l) const {
+    const std::string entry(l.entry);
+    const std::lock_guard lock(mutex_);
+    std::unique_ptr<Program>& program = programs_[entry + std::string(l.epilogue_index)];
+    if (!program)
+      program = std::make_unique<Program>(engine_->gpu(), gpu::with_epilogue(l, text_),
+                                          entry + "+" + name);
+    return *program;
+  }
+
+ private:
+  const std::shared_ptr<Engine> engine_;
+  const std::string text_;
+  mutable std::mutex mutex_;                                                    // guards programs_
+  mutable std::unordered_map<std::string, std::unique_ptr<Program>> programs_;  // by leaf and index
 };
 
 }  // namespace
@@ -136,6 +167,7 @@ std::shared_ptr<LoadedKernel> VulkanRuntime::load(const ir::Kernel& kernel, Code
                          ") has no f64 arithmetic, which kernel " + kernel.name +
                          " needs; use f32 there, or another device.");
   gpu_->process.check(gpu_->label);
+  if (kernel.mode == ir::Mode::kEpilogue) return std::make_shared<VulkanEpilogue>(engine_, kernel);
   auto loaded = std::make_shared<VulkanKernel>(engine_, kernel);
   gpu_->throw_complaints();
   return loaded;
@@ -200,7 +232,10 @@ void VulkanRuntime::launch(std::span<const Launch> items, Stream stream) {
   if (run.kept == nullptr) e.enqueue(commands, stream);
 }
 
-bool VulkanRuntime::takes_epilogue(Prim, DType) const { return false; }
+// Where a CPU plays a GPU, compiling a leaf kernel again costs more than a pass over memory.
+bool VulkanRuntime::takes_epilogue(Prim op, DType) const {
+  return leaf_takes_epilogue(op) && !gpu_->is_software();
+}
 
 void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
   ++counters.launches;
@@ -224,7 +259,10 @@ void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
   const auto scratch = [&](std::size_t bytes) { return run.scratch.take(bytes); };
   const gpu::LeafMemory memory{scratch, e.faults(), e.next_serial()};
   for (const gpu::LeafLaunch& l : gpu::leaf_launches(call, device, memory))
-    run.add(e.leaf_program(l), l);
+    run.add(l.epilogue_index.empty()
+                ? e.leaf_program(l)
+                : static_cast<const VulkanEpilogue*>(call.epilogue->kernel)->program(l),
+            l);
   if (call.op == Prim::kGatherRows || call.op == Prim::kScatterAddRows) run.may_fault = true;
   if (run.kept == nullptr) e.run(run.commands, run.words, run.may_fault, stream);
 }

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/storage.h"
+#include "epilogue_testing.h"
 #include "in_child.h"
 #include "train/flash.h"
 #include "vulkan_here.h"
@@ -124,6 +126,60 @@ TEST_CASE("gradients of elementwise programs on Vulkan have the CPU's bits") {
     loss.backward();
     return std::vector<Tensor>{loss.detach(), w.grad()};
   });
+}
+
+// Lavapipe is given none by plans: the device is asked for it as a real GPU would be.
+TEST_CASE("an epilogue on Vulkan is computed for each element of a leaf kernel's output") {
+  DeviceRuntime* const vulkan = vulkan_here();
+  if (vulkan == nullptr) return;
+  DeviceRuntime& device = *vulkan;
+  using cpu::testing::Array;
+  struct Case {
+    Prim op;
+    std::vector<Shape> inputs;
+    Shape out;
+    std::vector<std::int64_t> attrs;
+  };
+  for (const Case& c :
+       {Case{Prim::kMatmul, {{2, 21, 33}, {33, 18}}, {2, 21, 18}, {}},
+        Case{Prim::kMaxPool2d, {{2, 3, 7, 6}}, {2, 3, 3, 3}, {3, 2, 2, 2, 0, 0, 0}}}) {
+    std::vector<Array> inputs;
+    for (const Shape& s : c.inputs) inputs.emplace_back(f32, s).fill(3);
+    Array other(f32, c.out), value(f32, c.out), want(f32, c.out), got(f32, c.out);
+    other.fill(4);
+    std::vector<Operand> here, there;
+    for (const Array& a : inputs) here.push_back(a.operand());
+    const cpu::testing::TestEpilogue on_cpu(value, other, want);
+    LeafCall call;
+    call.op = c.op;
+    call.attrs = c.attrs;
+    call.inputs = here;
+    call.output = value.operand();
+    call.epilogue = &on_cpu.get();
+    cpu::run_leaf(call);
+
+    std::vector<Ref<Buffer>> memory;
+    const auto sent = [&](const Array& a) {
+      Operand o = a.operand();
+      const auto bytes = static_cast<std::size_t>(a.numel()) * sizeof(float);
+      memory.push_back(Buffer::allocate(device, bytes));
+      device.from_host(memory.back()->data(), o.data, bytes, {});
+      o.data = memory.back()->data();
+      return o;
+    };
+    for (const Array& a : inputs) there.push_back(sent(a));
+    const Operand result = sent(got);
+    call.inputs = there;
+    call.output = sent(got);
+    const cpu::testing::TestEpilogue on_gpu(call.output, sent(other), result);
+    const auto kernel = device.load(on_gpu.ir(), CodeKind::kBest);
+    Epilogue epilogue = on_gpu.get();
+    epilogue.kernel = kernel.get();
+    call.epilogue = &epilogue;
+    device.run_leaf(call, {});
+    device.to_host(got.operand().data, result.data, static_cast<std::size_t>(got.numel()) * 4, {});
+    CHECK(got.bytes() == want.bytes());
+  }
 }
 
 TEST_CASE("leaf kernels on Vulkan have the CPU's bits, and say which index was bad") {
