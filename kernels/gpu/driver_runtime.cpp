@@ -116,7 +116,7 @@ std::shared_ptr<LoadedKernel> DriverRuntime::load(const ir::Kernel& kernel, Code
   loaded->name = kernel.name;
   loaded->module = module_of(source, entry);
   loaded->function = loaded->module->function(entry.c_str());
-  loaded->shape = shape_of(kernel);
+  loaded->shape = shape_of(kernel, emit::vector_width(kernel, dialect_));
   if (env::get_int(Env::kDebug) >= 4) loaded->source = std::move(source);
   return loaded;
 }

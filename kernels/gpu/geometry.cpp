@@ -20,8 +20,8 @@ std::int64_t threads_for(std::int64_t n, std::int64_t most) {
 
 }  // namespace
 
-KernelShape shape_of(const ir::Kernel& kernel) {
-  KernelShape s{kernel.form, kernel.has_reduce(), kernel.mode == ir::Mode::kSplit, 0};
+KernelShape shape_of(const ir::Kernel& kernel, int vector) {
+  KernelShape s{kernel.form, kernel.has_reduce(), kernel.mode == ir::Mode::kSplit, 0, vector};
   for (int a = 0; a < kernel.n_axes(); ++a)
     if (kernel.axes[static_cast<std::size_t>(a)] == ir::Role::kLoop) s.run_axis = a;
   return s;
@@ -41,7 +41,7 @@ Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t t
                    : threads_for(warps * kWarp, std::min<std::int64_t>(kRowThreads, max_threads));
     y = x == kWarp && !shape.split ? block / kWarp : 1;
   } else {  // a map's run, or the lanes of a column
-    x = threads_for(args[ir::kArgChunk], block);
+    x = threads_for((args[ir::kArgChunk] + shape.vector - 1) / shape.vector, block);
     y = shape.split ? 1 : block / x;
   }
   y = std::clamp<std::int64_t>(y, 1, tiles);

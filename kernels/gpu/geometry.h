@@ -13,8 +13,9 @@ struct KernelShape {
   bool reduces = false;
   bool split = false;
   int run_axis = 0;  ///< the last loop axis
+  int vector = 1;    ///< elements of a map that a thread has (emit::vector_width)
 };
-KernelShape shape_of(const ir::Kernel& kernel);
+KernelShape shape_of(const ir::Kernel& kernel, int vector);
 
 /// Blocks of x threads along a kernel's vector axis times y tiles.
 struct Geometry {

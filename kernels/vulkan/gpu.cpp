@@ -50,6 +50,7 @@ Gpu::Gpu(Instance& instance, const Candidate& candidate, int index)
   const bool can_shuffle = (p11.subgroupSupportedStages & VK_SHADER_STAGE_COMPUTE_BIT) != 0 &&
                            (p11.subgroupSupportedOperations & VK_SUBGROUP_FEATURE_SHUFFLE_BIT) != 0;
   traits.shuffles = can_shuffle && p11.subgroupSize >= 32;
+  traits.wide = !is_software();
   set_traits(traits);
 
   const float priority = 1;

@@ -22,7 +22,9 @@ class VulkanKernel final : public LoadedKernel {
  public:
   VulkanKernel(std::shared_ptr<Engine> engine, const ir::Kernel& k) : engine_(std::move(engine)) {
     name = k.name;
-    source_ = emit::clike_function(k, "kernel");
+    const emit::Dialect dialect{.wide = engine_->gpu()->traits().wide};
+    source_ = emit::clike_function(k, "kernel", dialect);
+    vector_ = emit::vector_width(k, dialect);
     program_ = std::make_unique<Program>(engine_->gpu(), source_, name);
     warp_ = k.form == ir::Form::kRow && k.has_reduce();
     split_ = k.mode == ir::Mode::kSplit;
@@ -37,7 +39,8 @@ class VulkanKernel final : public LoadedKernel {
   /// for each is compiled by itself.
   Command dispatch(const Launch& l) const {
     Command d{.program = program_.get(), .x = wide(), .tiles = l.tiles};
-    const std::int64_t along = std::min(l.host_args[ir::kArgChunk], l.host_args[vector_extent_]);
+    const std::int64_t along =
+        std::min(l.host_args[ir::kArgChunk], l.host_args[vector_extent_]) / vector_;
     if (warp_) {
       d.x = emit::kWarp;
     } else if (along <= wide() / 4 && !split_ && l.tiles > 1) {
@@ -57,7 +60,7 @@ class VulkanKernel final : public LoadedKernel {
   std::unique_ptr<Program> program_;
   std::string source_;
   bool warp_ = false, split_ = false;
-  int vector_extent_ = 0;
+  int vector_extent_ = 0, vector_ = 1;
 };
 
 /// Text that becomes part of the leaf kernels that call it.

@@ -13,6 +13,7 @@
 #include "emulation/engine.h"
 #include "jit/emit/clike/clike.h"
 #include "random_kernel.h"
+#include "wide_map.h"
 
 using namespace flash;
 using namespace flash::test;
@@ -143,6 +144,44 @@ TEST_CASE(
       }
     }
     CHECK(epilogues > 0);
+  }
+}
+
+TEST_CASE("maps move whole words where memory is aligned, and the same bytes where it is not") {
+#if FLASH_ADDRESS_SANITIZER || FLASH_THREAD_SANITIZER
+  MESSAGE("skipped: the emulation switches stacks, which this sanitizer does not follow");
+  return;
+#endif
+  const std::pair<DType, DType> pairs[] = {{DType::kF32, DType::kF32},  {DType::kF16, DType::kBF16},
+                                           {DType::kF64, DType::kI64},  {DType::kBool, DType::kU8},
+                                           {DType::kI8, DType::kI16},   {DType::kI32, DType::kF16},
+                                           {DType::kF64, DType::kBool}, {DType::kF32, DType::kU8}};
+  constexpr int kWidths[] = {4, 4, 2, 8, 8, 4, 2, 4};
+  for (const Language& language : {plain(emit::cuda_dialect()), plain(emit::hip_dialect())}) {
+    Emulated emulated(language);
+    for (std::size_t p = 0; p < std::size(pairs); ++p) {
+      const WideMap map(pairs[p].first, pairs[p].second, 1, 1, 0);
+      CHECK(emit::vector_width(map.nest.kernel, language.dialect) == kWidths[p]);
+      emulated.add(map.nest.kernel, "k" + std::to_string(p));
+    }
+    emulated.compile();
+    for (std::size_t p = 0; p < std::size(pairs); ++p)
+      for (const std::int64_t n : {0, 1, 4, 7, 16, 61, 128})
+        for (const std::int64_t shift : {0, 1, 2, 4})
+          for (const std::int64_t chunk : {64, 1000}) {
+            const auto& [s, t] = pairs[p];
+            WideMap want(s, t, 3, n, shift), got(s, t, 3, n, shift);
+            want.nest.run(Target::kInterpreter);
+            if (n > chunk) got.nest.set_chunk(chunk);
+            got.nest.run(emulated.runner("k" + std::to_string(p), 2, 5, 2));
+            CAPTURE(p);
+            CAPTURE(n);
+            CAPTURE(shift);
+            for (std::size_t m = 0; m < want.used.size(); ++m) {
+              CAPTURE(m);
+              REQUIRE(std::equal(got.used[m].begin(), got.used[m].end(), want.used[m].begin()));
+            }
+          }
   }
 }
 

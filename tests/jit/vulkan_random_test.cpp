@@ -1,6 +1,7 @@
 // tests/jit/vulkan_random_test.cpp -- kernels on a Vulkan device have the interpreter's bits
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -8,10 +9,12 @@
 #include <random>
 
 #include "device_runner.h"
+#include "jit/emit/clike/clike.h"
 #include "jit/emit/clike/glsl.h"
 #include "kernels/vulkan/runtime.h"
 #include "random_kernel.h"
 #include "vulkan_here.h"
+#include "wide_map.h"
 
 using namespace flash;
 using namespace flash::test;
@@ -129,6 +132,27 @@ TEST_CASE("random kernels on Vulkan have the interpreter's bits, whole and split
   DeviceRuntime* device = vulkan_here();
   if (device == nullptr) return;
   check_random(*device, kernels_wanted(40));
+}
+
+TEST_CASE("maps on Vulkan move whole words where the device likes that") {
+  if (vulkan_here() == nullptr) return;
+  emit::GlslTraits traits = all_by_integers();
+  traits.wide = true;
+  vulkan::VulkanRuntime device(0, &traits);
+  const std::pair<DType, DType> pairs[] = {
+      {DType::kF32, DType::kF32}, {DType::kF64, DType::kI64}, {DType::kI8, DType::kF16}};
+  for (const auto& [s, t] : pairs)
+    for (const std::int64_t n : {3, 61})
+      for (const std::int64_t shift : {0, 1, 4}) {
+        CAPTURE(n);
+        CAPTURE(shift);
+        WideMap want(s, t, 3, n, shift), got(s, t, 3, n, shift);
+        CHECK(emit::vector_width(got.nest.kernel, {.wide = true}) > 1);
+        want.nest.run(Target::kInterpreter);
+        got.nest.run(on_device(device, got.used));
+        for (std::size_t m = 0; m < want.used.size(); ++m)
+          REQUIRE(std::equal(got.used[m].begin(), got.used[m].end(), want.used[m].begin()));
+      }
 }
 
 TEST_CASE("operands that are hard to round give the interpreter's bits on Vulkan") {

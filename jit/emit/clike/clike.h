@@ -13,6 +13,8 @@
 //   chain_T(a, b, c)                 a step of a product's sum: fma_T, or nearly (GLSL says when)
 //   ARG(n) ARGS                      word n of the ArgBlock (i64); its address
 //   load_T(at) store_T(at, v)        memory at an address, for every dtype; narrow ones are widened
+//   load_words_N(at, w) store_words_N(at, w)             N u32 at once, 1, 2 or 4, at an address
+//                                    that is a multiple of as many bytes (Dialect::wide)
 //   publish_T(at, v) fresh_T(at)     what other blocks of the same launch are to read, and have
 //                                    written (i32, i64, f32, f64)
 //   atomic_add_u32(at, n)            gives the former value
@@ -26,7 +28,8 @@
 //   UNROLL for (…)                   a hint
 //
 // A block has SIZE_X threads along a kernel's vector axis and SIZE_Y tiles; blocks walk the tiles
-// in steps of the grid. What a launch may choose:
+// in steps of the grid. In a map a thread has vector_width() neighbouring elements. What a launch
+// may choose:
 //
 //   maps       any X and Y
 //   kRow       X a multiple of 32: X / 32 warps share a tile. With more than one, Y = 1
@@ -45,12 +48,13 @@
 
 namespace flash::emit {
 
-/// What differs between the languages. The emitter asks for the last two and the name in an error.
+/// What differs between the languages. The emitter asks for all but the prelude.
 struct Dialect {
   std::string_view name = "any dialect";
   const Prelude* prelude = nullptr;  ///< the subset's types, macros and functions
   bool has_f64 = true;
   bool shared_in_kernel = false;  ///< where SHARED stands: first in the kernel, or in front of it
+  bool wide = false;  ///< maps move up to 16 bytes at once where memory is aligned for it
 };
 
 Dialect cuda_dialect();
@@ -59,6 +63,10 @@ Dialect msl_dialect();
 
 /// Threads of a warp: lanes of a reduction fold among them.
 inline constexpr int kWarp = 32;
+
+/// Elements of a map's run that a thread computes at once; 1 where accesses are not of neighbours,
+/// in other kernels, and in dialects that are not wide.
+int vector_width(const ir::Kernel& k, const Dialect& dialect);
 
 /// A kernel's function, named `entry`; needs the prelude in front of it (Prelude::source). Throws
 /// InternalError if the IR does not verify, DTypeError if it has a value of type f64 and the

@@ -68,6 +68,24 @@ FN $T trunc_$T($T a) { return trunc$S(a); }
 %end
 
 // -- memory: storage type to register type and back
+struct alignas(16) Words4 { u32 x, y, z, w; };
+struct alignas(8) Words2 { u32 x, y; };
+FN void load_words_4(u64 at, u32* w) {
+  const Words4 v = *(const Words4*)at;
+  w[0] = v.x;
+  w[1] = v.y;
+  w[2] = v.z;
+  w[3] = v.w;
+}
+FN void load_words_2(u64 at, u32* w) {
+  const Words2 v = *(const Words2*)at;
+  w[0] = v.x;
+  w[1] = v.y;
+}
+FN void load_words_1(u64 at, u32* w) { w[0] = *(const u32*)at; }
+FN void store_words_4(u64 at, const u32* w) { *(Words4*)at = Words4{w[0], w[1], w[2], w[3]}; }
+FN void store_words_2(u64 at, const u32* w) { *(Words2*)at = Words2{w[0], w[1]}; }
+FN void store_words_1(u64 at, const u32* w) { *(u32*)at = w[0]; }
 %each NAME R S
   | bool i32 u8 | u8 i32 u8 | i8 i32 i8 | i16 i32 i16
   | i32 i32 i32 | i64 i64 i64 | f32 f32 f32 | f64 f64 f64
@@ -105,11 +123,11 @@ Prelude joined(std::string_view dialect) {
 
 Dialect cuda_dialect() {
   static const Prelude prelude = joined(kCuda);
-  return {"cuda", &prelude};
+  return {.name = "cuda", .prelude = &prelude, .wide = true};
 }
 Dialect hip_dialect() {
   static const Prelude prelude = joined(kHip);
-  return {"hip", &prelude};
+  return {.name = "hip", .prelude = &prelude, .wide = true};
 }
 
 }  // namespace flash::emit

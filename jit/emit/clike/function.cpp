@@ -17,8 +17,9 @@ using ir::Value;
 
 class FunctionWriter : InstructionWriter {
  public:
-  FunctionWriter(const ir::Kernel& k, std::string_view entry, bool shared_in_kernel)
-      : InstructionWriter(k, entry), shared_in_kernel_(shared_in_kernel) {
+  FunctionWriter(const ir::Kernel& k, std::string_view entry, const Dialect& dialect)
+      : InstructionWriter(k, entry), shared_in_kernel_(dialect.shared_in_kernel) {
+    vector_ = vector_width(k, dialect);
     for (const Role r : k.axes) {
       first_loop_ += r == Role::kGrid;
       loops_ += r == Role::kLoop;
@@ -174,6 +175,10 @@ class FunctionWriter : InstructionWriter {
           row_reduce(s, r);
         close();
       } else {
+        if (vector_ > 1) {
+          vectors(s);
+          continue;
+        }
         open_outer();
         if (reduces_)
           open("for (i64 " + i + " = lane; " + i + " < " + extent(run_axis()) + "; " + i +
@@ -185,6 +190,38 @@ class FunctionWriter : InstructionWriter {
         close_outer();
       }
     }
+  }
+
+  // A map's run by `vector_` neighbours a thread: their words are moved at once, unless the last of
+  // them is beyond the run or memory does not lie so.
+  void vectors(const ir::Section& s) {
+    const std::string i = index(run_axis()), v = str(vector_);
+    open("");
+    line("pred aligned = false;");
+    open("");
+    line("const i64 " + i + " = begin;");
+    line("aligned = " + all_aligned(s) + ";");
+    close();
+    open("for (i64 group = begin + i64(lane * " + v + "); group < end; group += i64(width * " + v +
+         "))");
+    line("const pred whole_words = aligned && group + i64(" + v + ") <= end;");
+    wide_words(s);
+    open("if (whole_words)");
+    line("const i64 " + i + " = group;");
+    wide_loads(s);
+    close();
+    open("UNROLL for (i32 e = 0; e < " + v + "; ++e)");
+    line("const i64 " + i + " = group + i64(e);");
+    open("if (" + i + " < end)");
+    body(s);
+    close();
+    close();
+    open("if (whole_words)");
+    line("const i64 " + i + " = group;");
+    wide_stores(s);
+    close();
+    close();
+    close();
   }
 
   // A warp's block: elements from … to - 1, results in r<value> of every thread.
@@ -386,7 +423,7 @@ class FunctionWriter : InstructionWriter {
 
 std::string clike_function(const ir::Kernel& k, std::string_view entry, const Dialect& dialect) {
   check_emittable(k, dialect);
-  return FunctionWriter(k, entry, dialect.shared_in_kernel).run();
+  return FunctionWriter(k, entry, dialect).run();
 }
 
 }  // namespace flash::emit

@@ -210,6 +210,21 @@ FN f32 load_f16(u64 at) { return f16_value(u32(At_half(at).v)); }
 FN f32 load_bf16(u64 at) { return bf16_value(u32(At_half(at).v)); }
 FN void store_f16(u64 at, f32 x) { At_half(at).v = uint16_t(f16_bits(x)); }
 FN void store_bf16(u64 at, f32 x) { At_half(at).v = uint16_t(bf16_bits(x)); }
+layout(buffer_reference, scalar, buffer_reference_align = 16) buffer At_words_4 { uvec4 v; };
+layout(buffer_reference, scalar, buffer_reference_align = 8) buffer At_words_2 { uvec2 v; };
+layout(buffer_reference, scalar, buffer_reference_align = 4) buffer At_words_1 { u32 v; };
+FN void load_words_4(u64 at, out u32 w[4]) {
+  const uvec4 v = At_words_4(at).v;
+  w = u32[4](v.x, v.y, v.z, v.w);
+}
+FN void load_words_2(u64 at, out u32 w[2]) {
+  const uvec2 v = At_words_2(at).v;
+  w = u32[2](v.x, v.y);
+}
+FN void load_words_1(u64 at, out u32 w[1]) { w = u32[1](At_words_1(at).v); }
+FN void store_words_4(u64 at, u32 w[4]) { At_words_4(at).v = uvec4(w[0], w[1], w[2], w[3]); }
+FN void store_words_2(u64 at, u32 w[2]) { At_words_2(at).v = uvec2(w[0], w[1]); }
+FN void store_words_1(u64 at, u32 w[1]) { At_words_1(at).v = w[0]; }
 %each T ALIGNMENT | i32 4 | i64 8 | f32 4 | f64 8
 layout(buffer_reference, scalar, buffer_reference_align = $ALIGNMENT) coherent buffer Of_$T {
   $T v;

@@ -22,6 +22,8 @@ struct GlslTraits {
   bool f64_sqrt = true;
   bool f64_fma = true;
   bool shuffles = false;  ///< groups of 32 threads and more exchange values in their order
+  /// Maps move 16 bytes at once. Does not pay where a CPU plays a GPU: their code is longer.
+  bool wide = false;
   // What a module may ask for (VK_KHR_shader_float_controls); 1: for f32, 2: for f64, 3: for both.
   int keeps_specials = 0;  ///< signed zeros, infinities and NaN
   int keeps_subnormals = 0;

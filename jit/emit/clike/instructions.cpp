@@ -2,6 +2,7 @@
 // operands
 #include "jit/emit/clike/instructions.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "core/error.h"
@@ -29,6 +30,13 @@ std::string word64(std::uint64_t bits) {
     return std::to_string(static_cast<std::uint32_t>(b)) + "u";
   };
   return "(u64(" + half(bits >> 32) + ") << 32 | u64(" + half(bits) + "))";
+}
+
+/// A load or store of neighbours along the vector axis, for all of them.
+bool can_be_wide(const ir::Kernel& k, const Inst& i) {
+  const Access& a = k.accesses[static_cast<std::size_t>(i.access)];
+  const Value index = i.op == Op::kLoad ? i.a : i.b;
+  return index == kNone && i.guard == kNone && a.step.back() == Step::kUnit;
 }
 
 }  // namespace
@@ -182,6 +190,8 @@ std::string InstructionWriter::expression(const Inst& i, bool loop) {
       const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
       const std::string s =
           "load_" + text(flash::name(a.dtype)) + "(" + address(i, i.a, loop) + ")";
+      if (words_moved(i, loop) > 0)
+        return "whole_words ? " + out_of_words(a.dtype, wide(i)) + " : " + s;
       return i.guard == kNone ? s : name(i.guard) + " ? " + s + " : " + type(i.type) + "(0)";
     }
     case Op::kTable:
@@ -204,12 +214,143 @@ std::string InstructionWriter::expression(const Inst& i, bool loop) {
   }
 }
 
+// -- accesses of whole words
+int vector_width(const ir::Kernel& k, const Dialect& dialect) {
+  constexpr std::size_t kMostInstructions = 100;  // a body that is long anyway is not unrolled
+  constexpr std::int64_t kBytes = 16, kMostElements = 8;
+  if (!dialect.wide || k.has_reduce() || k.mode == ir::Mode::kEpilogue) return 1;
+  std::int64_t largest = 0;
+  for (const ir::Section& s : k.sections) {
+    if (!s.loop) continue;
+    if (s.body.size() > kMostInstructions) return 1;
+    for (const Value v : s.body) {
+      const Inst& i = k.insts[static_cast<std::size_t>(v)];
+      if (i.op != Op::kLoad && i.op != Op::kStore) continue;
+      const Access& a = k.accesses[static_cast<std::size_t>(i.access)];
+      if (a.step.back() == Step::kAny) return 1;  // neighbours in memory are other threads'
+      if (can_be_wide(k, i)) largest = std::max<std::int64_t>(largest, flash::size_of(a.dtype));
+    }
+  }
+  return largest == 0 ? 1 : static_cast<int>(std::min(kBytes / largest, kMostElements));
+}
+
+int InstructionWriter::words_moved(const Inst& i, bool loop) const {
+  if (vector_ == 1 || !loop || !can_be_wide(k_, i)) return 0;
+  const std::int64_t bytes =
+      vector_ * flash::size_of(k_.accesses[static_cast<std::size_t>(i.access)].dtype);
+  return bytes % 4 == 0 ? static_cast<int>(bytes / 4) : 0;
+}
+
+void InstructionWriter::each_wide(const ir::Section& s, FunctionRef<void(const Inst&, int)> f) {
+  for (const Value v : s.body) {
+    const Inst& i = inst(v);
+    if (i.op != Op::kStore && (i.op != Op::kLoad || !used(v))) continue;
+    if (const int words = words_moved(i, s.loop)) f(i, words);
+  }
+}
+
+std::string InstructionWriter::all_aligned(const ir::Section& s) {
+  std::string all;
+  each_wide(s, [&](const Inst& i, int words) {
+    all += (all.empty() ? "" : " && ") + address(i, kNone, true) + " % " + str(4 * words) +
+           " == u64(0)";
+  });
+  return all.empty() ? "false" : all;
+}
+
+void InstructionWriter::wide_words(const ir::Section& s) {
+  each_wide(s, [&](const Inst& i, int words) {
+    std::string zeros = "0u";
+    for (int w = 1; w < words; ++w) zeros += ", 0u";
+    line("u32 " + wide(i) + "[" + str(words) + "] = {" + zeros + "};");
+  });
+}
+
+void InstructionWriter::wide_loads(const ir::Section& s) {
+  each_wide(s, [&](const Inst& i, int words) {
+    if (i.op == Op::kLoad)
+      line("load_words_" + str(words) + "(" + address(i, kNone, true) + ", " + wide(i) + ");");
+  });
+}
+
+void InstructionWriter::wide_stores(const ir::Section& s) {
+  each_wide(s, [&](const Inst& i, int words) {
+    if (i.op == Op::kStore)
+      line("store_words_" + str(words) + "(" + address(i, kNone, true) + ", " + wide(i) + ");");
+  });
+}
+
+// The register's value of element e.
+std::string InstructionWriter::out_of_words(DType dtype, const std::string& words) {
+  const auto piece = [&](int per_word) {
+    const std::string n = str(per_word), bits = str(32 / per_word);
+    return "(" + words + "[e / " + n + "] >> " + bits + " * (e % " + n + ") & " +
+           str(per_word == 2 ? 65535 : 255) + "u)";
+  };
+  const std::string both = "(u64(" + words + "[2 * e + 1]) << 32 | u64(" + words + "[2 * e]))";
+  switch (dtype) {
+    case DType::kF32:
+      return "bits_f32(" + words + "[e])";
+    case DType::kI32:
+      return "i32(" + words + "[e])";
+    case DType::kF64:
+      return "bits_f64(" + both + ")";
+    case DType::kI64:
+      return "i64" + both;
+    case DType::kF16:
+      return "f16_value" + piece(2);
+    case DType::kBF16:
+      return "bf16_value" + piece(2);
+    case DType::kI16:
+      return "wrap_i16_i32(i32" + piece(2) + ")";
+    case DType::kI8:
+      return "wrap_i8_i32(i32" + piece(4) + ")";
+    default:  // bool, u8
+      return "i32" + piece(4);
+  }
+}
+
+// A stored value into its place among the words.
+void InstructionWriter::put_in_words(Value store) {
+  const Inst& i = inst(store);
+  const std::string words = wide(i), v = name(i.a);
+  const auto piece = [&](int per_word, const std::string& bits) {
+    const std::string n = str(per_word);
+    line(words + "[e / " + n + "] |= (" + bits + ") << " + str(32 / per_word) + " * (e % " + n +
+         ");");
+  };
+  const auto both = [&](const std::string& bits) {
+    line(words + "[2 * e] = u32(" + bits + ");");
+    line(words + "[2 * e + 1] = u32(" + bits + " >> 32);");
+  };
+  switch (k_.accesses[static_cast<std::size_t>(i.access)].dtype) {
+    case DType::kF32:
+      return line(words + "[e] = f32_bits(" + v + ");");
+    case DType::kI32:
+      return line(words + "[e] = u32(" + v + ");");
+    case DType::kF64:
+      return both("f64_bits(" + v + ")");
+    case DType::kI64:
+      return both("u64(" + v + ")");
+    case DType::kF16:
+      return piece(2, "f16_bits(" + v + ")");
+    case DType::kBF16:
+      return piece(2, "bf16_bits(" + v + ")");
+    case DType::kI16:
+      return piece(2, "u32(" + v + ") & 65535u");
+    default:  // bool, u8, i8
+      return piece(4, "u32(" + v + ") & 255u");
+  }
+}
+
 void InstructionWriter::instruction(Value v, bool loop) {
   const Inst& i = inst(v);
   if (i.op == Op::kStore) {
     const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
+    if (words_moved(i, loop) > 0) put_in_words(v);
     std::string s = "store_" + text(flash::name(a.dtype)) + "(" + address(i, i.b, loop) + ", " +
                     name(i.a) + ");";
+    if (words_moved(i, loop) > 0) s = "if (!whole_words) " + s;
     if (i.guard != kNone) s = "if (" + name(i.guard) + ") " + s;
     // Threads that share a row-level value leave the store to the first of them.
     if (!loop && !column_) s = "if (lane == 0) " + s;

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/function_ref.h"
 #include "jit/ir/kernel.h"
 
 namespace flash::emit {
@@ -64,6 +65,16 @@ class InstructionWriter : public Lines {
   /// They are divided as type `narrow`, if one is named.
   void unravel(const std::string& number, int first, int end, const std::string& narrow = "");
 
+  /// An access of `vector_` neighbours that moves whole words: their number, or 0.
+  int words_moved(const ir::Inst& i, bool loop) const;
+  /// "load_words_4(address, wide3);" of those loads of a section, or the stores, which take what
+  /// the elements have left there; and what declares wide3.
+  void wide_loads(const ir::Section& s);
+  void wide_stores(const ir::Section& s);
+  void wide_words(const ir::Section& s);
+  /// Whether the addresses of all of them, at the indices in scope, are aligned.
+  std::string all_aligned(const ir::Section& s);
+
   void body(const ir::Section& s);
   /// Whether a thread keeps two lanes of such a reduction.
   static bool doubled(const ir::Inst& i);
@@ -73,8 +84,13 @@ class InstructionWriter : public Lines {
   const ir::Kernel& k_;
   const std::string entry_;
   const bool column_;
+  int vector_ = 1;  ///< elements that a thread of a map computes at once: `e` says which it is
 
  private:
+  void each_wide(const ir::Section& s, FunctionRef<void(const ir::Inst&, int words)> f);
+  std::string wide(const ir::Inst& i) const { return "wide" + str(&i - k_.insts.data()); }
+  static std::string out_of_words(DType dtype, const std::string& words);
+  void put_in_words(ir::Value store);
   void find_uses();
   bool used(ir::Value v) const { return used_[static_cast<std::size_t>(v)]; }
   bool has_index(int axis, bool loop) const;
