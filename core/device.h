@@ -191,6 +191,12 @@ class FLASH_API DeviceRuntime {
   virtual void copy(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;  // on device
   virtual void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;
   virtual void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;
+  /// From another device's memory to this one's: after all that the other was given, and before all
+  /// that it is given later. False, and nothing is done, where the host has to carry it.
+  virtual bool copy_from_peer(void* /*dst*/, DeviceRuntime& /*peer*/, const void* /*src*/,
+                              std::size_t /*bytes*/, Stream) {
+    return false;
+  }
   virtual void synchronize(Stream stream) = 0;
 
   /// As Evaluator::prepare_thread: makes the thread-local objects that its calls use.

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "jit/cache/cached_compile.h"
 #include "kernels/gpu/fault.h"
+#include "kernels/gpu/peer.h"
 
 namespace flash::gpu {
 namespace {
@@ -297,9 +298,19 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
 }
 
 void DriverRuntime::check_faults() {
+  check_own_faults();
+  for (std::atomic<DriverRuntime*>& place : copied_from_) {
+    if (!place.load(std::memory_order_relaxed)) continue;
+    DriverRuntime* const peer = place.exchange(nullptr, std::memory_order_acq_rel);
+    if (peer) peer->check_faults();
+  }
+}
+
+void DriverRuntime::check_own_faults() {
   if (!may_fault_.load(std::memory_order_acquire)) return;
   const std::lock_guard lock(leaf_mutex_);
   if (!may_fault_.exchange(false, std::memory_order_acq_rel)) return;
+  context_->enter();
   std::vector<std::int64_t> words(kFaultWords);
   staging_.download(words.data(), address_of(faults_->data), sizeof(std::int64_t));
   if (words[0] == 0) return;
@@ -339,6 +350,18 @@ void DriverRuntime::from_host(void* dst, const void* src, std::size_t bytes, Str
   staging_.upload(address_of(dst), src, bytes);
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
+}
+
+bool DriverRuntime::copy_from_peer(void* dst, DeviceRuntime& peer, const void* src,
+                                   std::size_t bytes, Stream) {
+  if (peer.id().type() != id_.type()) return false;
+  if (bytes == 0) return true;
+  auto& from = static_cast<DriverRuntime&>(peer);
+  copy_between(*context_, address_of(dst), *from.context_, address_of(src), bytes);
+  copied_from_[static_cast<std::size_t>(peer.id().index())].store(&from, std::memory_order_release);
+  counters.launches.fetch_add(1, std::memory_order_relaxed);
+  counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
+  return true;
 }
 
 void DriverRuntime::synchronize(Stream) {

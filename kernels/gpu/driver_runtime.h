@@ -6,11 +6,13 @@
 // use it, and that runs when all that used it before is done. The host never touches device memory;
 // it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings
 // a second queue, or gives a block to another device, must make that wait for an event recorded
-// here, and this queue for one recorded there before the block is freed.
+// here, and this queue for one recorded there before the block is freed, as peer.h does.
 //
 // ERRORS  of a call are thrown by it. Errors of a kernel show in a later call; see context.h.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -71,6 +73,8 @@ class DriverRuntime : public DeviceRuntime {
   void copy(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
+  bool copy_from_peer(void* dst, DeviceRuntime& peer, const void* src, std::size_t bytes,
+                      Stream stream) override;
   void synchronize(Stream stream) override;
   int parallelism() const override { return context_->processors(); }
   std::string description() override;
@@ -105,8 +109,10 @@ class DriverRuntime : public DeviceRuntime {
   const DriverKernel& leaf_kernel(const LeafLaunch& launch);
   /// The device's fault buffer, and the number of the call that asks for it.
   std::pair<void*, std::int64_t> fault_buffer();
-  /// Throws IndexError if a kernel that is done met a bad index.
+  /// Throws IndexError if a kernel that is done met a bad index, here or on a device that
+  /// something was copied from, where nobody might ever wait.
   void check_faults();
+  void check_own_faults();
 
   const Device id_;
   Compiler& compiler_;
@@ -126,6 +132,7 @@ class DriverRuntime : public DeviceRuntime {
   Block* faults_ = nullptr;
   std::int64_t serial_ = 0;
   std::atomic<bool> may_fault_{false};
+  std::array<std::atomic<DriverRuntime*>, Device::kOfOneType> copied_from_{};  // since a check
 };
 
 /// The runtimes of all of a driver's devices.
