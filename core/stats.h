@@ -44,7 +44,7 @@ FLASH_API std::unique_ptr<AllocationPolicy> set_allocation_policy(
     std::unique_ptr<AllocationPolicy> policy, Device device = default_device());
 
 /// What the device can do at best, measured at the first call, which takes about half a second and
-/// 192 MiB for that time.
+/// 192 MiB for that time, on a GPU up to 768 MiB of its own; zeros where it cannot say (Vulkan).
 FLASH_API MachineLimits machine_limits(Device device = default_device());
 
 /// One launch, as kernel_history() reports it while recording is on.

@@ -68,6 +68,8 @@ using Address = std::uint64_t;  ///< in a device's memory
   X(destroy_event, int (*)(Handle event), "cuEventDestroy_v2", "hipEventDestroy")                  \
   X(record_event, int (*)(Handle event, Handle stream), "cuEventRecord", "hipEventRecord")         \
   X(wait_event, int (*)(Handle event), "cuEventSynchronize", "hipEventSynchronize")                \
+  X(elapsed, int (*)(float* milliseconds, Handle from, Handle to), "cuEventElapsedTime",           \
+    "hipEventElapsedTime")                                                                         \
   X(queue_waits, int (*)(Handle stream, Handle event, unsigned flags), "cuStreamWaitEvent",        \
     "hipStreamWaitEvent")                                                                          \
   X(load_module, int (*)(Handle * module, const void* image), "cuModuleLoadData",                  \
@@ -132,7 +134,7 @@ struct CompilerCalls {
 
 // Numbers that both interfaces share.
 inline constexpr int kSuccess = 0, kOutOfMemory = 2, kNoDevice = 100, kPeerIsEnabled = 704;
-inline constexpr unsigned kStreamNonBlocking = 1, kEventWithoutTiming = 2;
+inline constexpr unsigned kStreamNonBlocking = 1, kEventWithTiming = 0, kEventWithoutTiming = 2;
 inline constexpr int kCaptureThread = 1;  ///< other threads may call what this one may not
 
 /// What differs between the two but for the calls' names.

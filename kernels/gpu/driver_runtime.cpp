@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "jit/cache/cached_compile.h"
 #include "kernels/gpu/fault.h"
+#include "kernels/gpu/limits.h"
 #include "kernels/gpu/peer.h"
 
 namespace flash::gpu {
@@ -216,6 +217,15 @@ const DriverKernel& DriverRuntime::leaf_kernel(const LeafLaunch& launch) {
   return kernel;
 }
 
+Command DriverRuntime::command_of(const LeafLaunch& launch) {
+  const DriverKernel& kernel = leaf_kernel(launch);
+  return {.function = kernel.function,
+          .name = &kernel.name,
+          .geometry = {static_cast<unsigned>(launch.grid), static_cast<unsigned>(launch.x),
+                       static_cast<unsigned>(launch.y)},
+          .tiles = launch.tiles};
+}
+
 std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
   const std::lock_guard lock(leaf_mutex_);
   if (!faults_) {
@@ -273,12 +283,7 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   const std::vector<LeafLaunch> launches =
       leaf_launches(call, capabilities_, {hold, faults, serial});
   for (const LeafLaunch& l : launches) {
-    const DriverKernel& kernel = leaf_kernel(l);
-    Command command{.function = kernel.function,
-                    .name = &kernel.name,
-                    .geometry = {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
-                                 static_cast<unsigned>(l.y)},
-                    .tiles = l.tiles};
+    Command command = command_of(l);
     if (run.kept) {
       command.args = static_cast<std::int64_t>(run.words.size());
       run.words.insert(run.words.end(), l.words.begin(), l.words.end());
@@ -379,6 +384,18 @@ std::string DriverRuntime::description() {
   if (!missing.empty()) return s + "; " + missing;
   return s + ", " + driver.vendor().compiler + " " + compiler_.version() + " (" + compiler_.path() +
          ")";
+}
+
+MachineLimits DriverRuntime::limits() {
+  context_->enter();
+  const std::lock_guard lock(limits_mutex_);
+  if (!limits_) {
+    DeviceMemory memory(context_);  // the allocator would keep it
+    limits_ = measure_limits(
+        *context_, memory, staging_,
+        [&](const LeafLaunch& launch, Address args) { enqueue_now(command_of(launch), args); });
+  }
+  return *limits_;
 }
 
 }  // namespace flash::gpu

@@ -14,6 +14,8 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -78,6 +80,7 @@ class DriverRuntime : public DeviceRuntime {
   void synchronize(Stream stream) override;
   int parallelism() const override { return context_->processors(); }
   std::string description() override;
+  MachineLimits limits() override;
 
  protected:
   DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, int index);
@@ -107,6 +110,7 @@ class DriverRuntime : public DeviceRuntime {
   /// Enqueues a command at once, whose words are on the device.
   void enqueue_now(const Command& command, Address args);
   const DriverKernel& leaf_kernel(const LeafLaunch& launch);
+  Command command_of(const LeafLaunch& launch);
   /// The device's fault buffer, and the number of the call that asks for it.
   std::pair<void*, std::int64_t> fault_buffer();
   /// Throws IndexError if a kernel that is done met a bad index, here or on a device that
@@ -125,6 +129,9 @@ class DriverRuntime : public DeviceRuntime {
   std::mutex runs_mutex_;  // guards the map; a Run is its thread's
   std::unordered_map<std::thread::id, Run> runs_;
   std::mutex graphs_mutex_;  // guards the Recordings of all plans
+
+  std::mutex limits_mutex_;
+  std::optional<MachineLimits> limits_;  // guarded by it
 
   // A leaf kernel that meets a bad index writes it down (fault.h); whoever waits next is told.
   std::mutex leaf_mutex_;                                            // guards what follows

@@ -7,7 +7,7 @@ namespace flash::gpu {
 
 class Event {
  public:
-  explicit Event(Context& context);
+  explicit Event(Context& context, unsigned flags = kEventWithoutTiming);
   ~Event();
   Event(Event&& other) noexcept : context_(other.context_), handle_(other.handle_) {
     other.handle_ = nullptr;
@@ -16,6 +16,8 @@ class Event {
   Event& operator=(const Event&) = delete;
   void record();
   void wait(const char* what);  ///< until what was enqueued before record() is done
+  /// Microseconds from an earlier one to this; both with kEventWithTiming, and done.
+  double since(const Event& earlier);
   /// What `other` is given from now on waits for that. Its context must be current.
   void hold_back(Context& other);
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -46,8 +48,9 @@ namespace {
 
 using Address = std::uint64_t;  // as the runtime has it
 constexpr int kOk = 0, kInvalidValue = 1, kNoMemory = 2, kInvalidContext = 201, kInvalidImage = 200,
-              kNoPeer = 217, kInvalidHandle = 400, kNotFound = 500, kIllegalAddress = 700,
-              kPeerIsEnabled = 704, kLaunchFailure = 719, kNotWhileCapturing = 900;
+              kNoPeer = 217, kInvalidHandle = 400, kNotFound = 500, kNotReady = 600,
+              kIllegalAddress = 700, kPeerIsEnabled = 704, kLaunchFailure = 719,
+              kNotWhileCapturing = 900;
 constexpr std::size_t kMagic = 16;
 
 using Work = std::function<void()>;
@@ -71,10 +74,12 @@ struct Executable {
   std::vector<Work> work;
 };
 struct Event {
-  explicit Event(int d) : device(d) {}
+  Event(int d, bool t) : device(d), timed(t) {}
   int device;
+  bool timed;
   std::shared_ptr<fake::Progress> queue = nullptr;  // the one that it was recorded in
   std::uint64_t number = 0;
+  std::shared_ptr<std::atomic<double>> ms = nullptr;  // when the queue came there; 0: not yet
 };
 struct Module {
   Module(const std::string& bytes, int d) : device(d), library(bytes) {}
@@ -147,6 +152,11 @@ thread_local int current = -1;       // the thread's device
 thread_local bool captures = false;  // calls that are no work on a stream are refused
 long devices() { return std::min<long>(fake::number("FAKE_GPU_DEVICES", 2), fake::kDevices); }
 long memory() { return fake::number("FAKE_GPU_MEMORY", 1L << 30); }
+
+double now() {  // ms
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double, std::milli>(since).count();
+}
 
 void finish_all() {
   all().streams.each([](Stream& s) { s.queue.wait(s.queue.submitted()); });
@@ -385,10 +395,10 @@ FAKE(cuStreamSynchronize, hipStreamSynchronize, void* stream) {
   return fake::lost();
 }
 
-FAKE(cuEventCreate, hipEventCreateWithFlags, void** event, unsigned) {
+FAKE(cuEventCreate, hipEventCreateWithFlags, void** event, unsigned flags) {
   ENTER(cuEventCreate, hipEventCreateWithFlags);
   if (current < 0) return kInvalidContext;
-  *event = all().events.make(current);
+  *event = all().events.make(current, flags == 0);
   return kOk;
 }
 FAKE(cuEventDestroy_v2, hipEventDestroy, void* event) {
@@ -402,7 +412,20 @@ FAKE(cuEventRecord, hipEventRecord, void* event, void* stream) {
   if (!e || !s || e->device != s->device || s->device != current) return kInvalidHandle;
   if (s->captures) return kNotWhileCapturing;
   e->queue = s->queue.progress();
-  e->number = s->queue.submitted();
+  if (e->timed) {
+    e->ms = std::make_shared<std::atomic<double>>(0);
+    e->number = s->queue.submit([ms = e->ms] { *ms = now(); });
+  } else {
+    e->number = s->queue.submitted();
+  }
+  return kOk;
+}
+FAKE(cuEventElapsedTime, hipEventElapsedTime, float* ms, void* from, void* to) {
+  ENTER(cuEventElapsedTime, hipEventElapsedTime);
+  Event *f = all().events.find(from), *t = all().events.find(to);
+  if (!f || !t || f->device != t->device || !f->ms || !t->ms) return kInvalidHandle;
+  if (*f->ms == 0 || *t->ms == 0) return kNotReady;
+  *ms = static_cast<float>(*t->ms - *f->ms);
   return kOk;
 }
 FAKE(cuEventSynchronize, hipEventSynchronize, void* event) {
