@@ -51,7 +51,7 @@ FLASH_API MachineLimits machine_limits(Device device = default_device());
 struct KernelRecord {
   std::string name;         ///< after its operations
   bool leaf = false;        ///< a hand-written kernel
-  double microseconds = 0;  ///< until the launch returned
+  double microseconds = 0;  ///< that the device worked on it; on Vulkan until the launch returned
   std::int64_t tiles = 0;   ///< 0 for leaf kernels, which choose their own
   std::int64_t bytes = 0;   ///< of every distinct operand, read or written once
   double flops = 0;         ///< of contractions: two for each product; 0 for others

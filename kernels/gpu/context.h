@@ -61,6 +61,8 @@ class Context {
   /// Nothing of what was enqueued before is to blame for later errors.
   void finished();
   bool lost() const { return lost_.load(std::memory_order_acquire); }
+  /// False where the driver cannot be called: the device is lost, or this is a child of a fork.
+  bool usable() const { return !lost() && process_.here(); }
   /// Waits for all that is enqueued; throws what went wrong in it.
   void synchronize(const char* what);
   /// Frees memory, once what uses it is done. Errors are logged: there is nobody to tell. In a
@@ -70,7 +72,6 @@ class Context {
   void destroy_graph(Handle executable) noexcept;
 
  private:
-  bool usable() const { return !lost() && process_.here(); }
   int make_current() const;
   /// Waits for the queue, then releases something.
   void let_go(Handle handle, int (*release)(Handle), const char* what) noexcept;

@@ -178,7 +178,8 @@ void DriverRuntime::end_run(Stream) {
     counters.replays.fetch_add(1, std::memory_order_relaxed);
 }
 
-void DriverRuntime::enqueue_now(const Command& command, Address args) {
+void DriverRuntime::enqueue_now(Run& run, const Command& command, Address args) {
+  if (run.watch) run.watch->start();
   if (command.name) context_->launched(*command.name);
   gpu::enqueue(*context_, command, args, context_->queue());
 }
@@ -198,7 +199,7 @@ void DriverRuntime::launch(std::span<const Launch> items, Stream) {
       command.args = item.args - static_cast<const std::int64_t*>(run.args->data);
       run.commands.push_back(command);
     } else {
-      enqueue_now(command, address_of(item.args));
+      enqueue_now(run, command, address_of(item.args));
     }
     counters.launches.fetch_add(1, std::memory_order_relaxed);
   }
@@ -275,7 +276,10 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
     ~Done() {
       run.spare.insert(run.spare.end(), run.scratch.begin(), run.scratch.end());
       run.scratch.clear();
-      if (!run.kept) runtime.free_scratch(run);
+      if (run.kept) return;
+      runtime.free_scratch(run);
+      run.words.clear();
+      run.commands.clear();
     }
   } const done{*this, run};
   const auto hold = [&](std::size_t bytes) { return scratch(run, bytes); };
@@ -284,18 +288,17 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
       leaf_launches(call, capabilities_, {hold, faults, serial});
   for (const LeafLaunch& l : launches) {
     Command command = command_of(l);
-    if (run.kept) {
-      command.args = static_cast<std::int64_t>(run.words.size());
-      run.words.insert(run.words.end(), l.words.begin(), l.words.end());
-      run.commands.push_back(command);
-    } else {
-      const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
-      const Address args = address_of(hold(bytes));
-      staging_.upload(args, l.words.data(), bytes);
-      enqueue_now(command, args);
-    }
+    command.args = static_cast<std::int64_t>(run.words.size());
+    run.words.insert(run.words.end(), l.words.begin(), l.words.end());
+    run.commands.push_back(command);
     counters.launches.fetch_add(1, std::memory_order_relaxed);
     counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (!run.kept && !run.commands.empty()) {
+    const std::size_t bytes = run.words.size() * sizeof(std::int64_t);
+    const Address args = address_of(hold(bytes));
+    staging_.upload(args, run.words.data(), bytes);
+    for (const Command& command : run.commands) enqueue_now(run, command, args);
   }
   if (call.op != Prim::kGatherRows && call.op != Prim::kScatterAddRows) return;
   run.may_fault = true;
@@ -334,7 +337,7 @@ void DriverRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream) 
   if (Run& run = this_run(); run.kept)
     run.commands.push_back(command);
   else
-    enqueue_now(command, 0);
+    enqueue_now(run, command, 0);
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
 }
@@ -375,6 +378,11 @@ void DriverRuntime::synchronize(Stream) {
   check_faults();
 }
 
+std::unique_ptr<Stopwatch> DriverRuntime::start_timing(Stream) {
+  context_->enter();
+  return std::make_unique<QueueStopwatch>(context_, this_run().watch);
+}
+
 std::string DriverRuntime::description() {
   const Driver& driver = context_->driver();
   std::string s = context_->hardware() + ", " + context_->architecture() + ", " +
@@ -391,9 +399,10 @@ MachineLimits DriverRuntime::limits() {
   const std::lock_guard lock(limits_mutex_);
   if (!limits_) {
     DeviceMemory memory(context_);  // the allocator would keep it
-    limits_ = measure_limits(
-        *context_, memory, staging_,
-        [&](const LeafLaunch& launch, Address args) { enqueue_now(command_of(launch), args); });
+    limits_ =
+        measure_limits(*context_, memory, staging_, [&](const LeafLaunch& launch, Address args) {
+          enqueue_now(this_run(), command_of(launch), args);
+        });
   }
   return *limits_;
 }

@@ -31,6 +31,7 @@
 #include "kernels/gpu/graph.h"
 #include "kernels/gpu/leaf.h"
 #include "kernels/gpu/staging.h"
+#include "kernels/gpu/stopwatch.h"
 
 namespace flash::gpu {
 
@@ -79,6 +80,7 @@ class DriverRuntime : public DeviceRuntime {
                       Stream stream) override;
   void synchronize(Stream stream) override;
   int parallelism() const override { return context_->processors(); }
+  std::unique_ptr<Stopwatch> start_timing(Stream stream) override;
   std::string description() override;
   MachineLimits limits() override;
 
@@ -92,7 +94,8 @@ class DriverRuntime : public DeviceRuntime {
     /// Its ArgBlocks. Its next run writes them over, in the same queue: behind the launches that
     /// read them.
     Block* args = nullptr;
-    // Of the open run, for end_run():
+    QueueStopwatch* watch = nullptr;  ///< that waits for the next command
+    // Of the open run, for end_run(), or of the leaf kernel at hand:
     std::vector<std::int64_t> words;
     std::vector<Command> commands;
     std::vector<Block*> scratch, spare;  ///< of the leaf kernel at hand, of those before it
@@ -108,7 +111,7 @@ class DriverRuntime : public DeviceRuntime {
   void free_scratch(Run& run) noexcept;
   void tell_of_faults(Run& run);
   /// Enqueues a command at once, whose words are on the device.
-  void enqueue_now(const Command& command, Address args);
+  void enqueue_now(Run& run, const Command& command, Address args);
   const DriverKernel& leaf_kernel(const LeafLaunch& launch);
   Command command_of(const LeafLaunch& launch);
   /// The device's fault buffer, and the number of the call that asks for it.

@@ -8,7 +8,7 @@ Event::Event(Context& context, unsigned flags) : context_(context) {
   context.check(context.calls().create_event(&handle_, flags), "making an event");
 }
 Event::~Event() {
-  if (handle_ && !context_.lost()) context_.calls().destroy_event(handle_);
+  if (handle_ && context_.usable()) context_.calls().destroy_event(handle_);
 }
 void Event::record() {
   context_.check(context_.calls().record_event(handle_, context_.queue()), "recording an event");

@@ -84,6 +84,12 @@ void exercise(const Fake& fake) {
     CHECK((got == std::vector<float>(kN, 48.f)));
   }
 
+  const std::unique_ptr<Stopwatch> watch = device.start_timing({});
+  device.copy(a->data(), b->data(), 4 * kN, {});
+  watch->stop();
+  const double us = watch->microseconds();
+  CHECK(us > 0);
+
   const std::uint64_t replays = device.counters.replays;
   CHECK((replays == 2 || replays == 0));  // none where recording fails
 }
