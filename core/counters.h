@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "core/stats.h"
 
@@ -23,7 +24,9 @@ struct Counters {
   std::atomic<bool> record{false};  ///< launches are timed and kept
 };
 Counters& counters();
-void add_kernel_record(KernelRecord record);
+/// Without its time, which the stopwatch is asked for when somebody wants to know, or when very
+/// many wait for that.
+void add_kernel_record(KernelRecord record, std::unique_ptr<Stopwatch> watch);
 void add_compile_record(CompileRecord record);
 
 }  // namespace flash

@@ -151,6 +151,14 @@ class Recording {
   virtual ~Recording() = default;
 };
 
+/// Times what one thread gives to a device, by the device's own clock where that can be asked.
+class Stopwatch {
+ public:
+  virtual ~Stopwatch() = default;
+  virtual void stop() = 0;            ///< behind what was given last; once
+  virtual double microseconds() = 0;  ///< of all that was given; waits until it is done
+};
+
 /// What a device can do at best, measured by plain loops on all its threads.
 struct MachineLimits {
   double gb_per_s = 0;  ///< memory: the best of copy and triad (kernels/cpu/limits.h); 0: not known
@@ -191,7 +199,16 @@ class FLASH_API DeviceRuntime {
   virtual void copy(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;  // on device
   virtual void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;
   virtual void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) = 0;
+  /// From another device's memory to this one's: after all that the other was given, and before all
+  /// that it is given later. False, and nothing is done, where the host has to carry it.
+  virtual bool copy_from_peer(void* /*dst*/, DeviceRuntime& /*peer*/, const void* /*src*/,
+                              std::size_t /*bytes*/, Stream) {
+    return false;
+  }
   virtual void synchronize(Stream stream) = 0;
+  /// Times the calls of launch(), run_leaf() and copy() from here to stop(), outside of a run. The
+  /// CPU's clock, unless the device has its own.
+  virtual std::unique_ptr<Stopwatch> start_timing(Stream);
 
   /// As Evaluator::prepare_thread: makes the thread-local objects that its calls use.
   virtual void prepare_thread() {}

@@ -1,26 +1,48 @@
 // core/stats.cpp -- the counters, the launch history, and reading them
 #include "core/stats.h"
 
+#include <deque>
 #include <mutex>
 #include <utility>
 
 #include "core/allocator.h"
 #include "core/counters.h"
+#include "core/error.h"
 #include "core/evaluator.h"
 #include "core/fork.h"
+#include "core/log.h"
 #include "core/thread_traces.h"
 
 namespace flash {
 namespace {
 
+/// A launch that the device may not be done with.
+struct Timed {
+  KernelRecord record;
+  std::unique_ptr<Stopwatch> watch;
+};
+// A stopwatch of a GPU keeps two of its driver's events.
+constexpr std::size_t kMostTimed = 1024;
+
 struct History {
-  std::mutex mutex;  // guards both lists
+  std::mutex mutex;  // guards all lists
   std::vector<KernelRecord> records;
+  std::deque<Timed> timed;  // later than those
   std::vector<CompileRecord> compilations;
 };
 History& history() {
   static History& all = hold_at_fork(ForkOrder::kLast, *new History, &History::mutex);
   return all;
+}
+
+/// Looking on must not fail: where the device is lost, which its next call says, there is no time.
+KernelRecord with_time(Timed& t) {
+  try {
+    t.record.microseconds = t.watch->microseconds();
+  } catch (const Error& e) {
+    logging::info("a launch of " + t.record.name + " has no time: " + e.what());
+  }
+  return std::move(t.record);
 }
 
 }  // namespace
@@ -80,13 +102,30 @@ std::unique_ptr<AllocationPolicy> set_allocation_policy(std::unique_ptr<Allocati
 void record_kernels(bool on) { counters().record = on; }
 
 std::vector<KernelRecord> kernel_history() {
-  std::lock_guard lock(history().mutex);
-  return std::exchange(history().records, {});
+  std::vector<KernelRecord> records;
+  std::deque<Timed> timed;
+  {
+    const std::lock_guard lock(history().mutex);
+    records.swap(history().records);
+    timed.swap(history().timed);
+  }
+  for (Timed& t : timed) records.push_back(with_time(t));
+  return records;
 }
 
-void add_kernel_record(KernelRecord record) {
-  std::lock_guard lock(history().mutex);
-  history().records.push_back(std::move(record));
+void add_kernel_record(KernelRecord record, std::unique_ptr<Stopwatch> watch) {
+  History& h = history();
+  Timed oldest;
+  {
+    const std::lock_guard lock(h.mutex);
+    h.timed.push_back({std::move(record), std::move(watch)});
+    if (h.timed.size() <= kMostTimed) return;
+    oldest = std::move(h.timed.front());
+    h.timed.pop_front();
+  }
+  KernelRecord done = with_time(oldest);  // which may wait, and not under the lock
+  const std::lock_guard lock(h.mutex);
+  h.records.push_back(std::move(done));
 }
 
 std::vector<CompileRecord> compile_history() {

@@ -1,9 +1,11 @@
 // core/transfer.cpp -- tensors from device to device, forward and in the gradient
+#include <string_view>
 #include <vector>
 
 #include "core/autograd/autograd.h"
 #include "core/autograd/hooks.h"
 #include "core/autograd/tape.h"
+#include "core/scope.h"
 #include "core/tensor_impl.h"
 #include "core/thread_traces.h"
 
@@ -21,11 +23,19 @@ Tensor transfer(const Tensor& x, Device d) {
   const Tensor c = x.contiguous();
   const Ref<Buffer> held = buffer_of(*c.impl()->cell, FlushReason::kThread);
   const auto size = static_cast<std::int64_t>(size_of(c.dtype()));
-  std::vector<char> host(static_cast<std::size_t>(c.numel() * size));
-  const Buffer& b = *held;
-  b.device().to_host(host.data(), static_cast<const char*>(b.data()) + c.impl()->offset * size,
-                     host.size(), {});
-  return from_host(host.data(), c.shape(), c.dtype(), d);
+  const auto bytes = static_cast<std::size_t>(c.numel() * size);
+  const char* const from = static_cast<const char*>(held->data()) + c.impl()->offset * size;
+  DeviceRuntime &here = held->device(), &there = runtime(d);
+
+  Tensor t = Tensor::adopt(TensorImpl::make(d, c.dtype(), c.shape()));
+  const std::string_view scope = scope_name(current_marks().scope);
+  Ref<Buffer>& to = t.impl()->cell->buffer;
+  to = Buffer::allocate(there, bytes, scope.empty() ? "copied" : scope.data());
+  if (bytes == 0 || there.copy_from_peer(to->data(), here, from, bytes, {})) return t;
+  std::vector<char> host(bytes);
+  here.to_host(host.data(), from, bytes, {});
+  there.from_host(to->data(), host.data(), bytes, {});
+  return t;
 }
 
 }  // namespace

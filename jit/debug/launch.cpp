@@ -81,18 +81,19 @@ Work work_of(const Trace& trace, const Plan& plan, const Step& step) {
 }
 
 void report_launch(std::string_view name, bool leaf, std::int64_t tiles, const Work& work,
-                   double microseconds) {
+                   std::unique_ptr<Stopwatch> watch) {
+  const bool prints = debug_level() >= 2;
+  const double microseconds = prints ? watch->microseconds() : 0;
   if (counters().record.load(std::memory_order_relaxed)) {
     KernelRecord r;
     r.name = name;
     r.leaf = leaf;
-    r.microseconds = microseconds;
     r.tiles = tiles;
     r.bytes = work.bytes;
     r.flops = work.flops;
-    add_kernel_record(std::move(r));
+    add_kernel_record(std::move(r), std::move(watch));
   }
-  if (debug_level() < 2) return;
+  if (!prints) return;
   const double seconds = std::max(microseconds, 1e-3) * 1e-6;
   std::string line = "flash:   " + std::string(leaf ? "leaf " : "") + std::string(name);
   if (line.size() < 52) line.resize(52, ' ');

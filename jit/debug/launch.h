@@ -4,7 +4,7 @@
 // observing() once a flush and nothing else is done.
 #pragma once
 
-#include <chrono>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -26,9 +26,10 @@ inline bool observing() {
   return counters().record.load(std::memory_order_relaxed) || debug_level() >= 2;
 }
 
-/// Keeps it for kernel_history() and prints it, as far as each is wanted.
+/// Keeps it for kernel_history() and prints it, as far as each is wanted. What is printed is waited
+/// for.
 void report_launch(std::string_view name, bool leaf, std::int64_t tiles, const Work& work,
-                   double microseconds);
+                   std::unique_ptr<Stopwatch> watch);
 
 /// "1.5 MB": three digits and a decimal prefix.
 std::string with_unit(double value, const char* unit);

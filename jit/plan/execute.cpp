@@ -1,6 +1,5 @@
 // jit/plan/execute.cpp -- binding a plan to a trace (memory, ArgBlocks, tiles) and running it
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include "core/error.h"
@@ -458,8 +457,8 @@ class Runner {
                 else
                   device_.copy(to, s_.address[step.update_base], size, {});
               },
-              [&](double us) {
-                report_launch("copy", false, 1, {2 * bytes, 0}, us);
+              [&](auto watch) {
+                report_launch("copy", false, 1, {2 * bytes, 0}, std::move(watch));
               });
       }
       launch_batch(i, end);
@@ -475,13 +474,13 @@ class Runner {
         batch_.push_back(l);
     if (batch_.empty()) return;
     timed([&] { device_.launch(batch_, {}); },
-          [&](double us) {
+          [&](auto watch) {
             Work work;
             std::int64_t tiles = 0;
             for (const Launch& l : batch_) tiles += l.tiles;
             for (std::size_t i = begin; i < end; ++i)
               work.bytes += work_of(t_, plan_, plan_.steps[i]).bytes;
-            report_launch(batch_[0].kernel->name, false, tiles, work, us);
+            report_launch(batch_[0].kernel->name, false, tiles, work, std::move(watch));
           });
   }
 
@@ -491,10 +490,10 @@ class Runner {
       run();
       return;
     }
-    const auto start = std::chrono::steady_clock::now();
+    std::unique_ptr<Stopwatch> watch = device_.start_timing({});
     run();
-    const std::chrono::duration<double, std::micro> t = std::chrono::steady_clock::now() - start;
-    report(t.count());
+    watch->stop();
+    report(std::move(watch));
   }
 
   flash::Operand operand(const LeafOperand& o) const {
@@ -538,9 +537,10 @@ class Runner {
       epilogue = {l.kernel, l.host_args, spec.words, static_cast<int>(spec.axes.size()), affine};
       call.epilogue = &epilogue;
     }
-    timed(
-        [&] { device_.run_leaf(call, {}); },
-        [&](double us) { report_launch(info(n.op).name, true, 0, work_of(t_, plan_, step), us); });
+    timed([&] { device_.run_leaf(call, {}); },
+          [&](auto watch) {
+            report_launch(info(n.op).name, true, 0, work_of(t_, plan_, step), std::move(watch));
+          });
   }
 
   Plan& plan_;

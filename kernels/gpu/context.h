@@ -32,6 +32,17 @@ class Context {
   /// A stream that never runs anything: graphs are recorded on it, one at a time.
   Handle recorder() const { return recorder_; }
 
+  int device() const { return device_; }  ///< the driver's number of it
+  /// By what calls for two devices name it: CUDA's context, HIP's number.
+  Handle peer() const {
+    return context_ ? context_ : reinterpret_cast<Handle>(static_cast<std::intptr_t>(device_));
+  }
+  /// True the first time that it is asked for this peer.
+  bool first_copy_from(const Context& peer) {
+    const unsigned bit = 1u << peer.ordinal_;
+    return !(peers_.fetch_or(bit, std::memory_order_relaxed) & bit);
+  }
+
   const std::string& name() const { return name_; }                  ///< "cuda:0"
   const std::string& hardware() const { return hardware_; }          ///< "NVIDIA H200"
   const std::string& architecture() const { return architecture_; }  ///< "sm_90a", "gfx90a"
@@ -50,6 +61,8 @@ class Context {
   /// Nothing of what was enqueued before is to blame for later errors.
   void finished();
   bool lost() const { return lost_.load(std::memory_order_acquire); }
+  /// False where the driver cannot be called: the device is lost, or this is a child of a fork.
+  bool usable() const { return !lost() && process_.here(); }
   /// Waits for all that is enqueued; throws what went wrong in it.
   void synchronize(const char* what);
   /// Frees memory, once what uses it is done. Errors are logged: there is nobody to tell. In a
@@ -59,7 +72,6 @@ class Context {
   void destroy_graph(Handle executable) noexcept;
 
  private:
-  bool usable() const { return !lost() && process_.here(); }
   int make_current() const;
   /// Waits for the queue, then releases something.
   void let_go(Handle handle, int (*release)(Handle), const char* what) noexcept;
@@ -76,6 +88,7 @@ class Context {
   std::size_t memory_ = 0;
   int processors_ = 0, max_threads_ = 0, shared_bytes_ = 0;
 
+  std::atomic<unsigned> peers_{0};  // a bit for each that something was copied from
   std::atomic<bool> lost_{false};
   mutable std::mutex mutex_;           // guards what follows
   std::string loss_;                   // the first error that lost the device

@@ -5,7 +5,8 @@
 // other names. So each call stands here once, with both names, and what is written against this
 // table serves both. Declared by ourselves: no header of either is needed to build. Handles are
 // opaque pointers; CUDA's device addresses are 64-bit integers and HIP's pointers, which travel
-// alike in every 64-bit calling convention.
+// alike in every 64-bit calling convention. So do a peer's context, by which CUDA names it, and its
+// number, by which HIP does.
 #pragma once
 
 #include <cstddef>
@@ -50,6 +51,14 @@ using Address = std::uint64_t;  ///< in a device's memory
     "cuMemcpyDtoHAsync_v2", "hipMemcpyDtoHAsync")                                                  \
   X(copy, int (*)(Address to, Address from, std::size_t bytes, Handle stream),                     \
     "cuMemcpyDtoDAsync_v2", "hipMemcpyDtoDAsync")                                                  \
+  X(can_access_peer, int (*)(int* can, int device, int peer), "cuDeviceCanAccessPeer",             \
+    "hipDeviceCanAccessPeer")                                                                      \
+  X(enable_peer, int (*)(Handle peer, unsigned flags), "cuCtxEnablePeerAccess",                    \
+    "hipDeviceEnablePeerAccess")                                                                   \
+  X(copy_peer,                                                                                     \
+    int (*)(Address to, Handle to_peer, Address from, Handle from_peer, std::size_t bytes,         \
+            Handle stream),                                                                        \
+    "cuMemcpyPeerAsync", "hipMemcpyPeerAsync")                                                     \
   X(create_stream, int (*)(Handle * stream, unsigned flags), "cuStreamCreate",                     \
     "hipStreamCreateWithFlags")                                                                    \
   X(destroy_stream, int (*)(Handle stream), "cuStreamDestroy_v2", "hipStreamDestroy")              \
@@ -59,6 +68,10 @@ using Address = std::uint64_t;  ///< in a device's memory
   X(destroy_event, int (*)(Handle event), "cuEventDestroy_v2", "hipEventDestroy")                  \
   X(record_event, int (*)(Handle event, Handle stream), "cuEventRecord", "hipEventRecord")         \
   X(wait_event, int (*)(Handle event), "cuEventSynchronize", "hipEventSynchronize")                \
+  X(elapsed, int (*)(float* milliseconds, Handle from, Handle to), "cuEventElapsedTime",           \
+    "hipEventElapsedTime")                                                                         \
+  X(queue_waits, int (*)(Handle stream, Handle event, unsigned flags), "cuStreamWaitEvent",        \
+    "hipStreamWaitEvent")                                                                          \
   X(load_module, int (*)(Handle * module, const void* image), "cuModuleLoadData",                  \
     "hipModuleLoadData")                                                                           \
   X(unload_module, int (*)(Handle module), "cuModuleUnload", "hipModuleUnload")                    \
@@ -120,8 +133,8 @@ struct CompilerCalls {
 };
 
 // Numbers that both interfaces share.
-inline constexpr int kSuccess = 0, kOutOfMemory = 2, kNoDevice = 100;
-inline constexpr unsigned kStreamNonBlocking = 1, kEventWithoutTiming = 2;
+inline constexpr int kSuccess = 0, kOutOfMemory = 2, kNoDevice = 100, kPeerIsEnabled = 704;
+inline constexpr unsigned kStreamNonBlocking = 1, kEventWithTiming = 0, kEventWithoutTiming = 2;
 inline constexpr int kCaptureThread = 1;  ///< other threads may call what this one may not
 
 /// What differs between the two but for the calls' names.

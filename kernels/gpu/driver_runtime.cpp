@@ -12,6 +12,8 @@
 #include "core/side_by_side.h"
 #include "jit/cache/cached_compile.h"
 #include "kernels/gpu/fault.h"
+#include "kernels/gpu/limits.h"
+#include "kernels/gpu/peer.h"
 
 namespace flash::gpu {
 namespace {
@@ -42,6 +44,14 @@ std::string entry_of(const std::string& name) {
   for (const char c : name.substr(0, kLongest))
     out += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return out;
+}
+
+Command command_of(const DriverKernel& kernel, const LeafLaunch& l) {
+  return {.function = kernel.function,
+          .name = &kernel.name,
+          .geometry = {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
+                       static_cast<unsigned>(l.y)},
+          .tiles = l.tiles};
 }
 
 }  // namespace
@@ -185,7 +195,8 @@ void DriverRuntime::end_run(Stream) {
     counters.replays.fetch_add(1, std::memory_order_relaxed);
 }
 
-void DriverRuntime::enqueue_now(const Command& command, Address args) {
+void DriverRuntime::enqueue_now(Run& run, const Command& command, Address args) {
+  if (run.watch) run.watch->start();
   if (command.name) context_->launched(*command.name);
   gpu::enqueue(*context_, command, args, context_->queue());
 }
@@ -205,7 +216,7 @@ void DriverRuntime::launch(std::span<const Launch> items, Stream) {
       command.args = item.args - static_cast<const std::int64_t*>(run.args->data);
       run.commands.push_back(command);
     } else {
-      enqueue_now(command, address_of(item.args));
+      enqueue_now(run, command, address_of(item.args));
     }
     counters.launches.fetch_add(1, std::memory_order_relaxed);
   }
@@ -261,38 +272,26 @@ std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
   return {faults_->data, ++serial_};
 }
 
-void DriverRuntime::enqueue_leaf(Run& run, const LeafLaunch& l, const Epilogue* epilogue) {
+void DriverRuntime::add_leaf(Run& run, const LeafLaunch& l, const Epilogue* epilogue) {
   auto [kernel, made] = leaf_kernel(l, epilogue);
-  if (made && run.kept) {  // when all of the run are known
+  Command command = command_of(*kernel, l);
+  if (made) {  // its function comes when all of the run are known
     const auto same = std::find_if(run.new_leaves.begin(), run.new_leaves.end(),
                                    [&](const NewLeaf& n) { return n.kernel == kernel; });
     NewLeaf& leaf =
         same == run.new_leaves.end() ? run.new_leaves.emplace_back(std::move(*made)) : *same;
     leaf.commands.push_back(run.commands.size());
-  } else if (made) {
-    load_leaf(*made);
+    command.function = nullptr;
   }
-  Command command{.function = made && run.kept ? nullptr : kernel->function,
-                  .name = &kernel->name,
-                  .geometry = {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
-                               static_cast<unsigned>(l.y)},
-                  .tiles = l.tiles};
-  if (run.kept) {
-    command.args = static_cast<std::int64_t>(run.words.size());
-    run.words.insert(run.words.end(), l.words.begin(), l.words.end());
-    run.commands.push_back(command);
-  } else {
-    const std::size_t bytes = l.words.size() * sizeof(std::int64_t);
-    const Address args = address_of(run.scratch.take(bytes));
-    staging_.upload(args, l.words.data(), bytes);
-    enqueue_now(command, args);
-  }
+  command.args = static_cast<std::int64_t>(run.words.size());
+  run.words.insert(run.words.end(), l.words.begin(), l.words.end());
+  run.commands.push_back(command);
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
 }
 
-void DriverRuntime::enqueue_product(Run& run, const LeafCall& call,
-                                    std::shared_ptr<const LibraryProduct> product) {
+void DriverRuntime::add_product(Run& run, const LeafCall& call,
+                                std::shared_ptr<const LibraryProduct> product) {
   const std::size_t bytes = product->workspace_bytes();
   Command command{
       .name = &product->name,
@@ -300,10 +299,7 @@ void DriverRuntime::enqueue_product(Run& run, const LeafCall& call,
                    call.inputs.size() > 2 ? address_of(call.inputs[2].data) : 0,
                    address_of(call.output.data), bytes ? address_of(run.scratch.take(bytes)) : 0}};
   command.product = std::move(product);
-  if (run.kept)
-    run.commands.push_back(std::move(command));
-  else
-    enqueue_now(command, 0);
+  run.commands.push_back(std::move(command));
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
 }
@@ -315,29 +311,50 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
     Run& run;
     ~Done() {
       run.scratch.kernel_ends();
-      if (!run.kept) run.scratch.give_back();
+      if (run.kept) return;
+      run.scratch.give_back();
+      run.words.clear();
+      run.commands.clear();
+      run.new_leaves.clear();
     }
   } const done{run};
+  const auto hold = [&](std::size_t bytes) { return run.scratch.take(bytes); };
   if (auto product = products_ ? products_->find(call) : nullptr) {
-    enqueue_product(run, call, std::move(product));
+    add_product(run, call, std::move(product));
     if (call.epilogue)
       for (const LeafLaunch& l : epilogue_launches(call, capabilities_))
-        enqueue_leaf(run, l, call.epilogue);
-    return;
+        add_leaf(run, l, call.epilogue);
+  } else {
+    const auto [faults, serial] = fault_buffer();
+    for (const LeafLaunch& l : leaf_launches(call, capabilities_, {hold, faults, serial}))
+      add_leaf(run, l, call.epilogue);
   }
-  const auto hold = [&](std::size_t bytes) { return run.scratch.take(bytes); };
-  const auto [faults, serial] = fault_buffer();
-  for (const LeafLaunch& l : leaf_launches(call, capabilities_, {hold, faults, serial}))
-    enqueue_leaf(run, l, call.epilogue);
+  if (!run.kept && !run.commands.empty()) {
+    load_new_leaves(run);
+    const std::size_t bytes = run.words.size() * sizeof(std::int64_t);
+    const Address args = bytes ? address_of(hold(bytes)) : 0;
+    staging_.upload(args, run.words.data(), bytes);
+    for (const Command& command : run.commands) enqueue_now(run, command, args);
+  }
   if (call.op != Prim::kGatherRows && call.op != Prim::kScatterAddRows) return;
   run.may_fault = true;
   if (!run.kept) tell_of_faults(run);
 }
 
 void DriverRuntime::check_faults() {
+  check_own_faults();
+  for (std::atomic<DriverRuntime*>& place : copied_from_) {
+    if (!place.load(std::memory_order_relaxed)) continue;
+    DriverRuntime* const peer = place.exchange(nullptr, std::memory_order_acq_rel);
+    if (peer) peer->check_faults();
+  }
+}
+
+void DriverRuntime::check_own_faults() {
   if (!may_fault_.load(std::memory_order_acquire)) return;
   const std::lock_guard lock(leaf_mutex_);
   if (!may_fault_.exchange(false, std::memory_order_acq_rel)) return;
+  context_->enter();
   std::vector<std::int64_t> words(kFaultWords);
   staging_.download(words.data(), address_of(faults_->data), sizeof(std::int64_t));
   if (words[0] == 0) return;
@@ -356,7 +373,7 @@ void DriverRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream) 
   if (Run& run = this_run(); run.kept)
     run.commands.push_back(command);
   else
-    enqueue_now(command, 0);
+    enqueue_now(run, command, 0);
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
 }
@@ -379,10 +396,27 @@ void DriverRuntime::from_host(void* dst, const void* src, std::size_t bytes, Str
   counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
 }
 
+bool DriverRuntime::copy_from_peer(void* dst, DeviceRuntime& peer, const void* src,
+                                   std::size_t bytes, Stream) {
+  if (peer.id().type() != id_.type()) return false;
+  if (bytes == 0) return true;
+  auto& from = static_cast<DriverRuntime&>(peer);
+  copy_between(*context_, address_of(dst), *from.context_, address_of(src), bytes);
+  copied_from_[static_cast<std::size_t>(peer.id().index())].store(&from, std::memory_order_release);
+  counters.launches.fetch_add(1, std::memory_order_relaxed);
+  counters.bytes_moved.fetch_add(2 * bytes, std::memory_order_relaxed);
+  return true;
+}
+
 void DriverRuntime::synchronize(Stream) {
   context_->enter();
   context_->synchronize("running what was launched");
   check_faults();
+}
+
+std::unique_ptr<Stopwatch> DriverRuntime::start_timing(Stream) {
+  context_->enter();
+  return std::make_unique<QueueStopwatch>(context_, this_run().watch);
 }
 
 std::string DriverRuntime::description() {
@@ -397,6 +431,21 @@ std::string DriverRuntime::description() {
   if (!products_) return s;
   context_->enter();
   return s + ", " + products_->description();
+}
+
+MachineLimits DriverRuntime::limits() {
+  context_->enter();
+  const std::lock_guard lock(limits_mutex_);
+  if (!limits_) {
+    DeviceMemory memory(context_);  // the allocator would keep it
+    limits_ =
+        measure_limits(*context_, memory, staging_, [&](const LeafLaunch& launch, Address args) {
+          auto [kernel, made] = leaf_kernel(launch, nullptr);
+          if (made) load_leaf(*made);
+          enqueue_now(this_run(), command_of(*kernel, launch), args);
+        });
+  }
+  return *limits_;
 }
 
 }  // namespace flash::gpu

@@ -6,12 +6,15 @@
 // use it, and that runs when all that used it before is done. The host never touches device memory;
 // it sends and fetches through pinned memory (staging.h) by work in the same queue. Whoever brings
 // a second queue, or gives a block to another device, must make that wait for an event recorded
-// here, and this queue for one recorded there before the block is freed.
+// here, and this queue for one recorded there before the block is freed, as peer.h does.
 //
 // ERRORS  of a call are thrown by it. Errors of a kernel show in a later call; see context.h.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -29,6 +32,7 @@
 #include "kernels/gpu/leaf.h"
 #include "kernels/gpu/scratch.h"
 #include "kernels/gpu/staging.h"
+#include "kernels/gpu/stopwatch.h"
 #include "kernels/leaf.h"
 
 namespace flash::gpu {
@@ -83,9 +87,13 @@ class DriverRuntime : public DeviceRuntime {
   void copy(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void to_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
+  bool copy_from_peer(void* dst, DeviceRuntime& peer, const void* src, std::size_t bytes,
+                      Stream stream) override;
   void synchronize(Stream stream) override;
   int parallelism() const override { return context_->processors(); }
+  std::unique_ptr<Stopwatch> start_timing(Stream stream) override;
   std::string description() override;
+  MachineLimits limits() override;
 
  protected:
   DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, int index);
@@ -106,7 +114,8 @@ class DriverRuntime : public DeviceRuntime {
     /// Its ArgBlocks. Its next run writes them over, in the same queue: behind the launches that
     /// read them.
     Block* args = nullptr;
-    // Of the open run, for end_run():
+    QueueStopwatch* watch = nullptr;  ///< that waits for the next command
+    // Of the open run, for end_run(), or of the leaf kernel at hand:
     std::vector<std::int64_t> words;
     std::vector<Command> commands;
     std::vector<NewLeaf> new_leaves;
@@ -119,20 +128,22 @@ class DriverRuntime : public DeviceRuntime {
   Block& args_of(Run& run, std::size_t words);
   void tell_of_faults(Run& run);
   /// Enqueues a command at once, whose words are on the device.
-  void enqueue_now(const Command& command, Address args);
-  /// The kernel of a launch, or what makes it.
+  void enqueue_now(Run& run, const Command& command, Address args);
+  /// The kernel of a launch, and what makes it if it is not loaded.
   std::pair<DriverKernel*, std::optional<NewLeaf>> leaf_kernel(const LeafLaunch& launch,
                                                                const Epilogue* epilogue);
   void load_leaf(NewLeaf& leaf);
-  void enqueue_leaf(Run& run, const LeafLaunch& launch, const Epilogue* epilogue);
-  void enqueue_product(Run& run, const LeafCall& call,
-                       std::shared_ptr<const LibraryProduct> product);
+  /// Behind the run's words and commands.
+  void add_leaf(Run& run, const LeafLaunch& launch, const Epilogue* epilogue);
+  void add_product(Run& run, const LeafCall& call, std::shared_ptr<const LibraryProduct> product);
   /// Side by side; then the commands have their functions.
   void load_new_leaves(Run& run);
   /// The device's fault buffer, and the number of the call that asks for it.
   std::pair<void*, std::int64_t> fault_buffer();
-  /// Throws IndexError if a kernel that is done met a bad index.
+  /// Throws IndexError if a kernel that is done met a bad index, here or on a device that
+  /// something was copied from, where nobody might ever wait.
   void check_faults();
+  void check_own_faults();
 
   const Device id_;
   Compiler& compiler_;
@@ -147,12 +158,16 @@ class DriverRuntime : public DeviceRuntime {
   std::unordered_map<std::thread::id, Run> runs_;
   std::mutex graphs_mutex_;  // guards the Recordings of all plans
 
+  std::mutex limits_mutex_;
+  std::optional<MachineLimits> limits_;  // guarded by it
+
   // A leaf kernel that meets a bad index writes it down (fault.h); whoever waits next is told.
   std::mutex leaf_mutex_;                                       // guards what follows
   std::unordered_map<std::string, DriverKernel> leaf_kernels_;  // by entry, without epilogues
   Block* faults_ = nullptr;
   std::int64_t serial_ = 0;
   std::atomic<bool> may_fault_{false};
+  std::array<std::atomic<DriverRuntime*>, Device::kOfOneType> copied_from_{};  // since a check
 };
 
 /// The runtimes of all of a driver's devices.

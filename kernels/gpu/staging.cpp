@@ -22,17 +22,6 @@ std::byte* PinnedMemory::data() {
   return static_cast<std::byte*>(data_);
 }
 
-Event::Event(Context& context) : context_(context) {
-  context.check(context.calls().create_event(&handle_, kEventWithoutTiming), "making an event");
-}
-Event::~Event() {
-  if (handle_ && !context_.lost()) context_.calls().destroy_event(handle_);
-}
-void Event::record() {
-  context_.check(context_.calls().record_event(handle_, context_.queue()), "recording an event");
-}
-void Event::wait(const char* what) { context_.check(context_.calls().wait_event(handle_), what); }
-
 Staging::~Staging() {
   // The memory goes away: what is still copied out of it has to arrive.
   if (!in_use_.empty() && !context_.lost()) context_.calls().synchronize(context_.queue());

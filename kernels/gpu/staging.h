@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/gpu/context.h"
+#include "kernels/gpu/event.h"
 
 namespace flash::gpu {
 
@@ -29,24 +30,6 @@ class PinnedMemory {
   Context& context_;
   const std::size_t bytes_;
   void* data_ = nullptr;
-};
-
-/// Marks places in a device's queue.
-class Event {
- public:
-  explicit Event(Context& context);
-  ~Event();
-  Event(Event&& other) noexcept : context_(other.context_), handle_(other.handle_) {
-    other.handle_ = nullptr;
-  }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  void record();
-  void wait(const char* what);  ///< until what was enqueued before record() is done
-
- private:
-  Context& context_;
-  Handle handle_ = nullptr;
 };
 
 /// Thread-safe. The context must be current. A device's runtime has one.

@@ -1,8 +1,11 @@
 // tests/gpu/driver_test.cpp -- a runtime on a fake driver: memory, copies, order, kernels
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -15,6 +18,22 @@ using namespace flash;
 using namespace flash::test;
 
 namespace {
+
+/// An environment variable, for a while.
+class Variable {
+ public:
+  Variable(const char* name, std::size_t value) : name_(name) {
+    if (const char* text = std::getenv(name)) before_ = text;
+    setenv(name, std::to_string(value).c_str(), 1);
+  }
+  ~Variable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* const name_;
+  std::optional<std::string> before_;
+};
 
 std::vector<float> range(std::size_t n) {
   std::vector<float> x(n);
@@ -155,6 +174,64 @@ TEST_CASE("without memory the cache is given back, and then it is an error that 
     allocator.free(big);
     Block* const again = allocator.allocate(kHalf, "again");
     allocator.free(again);
+  }
+}
+
+TEST_CASE("a device's limits are measured once, in what memory there is, and leave none behind") {
+  constexpr std::size_t kMiB = 1 << 20;
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    const Variable memory("FAKE_GPU_MEMORY",
+                          static_cast<std::size_t>(fake.live("memory")) + 128 * kMiB);
+    const auto runtimes = fake.open();
+    DeviceRuntime& device = *runtimes[0];
+    const long before = fake.live("memory");
+    const MachineLimits limits = device.limits();
+    CHECK(limits.gb_per_s > 0.001);
+    CHECK(limits.gflop_per_s > 0.001);
+    CHECK(fake.live("memory") == before);
+    const char* const launch = fake.pick("cuLaunchKernel", "hipModuleLaunchKernel");
+    const long launches = fake.calls(launch);
+    CHECK(device.limits().gb_per_s == limits.gb_per_s);
+    CHECK(fake.calls(launch) == launches);
+
+    const auto crowded = fake.open();
+    std::vector<Block*> blocks;
+    const auto take = [&](std::size_t mib) {
+      blocks.push_back(crowded[0]->allocator().allocate(mib * kMiB));
+    };
+    for (const std::size_t mib : {64, 32, 16, 8, 4}) take(mib);
+    CHECK(crowded[0]->limits().gb_per_s > 0.001);  // smaller arrays
+    take(2);
+    CHECK(crowded[1]->limits().gb_per_s == 0);
+    CHECK(crowded[1]->limits().gflop_per_s == 0);
+    for (Block* block : blocks) crowded[0]->allocator().free(block);
+  }
+}
+
+TEST_CASE("a call that fails while limits are measured is an error, and the next try measures") {
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    const Variable memory("FAKE_GPU_MEMORY",
+                          static_cast<std::size_t>(fake.live("memory")) + (128u << 20));
+    for (const char* call : {fake.pick("cuEventElapsedTime", "hipEventElapsedTime"),
+                             fake.pick("cuEventCreate", "hipEventCreateWithFlags"),
+                             fake.pick("cuEventRecord", "hipEventRecord"),
+                             fake.pick("cuLaunchKernel", "hipModuleLaunchKernel"),
+                             fake.pick("cuMemAlloc_v2", "hipMalloc")}) {
+      CAPTURE(call);
+      const auto runtimes = fake.open();
+      const long before = fake.live("memory"), events = fake.live("event");
+      fake.fail(call, 1, 1);
+      CHECK_THROWS_WITH_AS(runtimes[0]->limits(), doctest::Contains("(1)"), DeviceError);
+      CHECK(fake.live("memory") == before);
+      CHECK(fake.live("event") - events <= 1);  // of what is sent there
+    }
+    const auto runtimes = fake.open();
+    fake.fail(fake.pick("cuEventElapsedTime", "hipEventElapsedTime"), 3, 1);
+    CHECK_THROWS_AS(runtimes[0]->limits(), DeviceError);
+    CHECK(runtimes[0]->limits().gb_per_s > 0.001);
+    fake.reset();
   }
 }
 

@@ -21,6 +21,7 @@
 #include "jit/random_kernel.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/gpu/leaf.h"
+#include "kernels/gpu/limits.h"
 #include "kernels/hip/runtime.h"
 
 using namespace flash;
@@ -155,6 +156,7 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
                                 "warns", architectures[0]}})
             .size() == 1);
   std::vector<std::string> all = kernels();
+  for (const gpu::LeafSource& loop : gpu::limit_sources()) all.emplace_back(loop.source);
   Written asked_for = written(ending);
   std::move(asked_for.kernels.begin(), asked_for.kernels.end(), std::back_inserter(all));
   const std::vector<gpu::LeafSource> leaves = gpu::leaf_sources({.processors = 100});

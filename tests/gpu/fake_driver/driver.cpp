@@ -6,6 +6,9 @@
 // pinned, and calls without a context are errors.
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,12 +48,15 @@ namespace {
 
 using Address = std::uint64_t;  // as the runtime has it
 constexpr int kOk = 0, kInvalidValue = 1, kNoMemory = 2, kInvalidContext = 201, kInvalidImage = 200,
-              kInvalidHandle = 400, kNotFound = 500, kIllegalAddress = 700, kLaunchFailure = 719,
+              kNoPeer = 217, kInvalidHandle = 400, kNotFound = 500, kNotReady = 600,
+              kIllegalAddress = 700, kPeerIsEnabled = 704, kLaunchFailure = 719,
               kNotWhileCapturing = 900;
 constexpr std::size_t kMagic = 16;
 
 using Work = std::function<void()>;
 struct Stream {
+  explicit Stream(int d) : device(d), queue(d) {}
+  const int device;
   fake::Queue queue;
   bool captures = false;
   std::vector<Work> captured;
@@ -67,11 +74,16 @@ struct Executable {
   std::vector<Work> work;
 };
 struct Event {
-  Stream* stream = nullptr;
+  Event(int d, bool t) : device(d), timed(t) {}
+  int device;
+  bool timed;
+  std::shared_ptr<fake::Progress> queue = nullptr;  // the one that it was recorded in
   std::uint64_t number = 0;
+  std::shared_ptr<std::atomic<double>> ms = nullptr;  // when the queue came there; 0: not yet
 };
 struct Module {
-  explicit Module(const std::string& bytes) : library(bytes) {}
+  Module(const std::string& bytes, int d) : device(d), library(bytes) {}
+  const int device;
   emulation::Library library;
 };
 struct Function {
@@ -129,6 +141,7 @@ struct Objects_ {
   Objects<Executable> executables{"executable"};
   std::mutex mutex;  // guards what follows
   std::map<char*, std::size_t> pinned;
+  std::set<std::pair<int, int>> peers;  // who has access to whom
 };
 Objects_& all() {
   static Objects_& objects = *new Objects_;  // used until the process ends
@@ -137,8 +150,13 @@ Objects_& all() {
 
 thread_local int current = -1;       // the thread's device
 thread_local bool captures = false;  // calls that are no work on a stream are refused
-long devices() { return fake::number("FAKE_GPU_DEVICES", 2); }
+long devices() { return std::min<long>(fake::number("FAKE_GPU_DEVICES", 2), fake::kDevices); }
 long memory() { return fake::number("FAKE_GPU_MEMORY", 1L << 30); }
+
+double now() {  // ms
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double, std::milli>(since).count();
+}
 
 void finish_all() {
   all().streams.each([](Stream& s) { s.queue.wait(s.queue.submitted()); });
@@ -157,9 +175,9 @@ int copy(void* to, const void* from, std::size_t bytes, void* stream, bool to_de
          bool from_device) {
   Stream* s = all().streams.find(stream);
   if (current < 0) return kInvalidContext;
-  if (!s) return kInvalidHandle;
+  if (!s || s->device != current) return kInvalidHandle;
   const auto there = [&](const void* at, bool device) {
-    return device ? fake::is_device_memory(at, bytes) : is_pinned(at, bytes);
+    return device ? fake::is_device_memory(at, bytes, current) : is_pinned(at, bytes);
   };
   if (!there(to, to_device) || !there(from, from_device)) return kInvalidValue;
   s->submit([=] {
@@ -261,7 +279,7 @@ FAKE(cuMemAlloc_v2, hipMalloc, Address* at, std::size_t bytes) {
   if (captures) return kNotWhileCapturing;
   if (bytes == 0) return kInvalidValue;
   if (fake::live("memory") + static_cast<long>(bytes) > memory()) return kNoMemory;
-  void* data = fake::allocate(bytes);
+  void* data = fake::allocate(bytes, current);
   if (!data) return kNoMemory;
   *at = reinterpret_cast<Address>(data);
   fake::live("memory", static_cast<long>(bytes));
@@ -315,10 +333,53 @@ FAKE(cuMemcpyDtoDAsync_v2, hipMemcpyDtoDAsync, Address to, Address from, std::si
               true);
 }
 
+// Devices of higher numbers are within reach of those of lower ones, and not the other way round:
+// copies have to work with access and without.
+FAKE(cuDeviceCanAccessPeer, hipDeviceCanAccessPeer, int* can, int device, int peer) {
+  ENTER(cuDeviceCanAccessPeer, hipDeviceCanAccessPeer);
+  if (device < 0 || device >= devices() || peer < 0 || peer >= devices()) return 101;
+  *can = device < peer;
+  return kOk;
+}
+#ifdef FAKE_HIP
+using Peer = int;
+int device_of(Peer peer) { return peer; }
+#else
+using Peer = void*;
+int device_of(Peer peer) { return static_cast<int>(reinterpret_cast<std::intptr_t>(peer)) - 1; }
+#endif
+FAKE(cuCtxEnablePeerAccess, hipDeviceEnablePeerAccess, Peer peer, unsigned flags) {
+  ENTER(cuCtxEnablePeerAccess, hipDeviceEnablePeerAccess);
+  const int device = device_of(peer);
+  if (current < 0) return kInvalidContext;
+  if (device < 0 || device >= devices() || flags != 0) return kInvalidValue;
+  if (current >= device) return kNoPeer;
+  const std::lock_guard lock(all().mutex);
+  return all().peers.emplace(current, device).second ? kOk : kPeerIsEnabled;
+}
+FAKE(cuMemcpyPeerAsync, hipMemcpyPeerAsync, Address to, Peer to_peer, Address from, Peer from_peer,
+     std::size_t bytes, void* stream) {
+  ENTER(cuMemcpyPeerAsync, hipMemcpyPeerAsync);
+  Stream* s = all().streams.find(stream);
+  const int there = device_of(to_peer), here = device_of(from_peer);
+  if (current < 0) return kInvalidContext;
+  if (!s || s->device != current || s->captures) return kInvalidHandle;
+  void *const dst = reinterpret_cast<void*>(to), *const src = reinterpret_cast<void*>(from);
+  if (there != current || !fake::is_device_memory(dst, bytes, there) ||
+      !fake::is_device_memory(src, bytes, here))
+    return kInvalidValue;
+  s->queue.submit(
+      [=] {
+        if (!fake::lost()) std::memcpy(dst, src, bytes);
+      },
+      here);
+  return kOk;
+}
+
 FAKE(cuStreamCreate, hipStreamCreateWithFlags, void** stream, unsigned) {
   ENTER(cuStreamCreate, hipStreamCreateWithFlags);
   if (current < 0) return kInvalidContext;
-  *stream = all().streams.make();
+  *stream = all().streams.make(current);
   return kOk;
 }
 FAKE(cuStreamDestroy_v2, hipStreamDestroy, void* stream) {
@@ -334,9 +395,10 @@ FAKE(cuStreamSynchronize, hipStreamSynchronize, void* stream) {
   return fake::lost();
 }
 
-FAKE(cuEventCreate, hipEventCreateWithFlags, void** event, unsigned) {
+FAKE(cuEventCreate, hipEventCreateWithFlags, void** event, unsigned flags) {
   ENTER(cuEventCreate, hipEventCreateWithFlags);
-  *event = all().events.make();
+  if (current < 0) return kInvalidContext;
+  *event = all().events.make(current, flags == 0);
   return kOk;
 }
 FAKE(cuEventDestroy_v2, hipEventDestroy, void* event) {
@@ -347,17 +409,41 @@ FAKE(cuEventRecord, hipEventRecord, void* event, void* stream) {
   ENTER(cuEventRecord, hipEventRecord);
   Event* e = all().events.find(event);
   Stream* s = all().streams.find(stream);
-  if (!e || !s) return kInvalidHandle;
+  if (!e || !s || e->device != s->device || s->device != current) return kInvalidHandle;
   if (s->captures) return kNotWhileCapturing;
-  *e = {s, s->queue.submitted()};
+  e->queue = s->queue.progress();
+  if (e->timed) {
+    e->ms = std::make_shared<std::atomic<double>>(0);
+    e->number = s->queue.submit([ms = e->ms] { *ms = now(); });
+  } else {
+    e->number = s->queue.submitted();
+  }
+  return kOk;
+}
+FAKE(cuEventElapsedTime, hipEventElapsedTime, float* ms, void* from, void* to) {
+  ENTER(cuEventElapsedTime, hipEventElapsedTime);
+  Event *f = all().events.find(from), *t = all().events.find(to);
+  if (!f || !t || f->device != t->device || !f->ms || !t->ms) return kInvalidHandle;
+  if (*f->ms == 0 || *t->ms == 0) return kNotReady;
+  *ms = static_cast<float>(*t->ms - *f->ms);
   return kOk;
 }
 FAKE(cuEventSynchronize, hipEventSynchronize, void* event) {
   ENTER(cuEventSynchronize, hipEventSynchronize);
   Event* e = all().events.find(event);
   if (!e) return kInvalidHandle;
-  if (e->stream) e->stream->queue.wait(e->number);
+  if (e->queue) e->queue->wait(e->number);
   return fake::lost();
+}
+FAKE(cuStreamWaitEvent, hipStreamWaitEvent, void* stream, void* event, unsigned flags) {
+  ENTER(cuStreamWaitEvent, hipStreamWaitEvent);
+  Event* e = all().events.find(event);
+  Stream* s = all().streams.find(stream);
+  if (!e || !s || s->device != current) return kInvalidHandle;
+  if (flags != 0) return kInvalidValue;
+  if (s->captures) return kNotWhileCapturing;
+  if (e->queue) s->queue.submit([queue = e->queue, number = e->number] { queue->wait(number); });
+  return kOk;
 }
 
 FAKE(cuModuleLoadData, hipModuleLoadData, void** module, const void* image) {
@@ -370,7 +456,7 @@ FAKE(cuModuleLoadData, hipModuleLoadData, void** module, const void* image) {
   if (std::memcmp(bytes, "FAKE GPU", 8) != 0) return kInvalidImage;
   std::memcpy(&size, bytes + 8, 8);
   try {
-    *module = all().modules.make(std::string(bytes + kMagic, size));
+    *module = all().modules.make(std::string(bytes + kMagic, size), current);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "fake driver: %s\n", e.what());
     return kInvalidImage;
@@ -399,10 +485,11 @@ FAKE(cuLaunchKernel, hipModuleLaunchKernel, void* function, unsigned grid_x, uns
   Stream* s = all().streams.find(stream);
   if (current < 0) return kInvalidContext;
   if (!f || !s || !all().modules.find(f->module)) return kInvalidHandle;
+  if (f->module->device != current || s->device != current) return kInvalidHandle;
   if (grid_x == 0 || grid_y != 1 || grid_z != 1 || block_z != 1 || shared != 0 || extra ||
       block_x == 0 || block_y == 0 || block_x * block_y > 1024)
     return kInvalidValue;
-  emulation::Launch launch{f->entry, grid_x, block_x, block_y, 0, 0, fake::is_device_memory};
+  emulation::Launch launch{f->entry, grid_x, block_x, block_y, 0, 0, fake::is_memory_here};
   std::memcpy(&launch.args, parameters[0], 8);
   std::memcpy(&launch.tiles, parameters[1], 8);
   s->submit([f, launch] {
