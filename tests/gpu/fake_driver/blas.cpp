@@ -6,13 +6,11 @@
 
 #include <cstdint>
 #include <cstring>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <string>
+#include <utility>
 
 #include "control.h"
 #include "core/dtype.h"
+#include "objects.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 #define ENTER(call) \
@@ -20,6 +18,7 @@
 
 using namespace flash;
 using namespace flash::test;
+using flash::test::fake::Objects;
 
 namespace {
 
@@ -54,35 +53,6 @@ struct Suggestion {
 constexpr std::uint64_t kChosen = 0xa160;
 constexpr std::size_t kWorkspace = 4096;
 
-template <class T>
-class Objects {
- public:
-  explicit Objects(const char* what) : what_(what) {}
-  void* make(T value = {}) {
-    auto object = std::make_unique<T>(value);
-    void* const handle = object.get();
-    const std::lock_guard lock(mutex_);
-    all_[handle] = std::move(object);
-    fake::live(what_, 1);
-    return handle;
-  }
-  T* find(void* handle) {
-    const std::lock_guard lock(mutex_);
-    const auto it = all_.find(handle);
-    return it == all_.end() ? nullptr : it->second.get();
-  }
-  int destroy(void* handle) {
-    const std::lock_guard lock(mutex_);
-    if (all_.erase(handle) == 0) return kInvalid;
-    fake::live(what_, -1);
-    return kOk;
-  }
-
- private:
-  const char* const what_;
-  std::mutex mutex_;  // guards all_
-  std::map<void*, std::unique_ptr<T>> all_;
-};
 struct All {
   Objects<int> handles{"blas"};
   Objects<Product> products{"blas object"};
@@ -164,7 +134,7 @@ EXPORT int cublasLtCreate(void** handle) {
   *handle = all().handles.make();
   return kOk;
 }
-EXPORT int cublasLtDestroy(void* handle) { return all().handles.destroy(handle); }
+EXPORT int cublasLtDestroy(void* handle) { return all().handles.destroy(handle) ? kOk : kInvalid; }
 EXPORT std::size_t cublasLtGetVersion() { return 130'000; }
 EXPORT const char* cublasLtGetStatusString(int) { return "an error of the fake library"; }
 
@@ -174,7 +144,9 @@ EXPORT int cublasLtMatmulDescCreate(void** product, int compute, int scale) {
   *product = all().products.make();
   return kOk;
 }
-EXPORT int cublasLtMatmulDescDestroy(void* product) { return all().products.destroy(product); }
+EXPORT int cublasLtMatmulDescDestroy(void* product) {
+  return all().products.destroy(product) ? kOk : kInvalid;
+}
 EXPORT int cublasLtMatmulDescSetAttribute(void* product, int attribute, const void* value,
                                           std::size_t bytes) {
   ENTER(cublasLtMatmulDescSetAttribute);
@@ -196,10 +168,12 @@ EXPORT int cublasLtMatmulDescSetAttribute(void* product, int attribute, const vo
 EXPORT int cublasLtMatrixLayoutCreate(void** matrix, int type, std::uint64_t rows,
                                       std::uint64_t columns, std::int64_t pitch) {
   ENTER(cublasLtMatrixLayoutCreate);
-  *matrix = all().matrices.make({type, rows, columns, pitch});
+  *matrix = all().matrices.make(Matrix{type, rows, columns, pitch});
   return kOk;
 }
-EXPORT int cublasLtMatrixLayoutDestroy(void* matrix) { return all().matrices.destroy(matrix); }
+EXPORT int cublasLtMatrixLayoutDestroy(void* matrix) {
+  return all().matrices.destroy(matrix) ? kOk : kInvalid;
+}
 EXPORT int cublasLtMatrixLayoutSetAttribute(void* matrix, int attribute, const void* value,
                                             std::size_t bytes) {
   ENTER(cublasLtMatrixLayoutSetAttribute);
@@ -215,7 +189,9 @@ EXPORT int cublasLtMatmulPreferenceCreate(void** wishes) {
   *wishes = all().wishes.make();
   return kOk;
 }
-EXPORT int cublasLtMatmulPreferenceDestroy(void* wishes) { return all().wishes.destroy(wishes); }
+EXPORT int cublasLtMatmulPreferenceDestroy(void* wishes) {
+  return all().wishes.destroy(wishes) ? kOk : kInvalid;
+}
 EXPORT int cublasLtMatmulPreferenceSetAttribute(void* wishes, int attribute, const void* value,
                                                 std::size_t bytes) {
   ENTER(cublasLtMatmulPreferenceSetAttribute);

@@ -24,6 +24,7 @@
 #include "control.h"
 #include "emulation/engine.h"
 #include "model.h"
+#include "objects.h"
 
 #ifdef FAKE_HIP
 #define FAKE(cuda, hip, ...)                                              \
@@ -43,6 +44,7 @@ constexpr bool kHip = false;
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 using namespace flash::test;
+using flash::test::fake::Objects;
 
 namespace {
 
@@ -89,47 +91,6 @@ struct Module {
 struct Function {
   Module* module;
   emulation::Entry entry;
-};
-
-/// Objects by handle: what is not among them is no object.
-template <class T>
-class Objects {
- public:
-  explicit Objects(const char* what) : what_(what) {}
-  template <class... Args>
-  T* make(Args&&... args) {
-    auto object = std::make_unique<T>(std::forward<Args>(args)...);
-    T* const handle = object.get();
-    const std::lock_guard lock(mutex_);
-    all_[handle] = std::move(object);
-    fake::live(what_, 1);
-    return handle;
-  }
-  T* find(void* handle) {
-    const std::lock_guard lock(mutex_);
-    const auto it = all_.find(handle);
-    return it == all_.end() ? nullptr : it->second.get();
-  }
-  bool destroy(void* handle) {
-    std::unique_ptr<T> object;
-    const std::lock_guard lock(mutex_);
-    const auto it = all_.find(handle);
-    if (it == all_.end()) return false;
-    object = std::move(it->second);
-    all_.erase(it);
-    fake::live(what_, -1);
-    return true;
-  }
-  template <class F>
-  void each(F f) {
-    const std::lock_guard lock(mutex_);
-    for (auto& [handle, object] : all_) f(*object);
-  }
-
- private:
-  const char* const what_;
-  std::mutex mutex_;  // guards all_
-  std::map<void*, std::unique_ptr<T>> all_;
 };
 
 struct Objects_ {
