@@ -3,14 +3,10 @@
 #include "kernels/gpu/driver_runtime.h"
 
 #include <algorithm>
-#include <cctype>
 #include <utility>
 
-#include "core/env.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "core/side_by_side.h"
-#include "jit/cache/cached_compile.h"
 #include "kernels/gpu/fault.h"
 #include "kernels/gpu/limits.h"
 #include "kernels/gpu/peer.h"
@@ -37,17 +33,8 @@ class DeviceMemory final : public RawMemory {
   std::shared_ptr<Context> context_;
 };
 
-/// A kernel's name as an identifier, for profilers.
-std::string entry_of(const std::string& name) {
-  constexpr std::size_t kLongest = 100;
-  std::string out = "flash_";
-  for (const char c : name.substr(0, kLongest))
-    out += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  return out;
-}
-
-Command command_of(const DriverKernel& kernel, const LeafLaunch& l) {
-  return {.function = kernel.function,
+Command command_of(const LeafKernel& kernel, const LeafLaunch& l) {
+  return {.function = kernel.function.load(std::memory_order_acquire),
           .name = &kernel.name,
           .geometry = {static_cast<unsigned>(l.grid), static_cast<unsigned>(l.x),
                        static_cast<unsigned>(l.y)},
@@ -56,25 +43,11 @@ Command command_of(const DriverKernel& kernel, const LeafLaunch& l) {
 
 }  // namespace
 
-Module::Module(std::shared_ptr<Context> context, const io::Bytes& image)
-    : context_(std::move(context)) {
-  context_->check(context_->calls().load_module(&handle_, image.data()), "loading a kernel");
-}
-Module::~Module() { context_->unload(handle_); }
-
-Handle Module::function(const char* name) const {
-  Handle function = nullptr;
-  context_->check(context_->calls().function(&function, handle_, name),
-                  "finding a kernel in what was loaded");
-  return function;
-}
-
 DriverRuntime::DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect,
                              int index)
     : id_(Device::unchecked(driver.vendor().type, index)),
-      compiler_(compiler),
-      dialect_(dialect),
       context_(std::make_shared<Context>(driver, index)),
+      loader_(context_, compiler, dialect),
       allocator_(std::make_unique<Allocator>(std::make_unique<DeviceMemory>(context_), nullptr,
                                              context_->name().c_str())),
       staging_(*context_),
@@ -87,48 +60,9 @@ DriverRuntime::~DriverRuntime() {
   allocator_->free(faults_);
 }
 
-std::unique_ptr<Module> DriverRuntime::module_of(const std::string& source,
-                                                 const std::string& name) {
-  if (!compiler_.missing().empty())
-    throw DeviceError(context_->name() + ": " + compiler_.missing());
-  const std::string architecture = compiler_.architecture(context_->architecture());
-  const std::string compiler = context_->driver().vendor().compiler + (" " + compiler_.version());
-  std::string options;
-  for (const std::string& option : compiler_.options()) options += option + " ";
-  const jit::KeyParts parts{source, architecture, compiler, options};
-  bool fresh = false;
-  const auto image = [&] {
-    return jit::cached_compile(parts, [&] {
-      fresh = true;
-      return compiler_.compile(source, name, architecture).image;
-    });
-  };
-  try {
-    return std::make_unique<Module>(context_, image());
-  } catch (const DeviceError&) {
-    if (fresh || context_->lost()) throw;
-  }
-  jit::reject_compiled(parts);  // kept on disk, and of no use to this driver
-  return std::make_unique<Module>(context_, image());
-}
-
 std::shared_ptr<LoadedKernel> DriverRuntime::load(const ir::Kernel& kernel, CodeKind) {
   context_->enter();
-  if (kernel.mode == ir::Mode::kEpilogue) {
-    auto epilogue = std::make_shared<DriverEpilogue>();
-    epilogue->name = kernel.name;
-    epilogue->text = emit::clike_epilogue(kernel, dialect_);
-    return epilogue;
-  }
-  const std::string entry = entry_of(kernel.name);
-  std::string source = dialect_.prelude->source(emit::clike_function(kernel, entry, dialect_));
-  auto loaded = std::make_shared<DriverKernel>();
-  loaded->name = kernel.name;
-  loaded->module = module_of(source, entry);
-  loaded->function = loaded->module->function(entry.c_str());
-  loaded->shape = shape_of(kernel, emit::vector_width(kernel, dialect_));
-  if (env::get_int(Env::kDebug) >= 4) loaded->source = std::move(source);
-  return loaded;
+  return loader_.load(kernel);
 }
 
 /// Once what may fault is enqueued, and not before: whoever looks meanwhile would find nothing, and
@@ -181,12 +115,12 @@ void DriverRuntime::end_run(Stream) {
       run.kept = nullptr;
       run.words.clear();
       run.commands.clear();
-      run.new_leaves.clear();
+      run.unloaded.clear();
     }
   } const close{*this, run};
   if (run.commands.empty()) return;
   context_->enter();
-  load_new_leaves(run);
+  load_leaves(run);
   const Address args = address_of(args_of(run, run.words.size()).data);
   staging_.upload(args, run.words.data(), run.words.size() * sizeof(std::int64_t));
   const std::lock_guard lock(graphs_mutex_);
@@ -222,42 +156,8 @@ void DriverRuntime::launch(std::span<const Launch> items, Stream) {
   }
 }
 
-std::pair<DriverKernel*, std::optional<DriverRuntime::NewLeaf>> DriverRuntime::leaf_kernel(
-    const LeafLaunch& launch, const Epilogue* epilogue) {
-  const auto* const called = launch.epilogue_index.empty()
-                                 ? nullptr
-                                 : static_cast<const DriverEpilogue*>(epilogue->kernel);
-  const std::string entry(launch.entry);
-  const std::lock_guard lock(leaf_mutex_);
-  DriverKernel& kernel = called ? called->leaf_kernels[entry + std::string(launch.epilogue_index)]
-                                : leaf_kernels_[entry];
-  if (kernel.module) return {&kernel, std::nullopt};
-  if (kernel.name.empty()) kernel.name = called ? entry + "+" + called->name : entry;
-  const std::string text =
-      called ? with_epilogue(launch, called->text) : std::string(launch.source);
-  return {&kernel, NewLeaf{&kernel, dialect_.prelude->source(text), entry, {}}};
-}
-
-void DriverRuntime::load_leaf(NewLeaf& leaf) {
-  context_->enter();
-  auto module = module_of(leaf.source, leaf.kernel->name);
-  const Handle function = module->function(leaf.entry.c_str());
-  const std::lock_guard lock(leaf_mutex_);
-  if (leaf.kernel->module) return;  // another thread was faster
-  leaf.kernel->function = function;
-  leaf.kernel->module = std::move(module);
-}
-
-void DriverRuntime::load_new_leaves(Run& run) {
-  side_by_side(run.new_leaves.size(), compiler_.threads(),
-               [&](std::size_t i) { load_leaf(run.new_leaves[i]); });
-  const std::lock_guard lock(leaf_mutex_);
-  for (const NewLeaf& leaf : run.new_leaves)
-    for (const std::size_t c : leaf.commands) run.commands[c].function = leaf.kernel->function;
-}
-
 std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
-  const std::lock_guard lock(leaf_mutex_);
+  const std::lock_guard lock(fault_mutex_);
   if (!faults_) {
     const std::vector<std::int64_t> zeros(kFaultWords);
     Block* block = allocator_->allocate(kFaultWords * sizeof(std::int64_t), "faults");
@@ -273,21 +173,24 @@ std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
 }
 
 void DriverRuntime::add_leaf(Run& run, const LeafLaunch& l, const Epilogue* epilogue) {
-  auto [kernel, made] = leaf_kernel(l, epilogue);
-  Command command = command_of(*kernel, l);
-  if (made) {  // its function comes when all of the run are known
-    const auto same = std::find_if(run.new_leaves.begin(), run.new_leaves.end(),
-                                   [&](const NewLeaf& n) { return n.kernel == kernel; });
-    NewLeaf& leaf =
-        same == run.new_leaves.end() ? run.new_leaves.emplace_back(std::move(*made)) : *same;
-    leaf.commands.push_back(run.commands.size());
-    command.function = nullptr;
-  }
+  LeafKernel& kernel = loader_.leaf(l, epilogue);
+  Command command = command_of(kernel, l);
+  if (!command.function) run.unloaded.emplace_back(run.commands.size(), &kernel);
   command.args = static_cast<std::int64_t>(run.words.size());
   run.words.insert(run.words.end(), l.words.begin(), l.words.end());
   run.commands.push_back(command);
   counters.launches.fetch_add(1, std::memory_order_relaxed);
   counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
+}
+
+void DriverRuntime::load_leaves(Run& run) {
+  if (run.unloaded.empty()) return;
+  std::vector<LeafKernel*> leaves;
+  for (const auto& [command, leaf] : run.unloaded)
+    if (std::find(leaves.begin(), leaves.end(), leaf) == leaves.end()) leaves.push_back(leaf);
+  loader_.load(leaves);
+  for (const auto& [command, leaf] : run.unloaded)
+    run.commands[command].function = leaf->function.load(std::memory_order_acquire);
 }
 
 void DriverRuntime::add_product(Run& run, const LeafCall& call,
@@ -315,7 +218,7 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
       run.scratch.give_back();
       run.words.clear();
       run.commands.clear();
-      run.new_leaves.clear();
+      run.unloaded.clear();
     }
   } const done{run};
   const auto hold = [&](std::size_t bytes) { return run.scratch.take(bytes); };
@@ -330,7 +233,7 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
       add_leaf(run, l, call.epilogue);
   }
   if (!run.kept && !run.commands.empty()) {
-    load_new_leaves(run);
+    load_leaves(run);
     const std::size_t bytes = run.words.size() * sizeof(std::int64_t);
     const Address args = bytes ? address_of(hold(bytes)) : 0;
     staging_.upload(args, run.words.data(), bytes);
@@ -352,7 +255,7 @@ void DriverRuntime::check_faults() {
 
 void DriverRuntime::check_own_faults() {
   if (!may_fault_.load(std::memory_order_acquire)) return;
-  const std::lock_guard lock(leaf_mutex_);
+  const std::lock_guard lock(fault_mutex_);
   if (!may_fault_.exchange(false, std::memory_order_acq_rel)) return;
   context_->enter();
   std::vector<std::int64_t> words(kFaultWords);
@@ -424,10 +327,11 @@ std::string DriverRuntime::description() {
   std::string s = context_->hardware() + ", " + context_->architecture() + ", " +
                   std::to_string(context_->processors()) + " processors, " +
                   format_bytes(context_->memory()) + ", driver " + driver.version();
-  const std::string& missing = compiler_.missing();
+  Compiler& compiler = loader_.compiler();
+  const std::string& missing = compiler.missing();
   if (!missing.empty()) return s + "; " + missing;
-  s += ", " + std::string(driver.vendor().compiler) + " " + compiler_.version() + " (" +
-       compiler_.path() + ")";
+  s += ", " + std::string(driver.vendor().compiler) + " " + compiler.version() + " (" +
+       compiler.path() + ")";
   if (!products_) return s;
   context_->enter();
   return s + ", " + products_->description();
@@ -440,8 +344,8 @@ MachineLimits DriverRuntime::limits() {
     DeviceMemory memory(context_);  // the allocator would keep it
     limits_ =
         measure_limits(*context_, memory, staging_, [&](const LeafLaunch& launch, Address args) {
-          auto [kernel, made] = leaf_kernel(launch, nullptr);
-          if (made) load_leaf(*made);
+          LeafKernel* const kernel = &loader_.leaf(launch, nullptr);
+          loader_.load({&kernel, 1});
           enqueue_now(this_run(), command_of(*kernel, launch), args);
         });
   }

@@ -24,50 +24,15 @@
 
 #include "core/allocator.h"
 #include "core/device.h"
-#include "jit/emit/clike/clike.h"
-#include "kernels/gpu/compiler.h"
 #include "kernels/gpu/context.h"
-#include "kernels/gpu/geometry.h"
 #include "kernels/gpu/graph.h"
-#include "kernels/gpu/leaf.h"
+#include "kernels/gpu/loader.h"
 #include "kernels/gpu/scratch.h"
 #include "kernels/gpu/staging.h"
 #include "kernels/gpu/stopwatch.h"
 #include "kernels/leaf.h"
 
 namespace flash::gpu {
-
-/// A loaded module; unloaded when its last kernel goes.
-class Module {
- public:
-  Module(std::shared_ptr<Context> context, const io::Bytes& image);
-  ~Module();
-  Module(const Module&) = delete;
-  Module& operator=(const Module&) = delete;
-  Handle function(const char* name) const;
-
- private:
-  std::shared_ptr<Context> context_;
-  Handle handle_ = nullptr;
-};
-
-class DriverKernel final : public LoadedKernel {
- public:
-  std::string listing() const override { return source; }
-  std::string source;  ///< kept at FLASH_DEBUG=4
-  std::unique_ptr<Module> module;
-  Handle function = nullptr;
-  KernelShape shape;
-};
-
-/// Text that becomes part of the leaf kernels that call it.
-class DriverEpilogue final : public LoadedKernel {
- public:
-  std::string listing() const override { return text; }
-  std::string text;
-  /// By leaf kernel and type of index; DriverRuntime::leaf_mutex_ guards them.
-  mutable std::unordered_map<std::string, DriverKernel> leaf_kernels;
-};
 
 class DriverRuntime : public DeviceRuntime {
  public:
@@ -77,7 +42,7 @@ class DriverRuntime : public DeviceRuntime {
   Allocator& allocator() override { return *allocator_; }
   /// Both kinds of code are the same: there is one emitter for this device.
   std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
-  int load_threads() const override { return compiler_.threads(); }
+  int load_threads() const override { return loader_.compiler().threads(); }
   const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream) override;
   void begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
   void end_run(Stream stream) override;
@@ -101,12 +66,6 @@ class DriverRuntime : public DeviceRuntime {
   void use(std::unique_ptr<ProductLibrary> library) { products_ = std::move(library); }
 
  private:
-  /// A leaf kernel that has to be compiled, for commands of a run.
-  struct NewLeaf {
-    DriverKernel* kernel;
-    std::string source, entry;
-    std::vector<std::size_t> commands;
-  };
   /// What a thread runs, or ran last.
   struct Run {
     explicit Run(Allocator& allocator) : scratch(allocator) {}
@@ -118,26 +77,21 @@ class DriverRuntime : public DeviceRuntime {
     // Of the open run, for end_run(), or of the leaf kernel at hand:
     std::vector<std::int64_t> words;
     std::vector<Command> commands;
-    std::vector<NewLeaf> new_leaves;
+    std::vector<std::pair<std::size_t, LeafKernel*>> unloaded;  ///< leaf kernels of commands
     Scratch scratch;
     bool may_fault = false;
   };
-  std::unique_ptr<Module> module_of(const std::string& source, const std::string& name);
   Run& this_run();
   /// Room for so many words of ArgBlocks.
   Block& args_of(Run& run, std::size_t words);
   void tell_of_faults(Run& run);
   /// Enqueues a command at once, whose words are on the device.
   void enqueue_now(Run& run, const Command& command, Address args);
-  /// The kernel of a launch, and what makes it if it is not loaded.
-  std::pair<DriverKernel*, std::optional<NewLeaf>> leaf_kernel(const LeafLaunch& launch,
-                                                               const Epilogue* epilogue);
-  void load_leaf(NewLeaf& leaf);
   /// Behind the run's words and commands.
   void add_leaf(Run& run, const LeafLaunch& launch, const Epilogue* epilogue);
   void add_product(Run& run, const LeafCall& call, std::shared_ptr<const LibraryProduct> product);
   /// Side by side; then the commands have their functions.
-  void load_new_leaves(Run& run);
+  void load_leaves(Run& run);
   /// The device's fault buffer, and the number of the call that asks for it.
   std::pair<void*, std::int64_t> fault_buffer();
   /// Throws IndexError if a kernel that is done met a bad index, here or on a device that
@@ -146,9 +100,8 @@ class DriverRuntime : public DeviceRuntime {
   void check_own_faults();
 
   const Device id_;
-  Compiler& compiler_;
-  const emit::Dialect dialect_;
   const std::shared_ptr<Context> context_;
+  Loader loader_;
   std::unique_ptr<Allocator> allocator_;
   std::unique_ptr<ProductLibrary> products_;  // null: this vendor has none
   Staging staging_;
@@ -162,8 +115,7 @@ class DriverRuntime : public DeviceRuntime {
   std::optional<MachineLimits> limits_;  // guarded by it
 
   // A leaf kernel that meets a bad index writes it down (fault.h); whoever waits next is told.
-  std::mutex leaf_mutex_;                                       // guards what follows
-  std::unordered_map<std::string, DriverKernel> leaf_kernels_;  // by entry, without epilogues
+  std::mutex fault_mutex_;  // guards what follows
   Block* faults_ = nullptr;
   std::int64_t serial_ = 0;
   std::atomic<bool> may_fault_{false};

@@ -90,9 +90,10 @@ KERNEL(NAME) {
   return {std::move(launch)};
 }
 
-std::string with_epilogue(const LeafLaunch& launch, std::string_view text) {
-  return "#define EPILOGUE_INDEX " + std::string(launch.epilogue_index) + "\n" + std::string(text) +
-         std::string(launch.source);
+std::string with_epilogue(std::string_view source, std::string_view epilogue,
+                          std::string_view index) {
+  std::string all = "#define EPILOGUE_INDEX ";
+  return all.append(index).append("\n").append(epilogue).append(source);
 }
 
 std::vector<LeafSource> leaf_sources(const Capabilities& device) {

@@ -61,8 +61,10 @@ std::vector<LeafLaunch> leaf_launches(const LeafCall& call, const Capabilities& 
 /// Calls the call's epilogue for every element of an output that is there. None if it is empty.
 std::vector<LeafLaunch> epilogue_launches(const LeafCall& call, const Capabilities& device);
 
-/// The source of a launch that calls an epilogue of this text (emit::clike_epilogue).
-std::string with_epilogue(const LeafLaunch& launch, std::string_view text);
+/// The source of a leaf kernel of text `source` that calls an epilogue of text `epilogue`
+/// (emit::clike_epilogue), which divides indices of type `index`.
+std::string with_epilogue(std::string_view source, std::string_view epilogue,
+                          std::string_view index);
 
 /// A text that leaf_launches may name.
 struct LeafSource {

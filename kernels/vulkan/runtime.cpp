@@ -81,7 +81,8 @@ class VulkanEpilogue final : public LoadedKernel {
     const std::lock_guard lock(mutex_);
     std::unique_ptr<Program>& program = programs_[entry + std::string(l.epilogue_index)];
     if (!program)
-      program = std::make_unique<Program>(engine_->gpu(), gpu::with_epilogue(l, text_),
+      program = std::make_unique<Program>(engine_->gpu(),
+                                          gpu::with_epilogue(l.source, text_, l.epilogue_index),
                                           entry + "+" + name);
     return *program;
   }

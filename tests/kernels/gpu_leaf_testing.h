@@ -197,7 +197,7 @@ class LeafCalls {
     std::string key(l.entry), source(l.source);
     if (!l.epilogue_index.empty()) {
       const std::string text = emit::clike_epilogue(c.epilogue->ir());
-      source = gpu::with_epilogue(l, text);
+      source = gpu::with_epilogue(l.source, text, l.epilogue_index);
       key += "+" + text;
     }
     std::unique_ptr<emulation::Library>& library = libraries_[key];

@@ -68,12 +68,9 @@ std::vector<Job> leaves_with_epilogues(const std::vector<gpu::LeafSource>& leave
     while (map->kernel().has_reduce());
     ir::Kernel kernel = map->kernel();
     kernel.mode = ir::Mode::kEpilogue;
-    const gpu::LeafLaunch launch{.source = leaf->source,
-                                 .entry = leaf->entry,
-                                 .words = {},
-                                 .epilogue_index = seed % 2 ? "i32" : "i64"};
-    all.push_back({gpu::with_epilogue(launch, emit::clike_epilogue(kernel)),
-                   std::string(leaf->entry) + "+epilogue", ""});
+    all.push_back(
+        {gpu::with_epilogue(leaf->source, emit::clike_epilogue(kernel), seed % 2 ? "i32" : "i64"),
+         std::string(leaf->entry) + "+epilogue", ""});
   }
   return all;
 }
