@@ -132,12 +132,12 @@ void InstructionWriter::unravel(const std::string& number, int first, int end,
   const int lowest = lowest_walked(first, end);
   std::string rest = as(divided, number);
   for (int a = end - 1; a >= lowest; --a) {
-    const std::string size = as(divided, extent(a));
+    const auto size = [&] { return as(divided, extent(a)); };  // a word that is asked for is read
     if (walked(a))
-      line("const i64 " + index(a) + " = " + as("i64", a > first ? rest + " % " + size : rest) +
+      line("const i64 " + index(a) + " = " + as("i64", a > first ? rest + " % " + size() : rest) +
            ";");
     if (a == lowest) break;
-    line("const " + divided + " " + index(a) + "_above = " + rest + " / " + size + ";");
+    line("const " + divided + " " + index(a) + "_above = " + rest + " / " + size() + ";");
     rest = index(a) + "_above";
   }
 }
