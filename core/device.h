@@ -183,11 +183,17 @@ class FLASH_API DeviceRuntime {
     return words.data();
   }
   /// A run of a plan by this thread: the calls of bind_args(), launch(), run_leaf() and copy() up
-  /// to end_run(), and no others. They may take effect at end_run(), where a device that knows the
-  /// same calls from earlier runs may replay them from `kept`. Memory they use is freed later.
-  virtual void begin_run(std::unique_ptr<Recording>& /*kept*/, Stream) {}
+  /// to end_run() or drop_run(), and no others. True if none of them takes effect before end_run(),
+  /// where a device that knows the same calls from earlier runs may replay them from `kept`. Memory
+  /// they use is freed later.
+  virtual bool begin_run(std::unique_ptr<Recording>& /*kept*/, Stream) { return false; }
+  /// Of a run that takes effect at end_run(): what may fail and leaves nothing done, compiling most
+  /// of all.
+  virtual void prepare_run(Stream) {}
   /// Called when a run has failed, too, so that what came before the failure takes effect.
   virtual void end_run(Stream) {}
+  /// Instead of end_run(): nothing of the run takes effect.
+  virtual void drop_run(Stream) {}
   virtual void launch(std::span<const Launch> items, Stream stream) = 0;
   /// True if this device has a leaf kernel for `op` that takes an epilogue.
   virtual bool takes_epilogue(Prim op, DType dtype) const = 0;

@@ -34,25 +34,34 @@ struct Scratch {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// Between begin_run() and end_run() of a device; of none if it is null.
+/// A run on a device; on none if it is null.
 class DeviceRun {
  public:
   DeviceRun(DeviceRuntime* device, std::unique_ptr<Recording>& kept) : device_(device) {
-    if (device_) device_->begin_run(kept, {});
+    gathers_ = device_ && device_->begin_run(kept, {});
   }
-  void end() {
+  /// Whether launches take effect when they are made.
+  bool launches_at_once() const { return !gathers_; }
+  void end(Progress& progress) {
+    if (gathers_) device_->prepare_run({});
+    progress.started = true;
     if (DeviceRuntime* const device = std::exchange(device_, nullptr)) device->end_run({});
   }
   /// What failed first is what is told.
-  void end_after_error() noexcept {
+  void end_after_error(const Progress& progress) noexcept {
+    if (!device_) return;
     try {
-      end();
+      if (progress.started)
+        device_->end_run({});
+      else
+        device_->drop_run({});
     } catch (...) {
     }
   }
 
  private:
   DeviceRuntime* device_;
+  bool gathers_;
 };
 
 class Runner {
@@ -66,10 +75,11 @@ class Runner {
     try {
       place_memory();
       bind_steps();
+      progress.started = run.launches_at_once();
       launch_steps(progress);
-      run.end();
+      run.end(progress);
     } catch (...) {
-      run.end_after_error();
+      run.end_after_error(progress);
       for (LiveOut& l : r_.live) l.result.reset();  // they would be half-made
       s_.held.clear();
       throw;
@@ -420,7 +430,6 @@ class Runner {
 
   // -- launches ---------------------------------------------------------------
   void launch_steps(Progress& progress) {
-    progress.started = true;
     std::exception_ptr bad_index;  // the first; checks that stand together are all made
     for (std::size_t i = 0; i < plan_.steps.size();) {
       const Step& step = plan_.steps[i];

@@ -67,8 +67,9 @@ std::shared_ptr<LoadedKernel> DriverRuntime::load(const ir::Kernel& kernel, Code
 
 /// Once what may fault is enqueued, and not before: whoever looks meanwhile would find nothing, and
 /// nobody would look again.
-void DriverRuntime::tell_of_faults(Run& run) {
-  if (std::exchange(run.may_fault, false)) may_fault_.store(true, std::memory_order_release);
+DriverRuntime::Close::~Close() {
+  if (run.may_fault) runtime.may_fault_.store(true, std::memory_order_release);
+  run.clear();
 }
 
 DriverRuntime::Run& DriverRuntime::this_run() {
@@ -99,28 +100,24 @@ const std::int64_t* DriverRuntime::bind_args(std::span<const std::int64_t> words
   return static_cast<const std::int64_t*>(block.data);
 }
 
-void DriverRuntime::begin_run(std::unique_ptr<Recording>& kept, Stream) {
+bool DriverRuntime::begin_run(std::unique_ptr<Recording>& kept, Stream) {
   context_->enter();
   this_run().kept = &kept;
+  return true;
+}
+
+void DriverRuntime::prepare_run(Stream) {
+  context_->enter();
+  Run& run = this_run();
+  load_leaves(run);
+  if (!run.commands.empty()) args_of(run, run.words.size());
 }
 
 void DriverRuntime::end_run(Stream) {
   Run& run = this_run();
-  struct Close {
-    DriverRuntime& runtime;
-    Run& run;
-    ~Close() {
-      run.scratch.give_back();
-      runtime.tell_of_faults(run);
-      run.kept = nullptr;
-      run.words.clear();
-      run.commands.clear();
-      run.unloaded.clear();
-    }
-  } const close{*this, run};
+  const Close close{*this, run};
   if (run.commands.empty()) return;
   context_->enter();
-  load_leaves(run);
   const Address args = address_of(args_of(run, run.words.size()).data);
   staging_.upload(args, run.words.data(), run.words.size() * sizeof(std::int64_t));
   const std::lock_guard lock(graphs_mutex_);
@@ -211,16 +208,13 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   context_->enter();
   Run& run = this_run();
   struct Done {
+    DriverRuntime& runtime;
     Run& run;
     ~Done() {
       run.scratch.kernel_ends();
-      if (run.kept) return;
-      run.scratch.give_back();
-      run.words.clear();
-      run.commands.clear();
-      run.unloaded.clear();
+      if (!run.kept) Close{runtime, run};
     }
-  } const done{run};
+  } const done{*this, run};
   const auto hold = [&](std::size_t bytes) { return run.scratch.take(bytes); };
   if (auto product = products_ ? products_->find(call) : nullptr) {
     add_product(run, call, std::move(product));
@@ -241,7 +235,6 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   }
   if (call.op != Prim::kGatherRows && call.op != Prim::kScatterAddRows) return;
   run.may_fault = true;
-  if (!run.kept) tell_of_faults(run);
 }
 
 void DriverRuntime::check_faults() {

@@ -44,8 +44,10 @@ class DriverRuntime : public DeviceRuntime {
   std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
   int load_threads() const override { return loader_.compiler().threads(); }
   const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream) override;
-  void begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
+  bool begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
+  void prepare_run(Stream stream) override;
   void end_run(Stream stream) override;
+  void drop_run(Stream) override { this_run().clear(); }
   void launch(std::span<const Launch> items, Stream stream) override;
   bool takes_epilogue(Prim op, DType) const override { return leaf_takes_epilogue(op); }
   void run_leaf(const LeafCall& call, Stream stream) override;
@@ -80,11 +82,26 @@ class DriverRuntime : public DeviceRuntime {
     std::vector<std::pair<std::size_t, LeafKernel*>> unloaded;  ///< leaf kernels of commands
     Scratch scratch;
     bool may_fault = false;
+
+    /// All is enqueued, or given up.
+    void clear() noexcept {
+      scratch.give_back();
+      kept = nullptr;
+      words.clear();
+      commands.clear();
+      unloaded.clear();
+      may_fault = false;
+    }
   };
   Run& this_run();
   /// Room for so many words of ArgBlocks.
   Block& args_of(Run& run, std::size_t words);
-  void tell_of_faults(Run& run);
+  /// Tells of faults, and clears the run.
+  struct Close {
+    DriverRuntime& runtime;
+    Run& run;
+    ~Close();
+  };
   /// Enqueues a command at once, whose words are on the device.
   void enqueue_now(Run& run, const Command& command, Address args);
   /// Behind the run's words and commands.

@@ -2,8 +2,8 @@
 //
 // Runs of one plan differ in addresses, sizes and scalars, and all of these lie in ArgBlocks. What
 // a launch itself says (the kernel, threads, tiles, where its ArgBlock lies) is the same every time
-// while shapes are. (A copy and a library's product name addresses; in a steady loop those come
-// again as well.) So a run's commands are gathered, and where they come again (repeats.h) a graph
+// while shapes are. (A copy and a library's product name addresses, of which a steady loop has a
+// few.) So a run's commands are gathered, and where they come again (repeats.h) a graph
 // is made of them: from then on one call enqueues all, behind one copy of the words.
 #pragma once
 

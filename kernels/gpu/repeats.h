@@ -1,8 +1,10 @@
 // kernels/gpu/repeats.h -- which of a plan's runs come again, and what was recorded of them
 //
 // A run's commands are compared with those of the runs before whose words lay in the same place, so
-// of one thread. When the same come twice in a row they are recorded; from then on they are
-// replayed whenever they come. Others that come now and then leave the recording as it is.
+// of one thread. When the same come again among the latest few they are recorded; from then on they
+// are replayed whenever they come. A few recordings are kept: shapes take turns, and so do the
+// addresses that a copy or a library's product names. Where recordings are seldom replayed no more
+// are made.
 #pragma once
 
 #include <algorithm>
@@ -25,47 +27,73 @@ class Repeats {
   template <class Record>
   const Executable* find(const std::vector<Command>& commands, std::uint64_t args,
                          Record&& record) {
-    Thread& t = of(args);
-    bool replays = t.executable && commands == t.recorded;
-    if (!replays && records_ && commands.size() >= kWorthRecording && commands == t.last) {
-      t.recorded.clear();
-      t.executable = Executable();
-      t.executable = record();
-      replays = records_ = static_cast<bool>(t.executable);
-      if (replays) t.recorded = commands;
+    if (!records_ || commands.size() < kWorthRecording) return nullptr;
+    Thread& t = latest_first(
+        threads_, kMostThreads, [&](const Thread& x) { return x.args == args; },
+        [&] { return Thread{.args = args}; });
+    const auto same = [&](const auto& x) { return x.commands == commands; };
+    if (const auto at = std::find_if(t.recorded.begin(), t.recorded.end(), same);
+        at != t.recorded.end()) {
+      std::rotate(t.recorded.begin(), at, at + 1);
+      ++t.replays;
+      return &t.recorded.front().executable;
     }
-    if (replays)
-      t.last.clear();
-    else
-      t.last = commands;
-    return replays ? &t.executable : nullptr;
+    const auto seen = std::find_if(t.seen.begin(), t.seen.end(), same);
+    if (seen == t.seen.end()) {
+      latest_first(
+          t.seen, kMostRuns, [](const Seen&) { return false; }, [&] { return Seen{commands}; });
+      return nullptr;
+    }
+    if (t.made >= kMostRuns + t.replays / kWorthMaking) return nullptr;
+    Executable made = record();
+    records_ = static_cast<bool>(made);
+    if (!records_) return nullptr;
+    ++t.made;
+    t.seen.erase(seen);
+    return &latest_first(
+                t.recorded, kMostRuns, [](const Recorded&) { return false; },
+                [&] {
+                  return Recorded{commands, std::move(made)};
+                })
+                .executable;
   }
 
  private:
   // To submit a recording costs some microseconds, as two or three launches do.
   static constexpr std::size_t kWorthRecording = 4;
-  // Threads that run one plan: a recording each.
-  static constexpr std::size_t kMostThreads = 8;
+  // Threads that run one plan, and the runs of one that are kept.
+  static constexpr std::size_t kMostThreads = 8, kMostRuns = 4;
+  // Replays that pay for making one recording more.
+  static constexpr std::uint64_t kWorthMaking = 8;
 
+  struct Seen {
+    std::vector<Command> commands;
+  };
+  struct Recorded {
+    std::vector<Command> commands;
+    Executable executable;
+  };
   struct Thread {
     std::uint64_t args = 0;
-    std::vector<Command> last = {};      ///< of the latest run that was not replayed
-    std::vector<Command> recorded = {};  ///< what `executable` does
-    Executable executable = {};
+    std::vector<Seen> seen = {};  ///< the latest first, as in all of these lists
+    std::vector<Recorded> recorded = {};
+    std::uint64_t made = 0, replays = 0;
   };
-  Thread& of(std::uint64_t args) {
-    auto at = std::find_if(threads_.begin(), threads_.end(),
-                           [&](const Thread& t) { return t.args == args; });
-    if (at == threads_.end()) {
-      if (threads_.size() == kMostThreads) threads_.pop_back();
-      at = threads_.insert(threads_.end(), Thread{.args = args});
+
+  /// The item that is wanted, or a new one in the place of the one used longest ago; first now.
+  template <class T, class Wanted, class Make>
+  static T& latest_first(std::vector<T>& items, std::size_t most, Wanted&& wanted, Make&& make) {
+    auto at = std::find_if(items.begin(), items.end(), wanted);
+    if (at == items.end()) {
+      if (items.size() == most) items.pop_back();
+      at = items.insert(items.end(), make());
     }
-    std::rotate(threads_.begin(), at, at + 1);
-    return threads_.front();
+    std::rotate(items.begin(), at, at + 1);
+    return items.front();
   }
 
   bool records_;
-  std::vector<Thread> threads_;  // the latest used first
+  std::vector<Thread> threads_;
 };
 
 }  // namespace flash::gpu

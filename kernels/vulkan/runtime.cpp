@@ -184,9 +184,10 @@ VulkanRuntime::ThreadRun& VulkanRuntime::this_run() {
   return *run;
 }
 
-void VulkanRuntime::begin_run(std::unique_ptr<Recording>& kept, Stream) {
+bool VulkanRuntime::begin_run(std::unique_ptr<Recording>& kept, Stream) {
   gpu_->process.check(gpu_->label);
   this_run().kept = &kept;
+  return true;
 }
 
 const std::int64_t* VulkanRuntime::bind_args(std::span<const std::int64_t> words, Stream stream) {
@@ -197,6 +198,17 @@ const std::int64_t* VulkanRuntime::bind_args(std::span<const std::int64_t> words
   return run.bound = words.data();
 }
 
+void VulkanRuntime::prepare_run(Stream) {
+  ThreadRun& run = this_run();
+  const std::size_t bytes = run.words.size() * sizeof(std::int64_t);
+  if (run.commands.empty() || (run.args != nullptr && run.args->capacity >= bytes)) return;
+  constexpr std::size_t kLeast = 16 << 10;
+  Block* const larger = allocator_->allocate(std::max(2 * bytes, kLeast), "ArgBlocks");
+  allocator_->free(std::exchange(run.args, larger));
+}
+
+void VulkanRuntime::drop_run(Stream) { this_run().clear(); }
+
 void VulkanRuntime::end_run(Stream stream) {
   ThreadRun& run = this_run();
   struct Close {
@@ -204,12 +216,6 @@ void VulkanRuntime::end_run(Stream stream) {
     ~Close() { run.clear(); }
   } const close{run};
   if (run.commands.empty()) return;
-  const std::size_t bytes = run.words.size() * sizeof(std::int64_t);
-  if (run.args == nullptr || run.args->capacity < bytes) {
-    constexpr std::size_t kLeast = 16 << 10;
-    Block* const larger = allocator_->allocate(std::max(2 * bytes, kLeast), "ArgBlocks");
-    allocator_->free(std::exchange(run.args, larger));
-  }
   const std::lock_guard lock(recordings_mutex_);
   if (!*run.kept) *run.kept = std::make_unique<Recordings>(engine_);
   if (static_cast<Recordings&>(**run.kept)

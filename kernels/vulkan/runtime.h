@@ -39,8 +39,10 @@ class VulkanRuntime final : public DeviceRuntime {
   /// CodeKind::kPortable is compiled as kBest is: a device has one way to run code.
   std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel, CodeKind kind) override;
   const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream) override;
-  void begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
+  bool begin_run(std::unique_ptr<Recording>& kept, Stream stream) override;
+  void prepare_run(Stream stream) override;
   void end_run(Stream stream) override;
+  void drop_run(Stream stream) override;
   void launch(std::span<const Launch> items, Stream stream) override;
   bool takes_epilogue(Prim op, DType dtype) const override;
   void run_leaf(const LeafCall& call, Stream stream) override;

@@ -66,8 +66,9 @@ void exercise(const Fake& fake) {
       const Launch items[] = {again, again, again};
       device.launch(items, {});
       device.copy(a->data(), b->data(), 4 * kN, {});
+      device.prepare_run({});
     } catch (...) {
-      device.end_run({});
+      device.drop_run({});
       throw;
     }
     device.end_run({});
