@@ -2,8 +2,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "core/stats.h"
 
@@ -27,6 +29,26 @@ Counters& counters();
 /// Without its time, which the stopwatch is asked for when somebody wants to know, or when very
 /// many wait for that.
 void add_kernel_record(KernelRecord record, std::unique_ptr<Stopwatch> watch);
-void add_compile_record(CompileRecord record);
+/// Counts a kernel that was compiled, and keeps the record where that is wanted.
+void add_compiled(std::string name, double microseconds);
+
+/// Time that its scope spends in compiling; what runs side by side counts once.
+class CompileTime {
+ public:
+  CompileTime() = default;
+  ~CompileTime() {
+    counters().compile_ns.fetch_add(static_cast<std::uint64_t>(1e3 * microseconds()),
+                                    std::memory_order_relaxed);
+  }
+  CompileTime(const CompileTime&) = delete;
+  CompileTime& operator=(const CompileTime&) = delete;
+  double microseconds() const {
+    return std::chrono::duration<double, std::micro>(Clock::now() - start_).count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start_ = Clock::now();
+};
 
 }  // namespace flash

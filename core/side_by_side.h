@@ -13,8 +13,9 @@
 
 namespace flash {
 
-/// Calls job(0) … job(count - 1) on up to `threads` threads, of which the caller's is one. What
-/// throws first keeps jobs from beginning, and is thrown again when those that run are done.
+/// Calls job(0) … job(count - 1) on up to `threads` threads, of which the caller's is one. Where
+/// one throws no more begin, and the error of the first of them is thrown when those that run are
+/// done.
 inline void side_by_side(std::size_t count, int threads, FunctionRef<void(std::size_t)> job) {
   std::atomic<std::size_t> next{0};
   std::vector<std::exception_ptr> errors(count);

@@ -133,9 +133,11 @@ std::vector<CompileRecord> compile_history() {
   return std::exchange(history().compilations, {});
 }
 
-void add_compile_record(CompileRecord record) {
+void add_compiled(std::string name, double microseconds) {
+  counters().kernels_compiled.fetch_add(1, std::memory_order_relaxed);
+  if (!counters().record.load(std::memory_order_relaxed)) return;
   std::lock_guard lock(history().mutex);
-  history().compilations.push_back(std::move(record));
+  history().compilations.push_back({std::move(name), microseconds});
 }
 
 void eval_all() { flush_all(FlushReason::kEval); }

@@ -18,7 +18,7 @@ struct Stats {
   std::uint64_t nodes = 0;             ///< operations in them
   std::uint64_t plan_hits = 0;         ///< traces that were replayed from a cached plan
   std::uint64_t plan_misses = 0;       ///< traces that were planned
-  std::uint64_t kernels_compiled = 0;  ///< fused kernels compiled
+  std::uint64_t kernels_compiled = 0;  ///< fused kernels, and leaf kernels of GPUs
   std::uint64_t kernel_hits = 0;       ///< kernels of new plans that were compiled before
   double compile_us = 0;               ///< time spent in compiling, microseconds
   double plan_us = 0;                  ///< time spent in planning, compilation excluded

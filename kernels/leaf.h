@@ -5,8 +5,8 @@
 
 namespace flash {
 
-/// Whether the leaf kernel of `op` runs tile by tile over its output and calls an epilogue on each
-/// finished tile. Backward kernels that accumulate into their output do not.
+/// Whether the leaf kernel of `op` calls an epilogue on what it has finished of its output: a
+/// tile on the CPU, an element on GPUs. Backward kernels that accumulate into their output do not.
 constexpr bool leaf_takes_epilogue(Prim op) {
   switch (op) {
     case Prim::kMatmul:

@@ -56,24 +56,19 @@ void KernelCache::load_all(std::vector<Missing>& missing) {
   if (missing.empty()) return;
   if (debug_level() >= 3)
     for (const Missing& m : missing) print_kernel(*m.kernel);
-  const auto start = Clock::now();
   std::exception_ptr error;
   try {
+    const CompileTime time;
     side_by_side(missing.size(), device_.load_threads(),
                  [&](std::size_t i) { load_one(missing[i]); });
   } catch (...) {
     error = std::current_exception();
   }
-  Counters& c = counters();
-  c.compile_ns.fetch_add(static_cast<std::uint64_t>((Clock::now() - start).count()),
-                         std::memory_order_relaxed);
   for (const Missing& m : missing) {
     if (!m.code) continue;
     if (debug_level() >= 4) print_code(*m.code);
     cache_.insert(m.key, m.code);
-    c.kernels_compiled.fetch_add(1, std::memory_order_relaxed);
-    if (c.record.load(std::memory_order_relaxed))
-      add_compile_record({m.kernel->name, m.microseconds});
+    add_compiled(m.kernel->name, m.microseconds);
   }
   if (error) std::rethrow_exception(error);
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <mutex>
@@ -83,10 +84,13 @@ constexpr std::size_t kWorkspace = 32 << 20;  // what NVIDIA advises for its lar
 constexpr Index kLeastWork = Index{1} << 15;  // below it a call costs more than the product
 constexpr std::size_t kProductsKept = 256;
 
+const std::string kWithout = "no cuBLASLt, so that products of f16 and bf16 are slow: ";
+
 /// The library, opened once for all devices.
 struct BlasLt {
   gpu::Library library;
   Calls calls;
+  bool off = false;     // the user does without it
   std::string missing;  // why it cannot be used; empty when it can
 
   BlasLt() {
@@ -94,7 +98,9 @@ struct BlasLt {
     constexpr const char* kNames[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11",
                                       "libcublasLt.so"};
     std::vector<std::string> folders;
-    if (std::string named = env::get_folder(Env::kCublas); !named.empty()) {
+    std::string named = env::get_folder(Env::kCublas);
+    off = named == "off";
+    if (!named.empty()) {
       folders = {std::move(named)};
     } else {
       folders.emplace_back("");
@@ -104,12 +110,12 @@ struct BlasLt {
     }
     library = gpu::Library::open(folders, kNames);
     if (!library) {
-      missing = "looked for " + library.tried();
+      missing = off ? "cuBLASLt is off (FLASH_CUBLAS)" : kWithout + "looked for " + library.tried();
       return;
     }
 #define X(member, type, name)                                                    \
   calls.member = reinterpret_cast<decltype(calls.member)>(library.symbol(name)); \
-  if (!calls.member) missing = library.path() + " is too old: it has no " name;
+  if (!calls.member) missing = kWithout + library.path() + " is too old: it has no " name;
     FLASH_BLAS_LT_CALLS(X)
 #undef X
   }
@@ -338,19 +344,24 @@ class Library final : public gpu::ProductLibrary {
 
   std::shared_ptr<const gpu::LibraryProduct> find(const LeafCall& call) override {
     const std::optional<Problem> problem = problem_of(call);
-    if (!problem || !open()) return nullptr;
+    if (!problem) return nullptr;
+    if (!open()) {
+      if (!told_.exchange(true) && !blas_lt().off)
+        logging::warn(context_->name() + ": " + description() + ".");
+      return nullptr;
+    }
     const auto key = problem->words();
     std::shared_ptr<const Product> product;
     if (products_.find(key, product)) return product;
     auto made = std::make_shared<Product>(blas_lt().calls, handle_, mutex_);
-    const int e = made->make(*problem);
-    if (e != gpu::kSuccess && e != kNotSupported)
-      throw DeviceError(context_->name() + ": cuBLASLt: preparing a " + made->name +
-                        " failed: " + blas_lt().calls.error_text(e) + " (" + std::to_string(e) +
-                        "). FLASH_CUBLAS=off does without it.");
-    if (e == kNotSupported) {
-      logging::debug(context_->name() + ": cuBLASLt has nothing for a " + made->name +
-                     "; an own kernel computes it.");
+    if (const int e = made->make(*problem)) {
+      const std::string problem = context_->name() + ": cuBLASLt does not take a " + made->name +
+                                  ": " + blas_lt().calls.error_text(e) + " (" + std::to_string(e) +
+                                  "). An own kernel computes it.";
+      if (e == kNotSupported)
+        logging::debug(problem);
+      else
+        logging::warn(problem);
       made = nullptr;
     }
     products_.insert(key, made);
@@ -358,11 +369,11 @@ class Library final : public gpu::ProductLibrary {
   }
 
   std::string description() override {
-    if (!open())
-      return "no cuBLASLt, so that products of f16 and bf16 are slow: " + missing_ +
-             ". Install the CUDA toolkit, or PyPI's nvidia-cublas, and name the folder with "
-             "libcublasLt by FLASH_CUBLAS";
-    return "cuBLASLt " + version() + " (" + blas_lt().library.path() + ")";
+    if (open()) return "cuBLASLt " + version() + " (" + blas_lt().library.path() + ")";
+    if (blas_lt().off) return missing_;
+    return missing_ +
+           ". Install the CUDA toolkit, or PyPI's nvidia-cublas, and name the folder with "
+           "libcublasLt by FLASH_CUBLAS";
   }
 
  private:
@@ -385,6 +396,7 @@ class Library final : public gpu::ProductLibrary {
   std::once_flag opened_;
   Handle handle_ = nullptr;
   std::string missing_;
+  std::atomic<bool> told_ = false;
   const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
   jit::Lru<std::array<Index, 21>, std::shared_ptr<const Product>, WordsHash> products_{
       kProductsKept};

@@ -333,16 +333,17 @@ std::string DriverRuntime::description() {
 MachineLimits DriverRuntime::limits() {
   context_->enter();
   const std::lock_guard lock(limits_mutex_);
-  if (!limits_) {
-    DeviceMemory memory(context_);  // the allocator would keep it
-    limits_ =
-        measure_limits(*context_, memory, staging_, [&](const LeafLaunch& launch, Address args) {
-          LeafKernel* const kernel = &loader_.leaf(launch, nullptr);
-          loader_.load({&kernel, 1});
-          enqueue_now(this_run(), command_of(*kernel, launch), args);
-        });
-  }
-  return *limits_;
+  if (limits_) return *limits_;
+  allocator_->trim();
+  DeviceMemory memory(context_);  // the allocator would keep it
+  const MachineLimits found =
+      measure_limits(*context_, memory, staging_, [&](const LeafLaunch& launch, Address args) {
+        LeafKernel* const kernel = &loader_.leaf(launch, nullptr);
+        loader_.load({&kernel, 1});
+        enqueue_now(this_run(), command_of(*kernel, launch), args);
+      });
+  if (found.gb_per_s > 0) limits_ = found;  // else there was no room, and may be some later
+  return found;
 }
 
 }  // namespace flash::gpu

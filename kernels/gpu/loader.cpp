@@ -2,8 +2,10 @@
 #include "kernels/gpu/loader.h"
 
 #include <cctype>
+#include <chrono>
 #include <utility>
 
+#include "core/counters.h"
 #include "core/env.h"
 #include "core/error.h"
 #include "core/side_by_side.h"
@@ -99,11 +101,14 @@ LeafKernel& Loader::leaf(const LeafLaunch& launch, const Epilogue* epilogue) {
 void Loader::load(LeafKernel& leaf) {
   if (leaf.function.load(std::memory_order_acquire)) return;
   context_->enter();
+  const auto start = std::chrono::steady_clock::now();
   const std::string text = leaf.epilogue
                                ? with_epilogue(leaf.text, *leaf.epilogue, leaf.epilogue_index)
                                : std::string(leaf.text);
   auto module = module_of(dialect_.prelude->source(text), leaf.name);
   const Handle function = module->function(std::string(leaf.entry).c_str());
+  const std::chrono::duration<double, std::micro> us = std::chrono::steady_clock::now() - start;
+  add_compiled(leaf.name, us.count());
   const std::lock_guard lock(mutex_);
   if (leaf.module) return;  // another thread was faster
   leaf.module = std::move(module);
@@ -111,6 +116,7 @@ void Loader::load(LeafKernel& leaf) {
 }
 
 void Loader::load(std::span<LeafKernel* const> leaves) {
+  const CompileTime time;
   side_by_side(leaves.size(), compiler_.threads(), [&](std::size_t i) { load(*leaves[i]); });
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/counters.h"
 #include "core/error.h"
 
 namespace flash::vulkan {
@@ -132,8 +133,11 @@ void Engine::replay(const Recorded& recorded, std::span<const std::int64_t> word
 Program& Engine::leaf_program(const gpu::LeafLaunch& l) {
   const std::lock_guard lock(mutex_);
   std::unique_ptr<Program>& program = leaf_programs_[l.entry];
-  if (!program)
+  if (!program) {
+    const CompileTime time;
     program = std::make_unique<Program>(gpu_, std::string(l.source), std::string(l.entry));
+    add_compiled(std::string(l.entry), time.microseconds());
+  }
   return *program;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/counters.h"
 #include "core/error.h"
 #include "jit/emit/clike/clike.h"
 #include "kernels/gpu/scratch.h"
@@ -40,7 +41,7 @@ class VulkanKernel final : public LoadedKernel {
   Command dispatch(const Launch& l) const {
     Command d{.program = program_.get(), .x = wide(), .tiles = l.tiles};
     const std::int64_t along =
-        std::min(l.host_args[ir::kArgChunk], l.host_args[vector_extent_]) / vector_;
+        (std::min(l.host_args[ir::kArgChunk], l.host_args[vector_extent_]) + vector_ - 1) / vector_;
     if (warp_) {
       d.x = emit::kWarp;
     } else if (along <= wide() / 4 && !split_ && l.tiles > 1) {
@@ -80,10 +81,13 @@ class VulkanEpilogue final : public LoadedKernel {
     const std::string entry(l.entry);
     const std::lock_guard lock(mutex_);
     std::unique_ptr<Program>& program = programs_[entry + std::string(l.epilogue_index)];
-    if (!program)
+    if (!program) {
+      const CompileTime time;
       program = std::make_unique<Program>(engine_->gpu(),
                                           gpu::with_epilogue(l.source, text_, l.epilogue_index),
                                           entry + "+" + name);
+      add_compiled(entry + "+" + name, time.microseconds());
+    }
     return *program;
   }
 

@@ -78,10 +78,9 @@ std::string clike_function(const ir::Kernel& k, std::string_view entry,
 ///
 ///   EPILOGUE_WORDS(first)    declares what it needs of its ArgBlock, which lies behind the leaf
 ///                            kernel's words, from word `first` (i32) on
-///   EPILOGUE(at)             computes it for the element `at` (i64, row-major) of the output,
-///   which
+///   EPILOGUE(at)             computes it for element `at` (i64, row-major) of the output, which
 ///                            the same thread has stored; EPILOGUE_WORDS is in scope
-///   EPILOGUE_INDEX           is to be defined: i32, or i64 for outputs of 2^31 elements and more
+///   EPILOGUE_INDEX           is to be defined: i32, or i64 for large outputs
 ///
 /// Throws as clike_function() does.
 std::string clike_epilogue(const ir::Kernel& k, const Dialect& dialect = {});
