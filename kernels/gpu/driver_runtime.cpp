@@ -212,7 +212,8 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
     Run& run;
     ~Done() {
       run.scratch.kernel_ends();
-      if (!run.kept) Close{runtime, run};
+      if (run.kept) return;
+      const Close close{runtime, run};
     }
   } const done{*this, run};
   const auto hold = [&](std::size_t bytes) { return run.scratch.take(bytes); };
