@@ -58,12 +58,13 @@ struct Suggestion {
     "cublasLtMatmulPreferenceSetAttribute")                                                        \
   X(suggest,                                                                                       \
     int (*)(Handle handle, Handle product, Handle a, Handle b, Handle c, Handle d, Handle wishes,  \
-            int wanted, Suggestion* suggestions, int* count),                                      \
+            int wanted, void* suggestions, int* count),                                            \
     "cublasLtMatmulAlgoGetHeuristic")                                                              \
   X(multiply,                                                                                      \
-    int (*)(Handle handle, Handle product, const void* alpha, Address a, Handle a_is, Address b,   \
-            Handle b_is, const void* beta, Address c, Handle c_is, Address d, Handle d_is,         \
-            const Algorithm* algorithm, Address workspace, std::size_t bytes, Handle stream),      \
+    int (*)(Handle handle, Handle product, const void* alpha, const void* a, Handle a_is,          \
+            const void* b, Handle b_is, const void* beta, const void* c, Handle c_is, void* d,     \
+            Handle d_is, const void* algorithm, void* workspace, std::size_t bytes,                \
+            Handle stream),                                                                        \
     "cublasLtMatmul")
 
 struct Calls {
@@ -277,12 +278,13 @@ class Product final : public gpu::LibraryProduct {
   void enqueue(Address a, Address b, Address bias, Address out, Address workspace,
                Handle stream) const override {
     const float one = 1, zero = 0;
+    const auto at = [](Address address) { return reinterpret_cast<void*>(address); };
     const std::lock_guard lock(*mutex_);  // the bias's address is the product's
     int e = biased_ ? set(kBias, bias) : gpu::kSuccess;
     // The call's right operand stands left here.
     if (e == gpu::kSuccess)
-      e = calls_.multiply(handle_, product_, &one, b, a_, a, b_, &zero, out, d_, out, d_,
-                          &algorithm_, workspace, workspace_, stream);
+      e = calls_.multiply(handle_, product_, &one, at(b), a_, at(a), b_, &zero, at(out), d_,
+                          at(out), d_, &algorithm_, at(workspace), workspace_, stream);
     if (e != gpu::kSuccess)
       throw DeviceError("cuBLASLt: " + name + " failed: " + calls_.error_text(e) + " (" +
                         std::to_string(e) + "). FLASH_CUBLAS=off does without it.");

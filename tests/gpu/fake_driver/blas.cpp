@@ -206,8 +206,8 @@ EXPORT int cublasLtMatmulPreferenceSetAttribute(void* wishes, int attribute, con
 // An algorithm remembers for which alignments it was chosen. Some products have none: those of odd
 // depth.
 EXPORT int cublasLtMatmulAlgoGetHeuristic(void* handle, void* product, void* a, void* b, void* c,
-                                          void* d, void* wishes, int wanted,
-                                          Suggestion* suggestions, int* count) {
+                                          void* d, void* wishes, int wanted, void* suggestions,
+                                          int* count) {
   ENTER(cublasLtMatmulAlgoGetHeuristic);
   const Product* const p = all().products.find(product);
   const Matrix *const a_is = all().matrices.find(a), *const b_is = all().matrices.find(b),
@@ -224,16 +224,17 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void* handle, void* product, void* a, 
   s.algorithm.data[0] = kChosen;
   for (int i = 0; i < 4; ++i) s.algorithm.data[1 + i] = w->alignment[i];
   s.workspace = w->workspace >= kWorkspace ? kWorkspace : 0;
-  suggestions[0] = s;
+  std::memcpy(suggestions, &s, sizeof s);
   *count = 1;
   return kOk;
 }
 
 EXPORT int cublasLtMatmul(void* handle, void* product, const void* alpha, const void* a, void* a_is,
                           const void* b, void* b_is, const void* beta, const void* c, void* c_is,
-                          void* d, void* d_is, const Algorithm* algorithm, void* workspace,
+                          void* d, void* d_is, const void* chosen, void* workspace,
                           std::size_t bytes, void* stream) {
   ENTER(cublasLtMatmul);
+  const auto* const algorithm = static_cast<const Algorithm*>(chosen);
   const Product* const p = all().products.find(product);
   const Matrix *const am = all().matrices.find(a_is), *const bm = all().matrices.find(b_is),
                       *const dm = all().matrices.find(d_is);
