@@ -302,13 +302,11 @@ FAKE(cuDeviceCanAccessPeer, hipDeviceCanAccessPeer, int* can, int device, int pe
   *can = device < peer;
   return kOk;
 }
-#ifdef FAKE_HIP
-using Peer = int;
-int device_of(Peer peer) { return peer; }
-#else
+// CUDA's context; HIP's number of a device, which travels in the low half of a register.
 using Peer = void*;
-int device_of(Peer peer) { return static_cast<int>(reinterpret_cast<std::intptr_t>(peer)) - 1; }
-#endif
+int device_of(Peer peer) {
+  return static_cast<int>(reinterpret_cast<std::intptr_t>(peer)) - (kHip ? 0 : 1);
+}
 FAKE(cuCtxEnablePeerAccess, hipDeviceEnablePeerAccess, Peer peer, unsigned flags) {
   ENTER(cuCtxEnablePeerAccess, hipDeviceEnablePeerAccess);
   const int device = device_of(peer);
