@@ -57,7 +57,8 @@ class Bench {
       c.args = words.size() * 8;
       commands.push_back(c);
       words.insert(words.end(), {reinterpret_cast<std::intptr_t>(data_), scalar + i, kN});
-      want_ = want_ * 3 + scalar + i;
+      const auto wraps = static_cast<std::uint64_t>(want_) * 3;  // as the kernel's integers do
+      want_ = static_cast<std::int64_t>(wraps + static_cast<std::uint64_t>(scalar + i));
     }
     commands.push_back(
         {.to = engine_->place_of(copy_), .from = engine_->place_of(data_), .bytes = kN * 8});
