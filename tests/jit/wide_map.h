@@ -22,7 +22,9 @@ struct WideMap {
       const std::size_t gap = (64 - reinterpret_cast<std::uintptr_t>(m.data()) % 64) % 64;
       const std::span<unsigned char>& all = used.emplace_back(m.data() + gap, bytes);
       for (std::size_t i = 0; i < bytes; ++i)
-        all[i] = static_cast<unsigned char>(d == DType::kBool ? i % 3 % 2 : i * 37 % 101);
+        all[i] = static_cast<unsigned char>(d == DType::kBool ? i % 3 % 2
+                                            : is_floating(d)  ? i * 37 % 101  // no NaN
+                                                              : i * 37 % 251);
       return all.data() + shift * size_of(d);
     };
     const auto access = [&](DType d) {
