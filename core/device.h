@@ -140,6 +140,7 @@ struct LeafCall {
 struct DeviceCounters {
   std::atomic<std::uint64_t> launches{0};
   std::atomic<std::uint64_t> leaf_launches{0};
+  std::atomic<std::uint64_t> generic_launches{0};
   std::atomic<std::uint64_t> replays{0};
   std::atomic<std::uint64_t> bytes_moved{0};
 };

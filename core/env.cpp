@@ -61,10 +61,17 @@ constexpr Info kTable[kNumEnv] = {
      "Where AMD's compiler libhiprtc lies; the loader's path, $ROCM_PATH and /opt/rocm when unset.",
      "kernels/hip"},
     {Env::kCublas, "FLASH_CUBLAS", Kind::kFolder, "", 0, 0, "",
-     "Where libcublasLt lies (PyPI's nvidia-cublas has it in nvidia/cu13/lib), or off: products of "
-     "f16 and bf16 have the CPU's bits then; the loader's path, $CUDA_HOME and /usr/local/cuda "
-     "when unset.",
+     "Where libcublasLt lies (PyPI's nvidia-cublas has it in nvidia/cu13/lib), or off: own kernels "
+     "compute all products; the loader's path, $CUDA_HOME and /usr/local/cuda when unset.",
      "kernels/cuda"},
+    {Env::kTensorCores, "FLASH_TENSOR_CORES", Kind::kChoice, "on", 0, 0, "on|off",
+     "off: products and convolutions of f16 and bf16 have the CPU's bits on NVIDIA's GPUs too, and "
+     "are slow.",
+     "kernels/cuda"},
+    {Env::kCompile, "FLASH_COMPILE", Kind::kChoice, "background", 0, 0, "background|wait",
+     "Kernels of GPUs that were never compiled: a generic kernel stands in until they are, or a "
+     "flush waits for them. The results are the same. (Vulkan always waits.)",
+     "kernels/gpu"},
     {Env::kVulkanValidation, "FLASH_VULKAN_VALIDATION", Kind::kInt, "0", 0, 1, "",
      "1: Vulkan's validation layer checks every call; what it says is an error.",
      "kernels/vulkan/instance.cpp"},

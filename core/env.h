@@ -29,9 +29,11 @@ enum class Env : std::uint8_t {
   kNvrtc,
   kHiprtc,
   kCublas,
+  kTensorCores,
+  kCompile,
   kVulkanValidation,
 };
-inline constexpr int kNumEnv = 18;
+inline constexpr int kNumEnv = 20;
 
 namespace env {
 

@@ -67,10 +67,12 @@ Stats stats() {
   s.disk_misses = c.disk.misses;
   s.disk_stored = c.disk.stored;
   s.disk_rejected = c.disk.rejected;
+  s.kernels_pending = c.kernels_pending;
   for (const DeviceRuntime* r : open_runtimes()) {
     const DeviceCounters& dc = r->counters;
     s.launches += dc.launches;
     s.leaf_launches += dc.leaf_launches;
+    s.generic_launches += dc.generic_launches;
     s.replays += dc.replays;
     s.bytes_moved += dc.bytes_moved;
   }
@@ -84,7 +86,7 @@ void reset_stats() {
   c.disk.hits = c.disk.misses = c.disk.stored = c.disk.rejected = c.disk.swept = 0;
   for (DeviceRuntime* r : open_runtimes()) {
     DeviceCounters& dc = r->counters;
-    dc.launches = dc.leaf_launches = dc.replays = dc.bytes_moved = 0;
+    dc.launches = dc.leaf_launches = dc.generic_launches = dc.replays = dc.bytes_moved = 0;
   }
 }
 

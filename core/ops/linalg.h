@@ -2,7 +2,8 @@
 //
 // Contractions take floating dtypes (f32, f64; f16 and bf16 accumulate in f32 and round once).
 // Their bits depend on shape, dtype and the product's kernel (FLASH_ISA; OpenBLAS's core where
-// there is no AVX2) only, not on threads, layout or fusion.
+// there is no AVX2) only, not on threads, layout or fusion; those of f16 and bf16 on NVIDIA's GPUs
+// are the hardware's (FLASH_TENSOR_CORES).
 #pragma once
 
 #include "../tensor.h"

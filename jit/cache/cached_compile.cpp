@@ -64,6 +64,15 @@ io::Bytes cached_compile(const KeyParts& parts, CompileCall compile) {
   return cached_compile(disk_cache(), parts, compile);
 }
 
+std::optional<io::Bytes> find_compiled(const KeyParts& parts) {
+  DiskCache* const cache = disk_cache();
+  return cache ? cache->find(make_key(parts)) : std::nullopt;
+}
+
+void keep_compiled(const KeyParts& parts, io::ByteSpan bytes) {
+  if (DiskCache* cache = disk_cache()) cache->store(make_key(parts), bytes);
+}
+
 void reject_compiled(const KeyParts& parts) {
   if (DiskCache* cache = disk_cache()) cache->reject(make_key(parts));
 }

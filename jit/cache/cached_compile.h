@@ -5,6 +5,7 @@
 //   });
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "core/function_ref.h"
@@ -19,6 +20,10 @@ using CompileCall = FunctionRef<io::Bytes()>;
 io::Bytes cached_compile(const KeyParts& parts, CompileCall compile);
 /// The same through a cache of one's own; null: always compiles.
 io::Bytes cached_compile(DiskCache* cache, const KeyParts& parts, CompileCall compile);
+
+/// The two halves of it: what is on disk, and putting it there.
+std::optional<io::Bytes> find_compiled(const KeyParts& parts);
+void keep_compiled(const KeyParts& parts, io::ByteSpan bytes);
 
 /// To be called when a driver refuses to load what cached_compile() gave: the entry is deleted, so
 /// that the next call compiles.

@@ -1,4 +1,4 @@
-// kernels/cuda/blas_lt.cpp -- cuBLASLt: its calls, and products as it wants them described
+// kernels/cuda/blas_lt.cpp -- cuBLASLt: its calls, and products that are ready to be enqueued
 //
 // Calls, types and numbers are those of NVIDIA's cublasLt.h, the same in releases 11 to 13.
 #include "kernels/cuda/blas_lt.h"
@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -16,6 +15,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "jit/cache/lru.h"
+#include "kernels/cuda/blas_lt_problem.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/gpu/library.h"
 
@@ -82,10 +82,9 @@ constexpr int kMostWorkspace = 1, kReductions = 3, kAlignmentOfA = 5;      // B,
 constexpr std::uint32_t kReduceInF32 = 2;  // parts of k are added in f32, not in the output's type
 
 constexpr std::size_t kWorkspace = 32 << 20;  // what NVIDIA advises for its largest GPUs
-constexpr Index kLeastWork = Index{1} << 15;  // below it a call costs more than the product
 constexpr std::size_t kProductsKept = 256;
 
-const std::string kWithout = "no cuBLASLt, so that products of f16 and bf16 are slow: ";
+const std::string kWithout = "no cuBLASLt, so that products of f16 and bf16 are slower: ";
 
 /// The library, opened once for all devices.
 struct BlasLt {
@@ -95,20 +94,12 @@ struct BlasLt {
   std::string missing;  // why it cannot be used; empty when it can
 
   BlasLt() {
-    constexpr const char* kToolkit[] = {"CUDA_HOME", "CUDA_PATH"};
     constexpr const char* kNames[] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11",
                                       "libcublasLt.so"};
-    std::vector<std::string> folders;
     std::string named = env::get_folder(Env::kCublas);
     off = named == "off";
-    if (!named.empty()) {
-      folders = {std::move(named)};
-    } else {
-      folders.emplace_back("");
-      for (std::string& folder : gpu::folders_of(kToolkit, "lib64"))
-        folders.push_back(std::move(folder));
-      folders.emplace_back("/usr/local/cuda/lib64");
-    }
+    const std::vector<std::string> folders =
+        named.empty() ? toolkit_folders() : std::vector{std::move(named)};
     library = gpu::Library::open(folders, kNames);
     if (!library) {
       missing = off ? "cuBLASLt is off (FLASH_CUBLAS)" : kWithout + "looked for " + library.tried();
@@ -126,124 +117,6 @@ BlasLt& blas_lt() {
   return opened;
 }
 
-/// A matrix whose columns lie one after the other, which is how the library sees memory.
-struct Matrix {
-  Index rows = 0, columns = 0, pitch = 0, batch_stride = 0;
-  bool transposed = false;  ///< it is the operand's transpose
-  Index alignment = 0;      ///< of its first element, bytes
-};
-
-/// Everything that a product depends on but for addresses: its key.
-struct Problem {
-  Index type = 0, batch = 1, biased = 0;
-  Matrix a, b, d;
-  std::array<Index, 21> words() const {
-    std::array<Index, 21> all{type, batch, biased};
-    std::size_t n = 3;
-    for (const Matrix* m : {&a, &b, &d})
-      for (const Index w :
-           {m->rows, m->columns, m->pitch, m->batch_stride, Index{m->transposed}, m->alignment})
-        all[n++] = w;
-    return all;
-  }
-};
-struct WordsHash {
-  std::size_t operator()(const std::array<Index, 21>& words) const {
-    std::uint64_t h = 0xcbf29ce484222325u;
-    for (const Index w : words) h = (h ^ static_cast<std::uint64_t>(w)) * 0x100000001b3u;
-    return static_cast<std::size_t>(h ^ h >> 32);
-  }
-};
-
-Index alignment_of(const void* at) {
-  const auto bits = std::bit_cast<std::uintptr_t>(at);
-  return bits == 0 ? 16 : Index{1} << std::min(std::countr_zero(bits), 4);
-}
-
-/// rows × columns elements, `down` and `across` apart. One of the two has to be 1 (or to have one
-/// element), the other as long as its run.
-std::optional<Matrix> matrix(Index rows, Index columns, Index down, Index across) {
-  Matrix m{rows, columns};
-  if ((down == 1 || rows == 1) && (across >= rows || columns == 1)) {
-    m.pitch = columns == 1 ? rows : across;
-    return m;
-  }
-  if ((across == 1 || columns == 1) && (down >= columns || rows == 1)) {
-    m.pitch = rows == 1 ? columns : down;
-    std::swap(m.rows, m.columns);
-    m.transposed = true;
-    return m;
-  }
-  return std::nullopt;
-}
-
-/// Leading dimensions as one: how many products, and how far their operands lie apart.
-struct Batch {
-  Index count = 1, a = 0, b = 0;
-};
-std::optional<Batch> batch_of(const Operand& a, const Operand& b, const Shape& out) {
-  Batch batch;
-  const auto stride = [&](const Operand& x, int dim) {
-    const int at = dim - (out.rank() - x.shape.rank());
-    return at >= 0 && x.shape[at] != 1 ? x.strides[at] : 0;
-  };
-  for (int d = out.rank() - 3; d >= 0; --d) {
-    if (out[d] == 1) continue;
-    const Index sa = stride(a, d), sb = stride(b, d);
-    if (batch.count == 1) {
-      batch = {out[d], sa, sb};
-    } else if (sa == batch.a * batch.count && sb == batch.b * batch.count) {
-      batch.count *= out[d];
-    } else {
-      return std::nullopt;
-    }
-  }
-  return batch;
-}
-
-/// The call as a product of columns: the output's transpose is b's transpose times a's.
-std::optional<Problem> problem_of(const LeafCall& call) {
-  const Operand &a = call.inputs[0], &b = call.inputs[1], &out = call.output;
-  const bool half = out.dtype == DType::kF16 || out.dtype == DType::kBF16;
-  if (call.op != Prim::kMatmul || !half || a.dtype != out.dtype || b.dtype != out.dtype) return {};
-  const int ra = a.shape.rank(), rb = b.shape.rank();
-  Index m = out.shape[out.shape.rank() - 2];
-  const Index n = out.shape.back(), k = a.shape.back();
-  const std::optional<Batch> found = batch_of(a, b, out.shape);
-  if (!found || out.shape.numel() == 0 || k == 0) return {};
-  Batch batch = *found;
-  if (m * n * k * batch.count < kLeastWork) return {};
-  const Index a_down = a.strides[ra - 2], a_across = a.strides[ra - 1];
-  // Many with one right side are one that has many rows.
-  if (batch.count > 1 && batch.b == 0 && batch.a == m * a_down) {
-    m *= batch.count;
-    batch = {};
-  }
-  if (batch.a < 0 || batch.b < 0) return {};
-  // a^T is k × m, b^T is n × k, out^T n × m.
-  std::optional<Matrix> left = matrix(n, k, b.strides[rb - 1], b.strides[rb - 2]);
-  std::optional<Matrix> right = matrix(k, m, a_across, a_down);
-  if (!left || !right) return {};
-  Problem p;
-  p.type = out.dtype == DType::kF16 ? kTypeF16 : kTypeBf16;
-  p.batch = batch.count;
-  p.a = *left;
-  p.b = *right;
-  p.d = {n, m, n};
-  p.a.batch_stride = batch.b;
-  p.b.batch_stride = batch.a;
-  p.d.batch_stride = n * m;
-  p.a.alignment = alignment_of(b.data);
-  p.b.alignment = alignment_of(a.data);
-  p.d.alignment = alignment_of(out.data);
-  if (call.inputs.size() > 2) {
-    const Operand& bias = call.inputs[2];
-    if (bias.strides[0] != 1 && n > 1) return {};
-    p.biased = alignment_of(bias.data);
-  }
-  return p;
-}
-
 class Product final : public gpu::LibraryProduct {
  public:
   Product(const Calls& calls, Handle handle, std::shared_ptr<std::mutex> mutex)
@@ -255,7 +128,7 @@ class Product final : public gpu::LibraryProduct {
   }
 
   /// What failed, or success.
-  int make(const Problem& p) {
+  int make(const BlasProblem& p) {
     name = "product of " + std::to_string(p.d.columns) + " x " + std::to_string(p.d.rows) +
            " elements";
     if (const int e = calls_.create_product(&product_, kComputeF32, kTypeF32)) return e;
@@ -295,24 +168,24 @@ class Product final : public gpu::LibraryProduct {
   int set(int attribute, const T& value) const {
     return calls_.set_product(product_, attribute, &value, sizeof value);
   }
-  int make(const Problem& p, const Matrix& m, Handle* matrix) const {
+  int make(const BlasProblem& p, const BlasMatrix& m, Handle* matrix) const {
     const auto size = [](Index n) { return static_cast<std::uint64_t>(n); };
-    if (const int e = calls_.create_matrix(matrix, static_cast<int>(p.type), size(m.rows),
-                                           size(m.columns), m.pitch))
+    if (const int e = calls_.create_matrix(matrix, p.dtype == DType::kF16 ? kTypeF16 : kTypeBf16,
+                                           size(m.rows), size(m.columns), m.pitch))
       return e;
     if (p.batch == 1) return gpu::kSuccess;
     const auto count = static_cast<std::int32_t>(p.batch);
     if (const int e = calls_.set_matrix(*matrix, kBatch, &count, sizeof count)) return e;
     return calls_.set_matrix(*matrix, kBatchStride, &m.batch_stride, sizeof m.batch_stride);
   }
-  int choose(const Problem& p) {
+  int choose(const BlasProblem& p) {
     Handle wishes = nullptr;
     if (const int e = calls_.create_wishes(&wishes)) return e;
     int e = calls_.set_wish(wishes, kMostWorkspace, &kWorkspace, sizeof kWorkspace);
     if (e == gpu::kSuccess)
       e = calls_.set_wish(wishes, kReductions, &kReduceInF32, sizeof kReduceInF32);
     int attribute = kAlignmentOfA;
-    for (const Matrix* m : {&p.a, &p.b, &p.d, &p.d}) {
+    for (const BlasMatrix* m : {&p.a, &p.b, &p.d, &p.d}) {
       const auto bytes = static_cast<std::uint32_t>(m->alignment);
       if (e == gpu::kSuccess) e = calls_.set_wish(wishes, attribute++, &bytes, sizeof bytes);
     }
@@ -345,7 +218,7 @@ class Library final : public gpu::ProductLibrary {
   }
 
   std::shared_ptr<const gpu::LibraryProduct> find(const LeafCall& call) override {
-    const std::optional<Problem> problem = problem_of(call);
+    const std::optional<BlasProblem> problem = blas_problem(call);
     if (!problem) return nullptr;
     if (!open()) {
       if (!told_.exchange(true) && !blas_lt().off)
@@ -357,13 +230,13 @@ class Library final : public gpu::ProductLibrary {
     if (products_.find(key, product)) return product;
     auto made = std::make_shared<Product>(blas_lt().calls, handle_, mutex_);
     if (const int e = made->make(*problem)) {
-      const std::string problem = context_->name() + ": cuBLASLt does not take a " + made->name +
+      const std::string refusal = context_->name() + ": cuBLASLt does not take a " + made->name +
                                   ": " + blas_lt().calls.error_text(e) + " (" + std::to_string(e) +
                                   "). An own kernel computes it.";
       if (e == kNotSupported)
-        logging::debug(problem);
+        logging::debug(refusal);
       else
-        logging::warn(problem);
+        logging::warn(refusal);
       made = nullptr;
     }
     products_.insert(key, made);
@@ -400,7 +273,7 @@ class Library final : public gpu::ProductLibrary {
   std::string missing_;
   std::atomic<bool> told_ = false;
   const std::shared_ptr<std::mutex> mutex_ = std::make_shared<std::mutex>();
-  jit::Lru<std::array<Index, 21>, std::shared_ptr<const Product>, WordsHash> products_{
+  jit::Lru<std::array<Index, 21>, std::shared_ptr<const Product>, BlasProblemHash> products_{
       kProductsKept};
 };
 

@@ -1,6 +1,9 @@
 // kernels/cuda/runtime.cpp -- NVIDIA GPUs: the driver's own interface and NVRTC, opened at run time
 #include "kernels/cuda/runtime.h"
 
+#include <cstdlib>
+#include <iterator>
+
 #include "core/env.h"
 #include "kernels/cuda/blas_lt.h"
 #include "kernels/gpu/library.h"
@@ -11,12 +14,8 @@ namespace {
 std::vector<std::string> driver_folders() { return {"", "/usr/lib/wsl/lib"}; }
 
 std::vector<std::string> compiler_folders() {
-  constexpr const char* kToolkit[] = {"CUDA_HOME", "CUDA_PATH"};
   if (std::string named = env::get_folder(Env::kNvrtc); !named.empty()) return {named};
-  std::vector<std::string> folders{""};
-  for (std::string& folder : gpu::folders_of(kToolkit, "lib64")) folders.push_back(folder);
-  folders.emplace_back("/usr/local/cuda/lib64");
-  return folders;
+  return toolkit_folders();
 }
 
 constexpr const char* kDriver[] = {"libcuda.so.1", "libcuda.so"};
@@ -29,6 +28,11 @@ const gpu::Driver& driver() {
 }
 
 }  // namespace
+
+std::vector<std::string> toolkit_folders() {
+  constexpr const char* kToolkit[] = {"CUDA_HOME", "CUDA_PATH"};
+  return gpu::toolkit_folders(kToolkit, "lib64", "/usr/local/cuda/lib64");
+}
 
 const gpu::Vendor& vendor() {
   static const gpu::Vendor vendor{
@@ -61,7 +65,11 @@ gpu::Compiler& compiler() {
 
 CudaRuntime::CudaRuntime(int index)
     : DriverRuntime(driver(), compiler(), emit::cuda_dialect(), index) {
+  if (env::get_choice(Env::kTensorCores) == "off") return;
   use(make_blas_lt(context()));
+  constexpr int kFirstWithMma = 80;  // m16n8k16, and bf16
+  if (std::atoi(context()->architecture().c_str() + std::size("sm_") - 1) >= kFirstWithMma)
+    use_tensor_cores();
 }
 
 std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {

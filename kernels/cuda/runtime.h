@@ -18,6 +18,8 @@ class CudaRuntime final : public gpu::DriverRuntime {
 
 const gpu::Vendor& vendor();
 gpu::Compiler& compiler();
+/// Where CUDA's libraries may lie.
+std::vector<std::string> toolkit_folders();
 
 /// One for every device; empty when there is no driver. Opens the driver.
 std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes();

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "jit/emit/clike/generic.h"
 #include "kernels/gpu/fault.h"
 #include "kernels/gpu/limits.h"
 #include "kernels/gpu/peer.h"
@@ -138,19 +139,43 @@ void DriverRuntime::launch(std::span<const Launch> items, Stream) {
   for (const Launch& item : items) {
     if (item.tiles == 0) continue;
     const auto& kernel = static_cast<const DriverKernel&>(*item.kernel);
-    Command command{.function = kernel.function,
+    const bool waits = !run.kept || kernel.code->failed();
+    const Handle function = waits ? loader_.wait_for(*kernel.code) : kernel.code->function();
+    Command command{.function = function,
                     .name = &kernel.name,
                     .geometry = geometry(kernel.shape, item.host_args, item.tiles,
                                          context_->processors(), context_->max_threads()),
                     .tiles = item.tiles};
     if (run.kept) {
       command.args = item.args - static_cast<const std::int64_t*>(run.args->data);
+      if (!function) use_generic(run, command, kernel, item);
       run.commands.push_back(command);
     } else {
       enqueue_now(run, command, address_of(item.args));
     }
     counters.launches.fetch_add(1, std::memory_order_relaxed);
   }
+}
+
+// Its ArgBlock and the program go behind the run's words, and with them.
+void DriverRuntime::use_generic(Run& run, Command& command, const DriverKernel& kernel,
+                                const Launch& item) {
+  constexpr std::int64_t kWord = sizeof(std::int64_t);
+  const auto own = static_cast<std::int64_t>(run.words.size());
+  std::int64_t words[emit::kGenericWords];
+  words[emit::kGenericProgram] = kWord * emit::kGenericWords;
+  words[emit::kGenericArgs] = kWord * (command.args - own);
+  run.words.insert(run.words.end(), std::begin(words), std::end(words));
+  run.words.insert(run.words.end(), kernel.program.begin(), kernel.program.end());
+  KernelShape shape = kernel.shape;
+  shape.one_warp = true;
+  shape.vector = 1;
+  if (std::exchange(shape.split, false)) command.tiles /= item.host_args[ir::kArgParts];
+  command.function = loader_.generic();
+  command.geometry = geometry(shape, item.host_args, command.tiles, context_->processors(),
+                              context_->max_threads());
+  command.args = own;
+  counters.generic_launches.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {

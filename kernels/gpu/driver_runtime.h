@@ -66,6 +66,7 @@ class DriverRuntime : public DeviceRuntime {
   DriverRuntime(const Driver& driver, Compiler& compiler, emit::Dialect dialect, int index);
   const std::shared_ptr<Context>& context() const { return context_; }
   void use(std::unique_ptr<ProductLibrary> library) { products_ = std::move(library); }
+  void use_tensor_cores() { capabilities_.tensor_cores = true; }
 
  private:
   /// What a thread runs, or ran last.
@@ -104,6 +105,8 @@ class DriverRuntime : public DeviceRuntime {
   };
   /// Enqueues a command at once, whose words are on the device.
   void enqueue_now(Run& run, const Command& command, Address args);
+  /// Makes `command` one of the generic kernel, in the place of one that is not compiled yet.
+  void use_generic(Run& run, Command& command, const DriverKernel& kernel, const Launch& item);
   /// Behind the run's words and commands.
   void add_leaf(Run& run, const LeafLaunch& launch, const Epilogue* epilogue);
   void add_product(Run& run, const LeafCall& call, std::shared_ptr<const LibraryProduct> product);

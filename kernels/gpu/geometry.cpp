@@ -21,7 +21,10 @@ std::int64_t threads_for(std::int64_t n, std::int64_t most) {
 }  // namespace
 
 KernelShape shape_of(const ir::Kernel& kernel, int vector) {
-  KernelShape s{kernel.form, kernel.has_reduce(), kernel.mode == ir::Mode::kSplit, 0, vector};
+  KernelShape s{.form = kernel.form,
+                .reduces = kernel.has_reduce(),
+                .split = kernel.mode == ir::Mode::kSplit,
+                .vector = vector};
   for (int a = 0; a < kernel.n_axes(); ++a)
     if (kernel.axes[static_cast<std::size_t>(a)] == ir::Role::kLoop) s.run_axis = a;
   return s;
@@ -37,8 +40,9 @@ Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t t
     const std::int64_t run = shape.split ? args[ir::kArgPartBlocks] * ir::kRowBlock
                                          : args[ir::kArgExtents + shape.run_axis];
     const std::int64_t warps = (run + ir::kRowBlock - 1) / ir::kRowBlock;
-    x = warps <= 1 ? kWarp
-                   : threads_for(warps * kWarp, std::min<std::int64_t>(kRowThreads, max_threads));
+    x = warps <= 1 || shape.one_warp
+            ? kWarp
+            : threads_for(warps * kWarp, std::min<std::int64_t>(kRowThreads, max_threads));
     y = x == kWarp && !shape.split ? block / kWarp : 1;
   } else {  // a map's run, or the lanes of a column
     x = threads_for((args[ir::kArgChunk] + shape.vector - 1) / shape.vector, block);

@@ -12,8 +12,9 @@ struct KernelShape {
   ir::Form form = ir::Form::kRow;
   bool reduces = false;
   bool split = false;
-  int run_axis = 0;  ///< the last loop axis
-  int vector = 1;    ///< elements of a map that a thread has (emit::vector_width)
+  int run_axis = 0;       ///< the last loop axis
+  bool one_warp = false;  ///< a row is one warp's
+  int vector = 1;         ///< elements of a map that a thread has (emit::vector_width)
 };
 KernelShape shape_of(const ir::Kernel& kernel, int vector);
 

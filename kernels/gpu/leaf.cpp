@@ -83,7 +83,7 @@ KERNEL(NAME) {
   if (count == 0) return {};
   const int threads = std::min(256, device.block_threads);
   const LeafSource source =
-      leaf_source("epilogue_" + std::to_string(threads), kText, threads, [](Defines&) {});
+      leaf_source("epilogue_" + std::to_string(threads), {kText}, threads, [](Defines&) {});
   LeafLaunch launch =
       launch_of(source, {0, count}, (count + threads - 1) / threads, device.most_blocks);
   call_epilogue(launch, call);
@@ -131,8 +131,8 @@ Defines& Defines::words(std::span<const std::string_view> names) {
   return add("ARG_TAIL", i);
 }
 
-LeafSource leaf_source(const std::string& entry, std::string_view body, int threads,
-                       FunctionRef<void(Defines&)> define) {
+LeafSource leaf_source(const std::string& entry, std::initializer_list<std::string_view> texts,
+                       int threads, FunctionRef<void(Defines&)> define) {
   Sources& all = sources();
   const std::lock_guard lock(all.mutex);
   std::unique_ptr<Made>& made = all.made[entry];
@@ -140,8 +140,9 @@ LeafSource leaf_source(const std::string& entry, std::string_view body, int thre
     Defines defines;
     defines.add("NAME", entry).add("THREADS", threads);
     define(defines);
-    made = std::make_unique<Made>(
-        Made{"// " + entry + "\n" + defines.text() + std::string(body), entry, threads});
+    std::string source = "// " + entry + "\n" + defines.text();
+    for (const std::string_view text : texts) source += text;
+    made = std::make_unique<Made>(Made{std::move(source), entry, threads});
   }
   return {made->text, made->entry, made->threads, 1};
 }

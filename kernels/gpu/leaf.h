@@ -3,8 +3,8 @@
 // The sources are written in the subset that CUDA C++, HIP C++ and GLSL have in common, with the
 // prelude of jit/emit/clike in front; their arguments are the words of an ArgBlock, as a fused
 // kernel's are, so a runtime compiles and launches them as it does those. They give the CPU's bits:
-// see kernels/contraction.h for contractions; poolings and scatter_add_rows add in the CPU's order.
-// What has no kernel throws; nothing goes to the host.
+// see kernels/contraction.h for contractions, and Capabilities for those of halves; poolings and
+// scatter_add_rows add in the CPU's order. What has no kernel throws; nothing goes to the host.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace flash::gpu {
 
-/// What the choice of kernels looks at. Results do not depend on it.
+/// What the choice of kernels looks at. Results do not depend on it, but for tensor_cores.
 struct Capabilities {
   int processors = 16;                       ///< blocks that run at once, at the least
   int block_threads = 256;                   ///< most threads of a block; 64 at the least
@@ -27,6 +27,8 @@ struct Capabilities {
   bool f64 = true;
   bool software =
       false;  ///< a CPU that plays a GPU: each access to memory takes as long as many sums
+  /// NVIDIA's, of sm_80 and later: products of halves add in f32, in an order of their own.
+  bool tensor_cores = false;
 };
 
 /// One launch of `grid` blocks of x × y threads. Texts live as long as the program, so that code

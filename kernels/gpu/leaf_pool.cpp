@@ -128,7 +128,7 @@ LeafSource pool_source(Form form, DType dtype, bool wide, const Capabilities& de
   const std::string entry = std::string(kFormNames[static_cast<std::size_t>(form)]) + "_" +
                             std::string(name(dtype)) + "_" + std::to_string(threads) +
                             (wide ? "_i64" : "");
-  return leaf_source(entry, kPoolText, threads, [&](Defines& d) {
+  return leaf_source(entry, {kPoolText}, threads, [&](Defines& d) {
     const std::string index(index_name(wide));
     d.types(dtype).words(kPoolWords).add("INDEX", index).add("INDEX_BYTES", wide ? 8 : 4);
     d.add("max_INDEX", "max_" + index).add("min_INDEX", "min_" + index);

@@ -3,184 +3,18 @@
 // A convolution is a product whose right operand is never built: forward and input gradient have
 // the pixels as columns, the filters' gradient has the taps. With stride s, the s × s phases of an
 // input gradient are products of their own in one launch; each meets its own taps only.
-//
-// Bits do not depend on the tile, nor on whether blocks of k are summed by one thread block one
-// after the other or side by side, into parts that a second launch adds up in the same order.
 #include <algorithm>
 #include <array>
 #include <numeric>
 
 #include "kernels/contraction.h"
+#include "kernels/gpu/leaf_product.h"
 #include "kernels/gpu/leaf_source.h"
 
 namespace flash::gpu {
 namespace {
 
 using Index = std::int64_t;
-
-enum class Form : std::uint8_t { kMatmul, kConv, kFilter };
-constexpr std::string_view kFormNames[] = {"matmul", "conv2d", "conv2d_dw"};
-
-/// The words of all forms; strides of a and b in bytes, those of c in elements.
-struct ProductWords {
-  Index epilogue = 0;  ///< word 0 of all that take one
-  Index m = 0, n = 0, k = 0;
-  Index tiles_m = 0, tiles_n = 0, parts = 1;
-  Index a = 0, b = 0, c = 0, count = 0;  ///< count: elements of the whole output
-  Index bias = 0, bias_m = 0, bias_n = 0;
-  Index a_along_k = 0, b_along_k = 0;  ///< whether neighbours along k lie closest
-  Index a_row = 0, a_col = 0, b_row = 0, b_col = 0, c_row = 0, c_col = 1;
-  Index dims = 0;  ///< of the batch: size and strides of a and b each, behind the words
-  // convolutions
-  Index images = 0, channels = 0, phases_y = 1, phases_x = 1;
-  Index a_group = 0, a_image = 0, a_channel = 0, a_tap_y = 0, a_tap_x = 0, a_h = 0, a_w = 0;
-  Index b_group = 0, b_image = 0, b_channel = 0, b_h = 0, b_w = 0;
-  Index c_group = 0, c_image = 0, c_h = 0, c_w = 0;
-  Index h = 0, w = 0;  ///< of the images that b reads
-  Index step_y = 1, step_x = 1, dilation_y = 1, dilation_x = 1, padding_y = 0, padding_x = 0;
-  Index taps_y = 0, taps_x = 0, out_h = 0, out_w = 0;
-  Index units = 0, units_per_image = 1, unit_rows = 1;
-};
-constexpr std::string_view kProductWords[] = {"EPILOGUE",   "M",         "N",
-                                              "K",          "TILES_M",   "TILES_N",
-                                              "PARTS",      "A",         "B",
-                                              "C",          "COUNT",     "BIAS",
-                                              "BIAS_M",     "BIAS_N",    "A_ALONG_K",
-                                              "B_ALONG_K",  "A_ROW",     "A_COL",
-                                              "B_ROW",      "B_COL",     "C_ROW",
-                                              "C_COL",      "DIMS",      "IMAGES",
-                                              "CHANNELS",   "PHASES_Y",  "PHASES_X",
-                                              "A_GROUP",    "A_IMAGE",   "A_CHANNEL",
-                                              "A_TAP_Y",    "A_TAP_X",   "A_H",
-                                              "A_W",        "B_GROUP",   "B_IMAGE",
-                                              "B_CHANNEL",  "B_H",       "B_W",
-                                              "C_GROUP",    "C_IMAGE",   "C_H",
-                                              "C_W",        "H",         "W",
-                                              "STEP_Y",     "STEP_X",    "DILATION_Y",
-                                              "DILATION_X", "PADDING_Y", "PADDING_X",
-                                              "TAPS_Y",     "TAPS_X",    "OUT_H",
-                                              "OUT_W",      "UNITS",     "UNITS_PER_IMAGE",
-                                              "UNIT_ROWS"};
-static_assert(sizeof(ProductWords) == std::size(kProductWords) * sizeof(Index));
-
-struct FoldWords {
-  Index epilogue, parts_at, parts, count, c, bias, bias_run, bias_count, bias_step;
-};
-constexpr std::string_view kFoldWords[] = {"EPILOGUE", "PARTS_AT", "PARTS",      "COUNT",    "C",
-                                           "BIAS",     "BIAS_RUN", "BIAS_COUNT", "BIAS_STEP"};
-static_assert(sizeof(FoldWords) == std::size(kFoldWords) * sizeof(Index));
-
-/// A block's tile bm × bn, computed by tx × ty threads.
-struct TileShape {
-  int bm, bn, tx, ty;
-  bool prefetch = true;  ///< of the next slice into registers
-  int threads() const { return tx * ty; }
-};
-// The first is for large products; those with few rows are for products that have few.
-constexpr TileShape kLarge{128, 128, 16, 16}, kMedium{64, 64, 16, 16}, kFlat{32, 128, 32, 8},
-    kThin{8, 128, 32, 4}, kSmall{32, 32, 8, 8};
-// Compiling takes most of the time: one shape, without prefetching, for all products. In f64 an fma
-// may be a long function.
-constexpr TileShape kSoftware{64, 64, 8, 8, false}, kSoftwareF64{16, 16, 8, 8, false};
-constexpr TileShape kTiles[] = {kLarge, kMedium, kFlat, kThin, kSmall};
-const TileShape& software_tile(DType dtype) {
-  return dtype == DType::kF64 ? kSoftwareF64 : kSoftware;
-}
-constexpr int kDepth = 16;  ///< of k that lie in shared memory
-
-bool fits(const TileShape& t, DType dtype, const Capabilities& device) {
-  const Index real = dtype == DType::kF64 ? 8 : 4;
-  const Index bytes = kDepth * (t.bm + 4 + t.bn + 4) * real + kDepth * 32 + t.bn * 24;
-  // f64 has the registers of a medium tile.
-  return t.threads() <= device.block_threads && bytes <= device.shared_bytes &&
-         (t.bm * t.bn / t.threads() <= 16 || real == 4);
-}
-
-/// A product as the choice of a tile sees it.
-struct Problem {
-  Form form;
-  DType dtype;
-  Index m, n, outer;  ///< outer: products in one launch, and parts of sums that are always cut
-  Index blocks;       ///< of k
-  bool splits;        ///< whether blocks of k may be parts
-  bool wide;          ///< whether sizes need 64 bits
-};
-
-Index tiles_of(const TileShape& t, const Problem& p) {
-  return ceil_div(p.m, t.bm) * ceil_div(p.n, t.bn) * p.outer;
-}
-
-const TileShape& tile_for(const Problem& p, const Capabilities& device) {
-  const auto good = [&](const TileShape& t, Index least_m, Index least_n, Index least_tiles) {
-    return fits(t, p.dtype, device) && p.m > least_m && p.n > least_n &&
-           tiles_of(t, p) >= least_tiles;
-  };
-  if (device.software) return software_tile(p.dtype);
-  if (good(kLarge, 96, 96, device.processors)) return kLarge;
-  if (good(kMedium, 32, 32, device.processors / 2)) return kMedium;
-  if (p.m <= 8 && good(kThin, 0, 32, 0)) return kThin;
-  if (good(kFlat, 8, 64, device.processors / 2)) return kFlat;
-  return kSmall;
-}
-
-std::string_view suffix(bool wide) { return wide ? "_i64" : ""; }
-
-LeafSource product_source(Form form, DType dtype, const TileShape& t, bool wide) {
-  const auto number = static_cast<std::size_t>(form);
-  const std::string entry = std::string(kFormNames[number]) + "_" + std::string(name(dtype)) + "_" +
-                            std::to_string(t.bm) + "x" + std::to_string(t.bn) + "_" +
-                            std::to_string(t.threads()) + std::string(suffix(wide));
-  return leaf_source(entry, kProductText, t.threads(), [&](Defines& d) {
-    d.types(dtype).words(kProductWords);
-    d.add("INDEX", index_name(wide)).add("MATMUL", 0).add("CONV", 1).add("FILTER", 2);
-    d.add("FORM", static_cast<Index>(form)).add("BM", t.bm).add("BN", t.bn).add("BK", kDepth);
-    d.add("TX", t.tx).add("TY", t.ty).add("RM", t.bm / t.ty).add("RN", t.bn / t.tx);
-    d.add("PREFETCH", t.prefetch ? 1 : 0);
-  });
-}
-
-constexpr int kFoldThreads = 256;
-LeafSource fold_source(DType dtype, const Capabilities& device) {
-  const int threads = std::min(kFoldThreads, device.block_threads);
-  return leaf_source("fold_" + std::string(name(dtype)) + "_" + std::to_string(threads), kFoldText,
-                     threads, [&](Defines& d) { d.types(dtype).words(kFoldWords); });
-}
-
-/// Turns words into launches: chooses the tile and the parts. `bias_run` neighbours of the output
-/// have one bias.
-std::vector<LeafLaunch> launches(const Problem& p, ProductWords w, std::span<const Index> tail,
-                                 Index bias_run, Index bias_count, const Capabilities& device,
-                                 const LeafMemory& memory) {
-  constexpr Index kMostScratch = 64 << 20;
-  const TileShape& tile = tile_for(p, device);
-  const LeafSource source = product_source(p.form, p.dtype, tile, p.wide);
-  const Index real = p.dtype == DType::kF64 ? 8 : 4;
-  w.tiles_m = ceil_div(p.m, tile.bm);
-  w.tiles_n = ceil_div(p.n, tile.bn);
-  Index tiles = w.tiles_m * w.tiles_n * p.outer;
-  if (p.splits && tiles < device.processors && p.blocks > 1 &&
-      p.blocks * w.count * real <= kMostScratch) {
-    w.parts = p.blocks;
-    tiles *= w.parts;
-  }
-  FoldWords fold{0,        0,          w.parts,
-                 w.count,  w.c,        w.bias,
-                 bias_run, bias_count, w.bias_m != 0 ? w.bias_m : w.bias_n};
-  if (w.parts > 1) {
-    void* scratch = memory.scratch(static_cast<std::size_t>(w.parts * w.count * real));
-    fold.parts_at = w.c = word_of(scratch);
-    w.bias = 0;
-  }
-  std::vector<Index> words = words_of(w);
-  words.insert(words.end(), tail.begin(), tail.end());
-  std::vector<LeafLaunch> all;
-  all.push_back(launch_of(source, std::move(words), tiles, device.most_blocks));
-  if (w.parts > 1) {
-    const LeafSource adds = fold_source(p.dtype, device);
-    all.push_back(launch_of(adds, words_of(fold), ceil_div(w.count, adds.x), device.most_blocks));
-  }
-  return all;
-}
 
 std::vector<LeafLaunch> matmul(const LeafCall& call, const Capabilities& device,
                                const LeafMemory& memory) {
@@ -223,7 +57,8 @@ std::vector<LeafLaunch> matmul(const LeafCall& call, const Capabilities& device,
     batch.insert(batch.end(), {out.shape[i], stride(a, i), stride(b, i)});
     ++w.dims;
   }
-  Problem p{Form::kMatmul, out.dtype, w.m, w.n, w.count / (w.m * w.n), k_blocks(w.k), true, false};
+  Product p{ProductForm::kMatmul,  out.dtype,     w.m,  w.n,
+            w.count / (w.m * w.n), k_blocks(w.k), true, false};
   const Index bias_count = w.n;
   if (w.n < w.m && w.n <= 32) {  // the transposed product, whose tiles have few rows
     std::swap(p.m, p.n);
@@ -240,7 +75,7 @@ std::vector<LeafLaunch> matmul(const LeafCall& call, const Capabilities& device,
   };
   w.a_along_k = closer(w.a_col, w.a_row);
   w.b_along_k = closer(w.b_row, w.b_col);
-  return launches(p, w, batch, 1, bias_count, device, memory);
+  return launches_of(p, w, batch, 1, bias_count, device, memory);
 }
 
 /// Rows or columns of one phase of a result, and the taps that it meets: tap i is filter tap
@@ -286,7 +121,7 @@ std::vector<LeafLaunch> correlation(const LeafCall& call, ProductWords w, const 
   const Index n = w.images * ys[0].size * xs[0].size;  // of the first phase, the largest
   const Index depth = w.channels * ys[0].taps * xs[0].taps;
   const bool one = ys.size() == 1 && xs.size() == 1;
-  const Problem p{Form::kConv,
+  const Product p{ProductForm::kConv,
                   out.dtype,
                   w.m,
                   n,
@@ -295,7 +130,7 @@ std::vector<LeafLaunch> correlation(const LeafCall& call, ProductWords w, const 
                   one,
                   is_wide({n, w.channels * filters.shape[2] * filters.shape[3], w.h * w.step_y,
                            w.w * w.step_x, out.shape[2] * w.step_y, out.shape[3] * w.step_x})};
-  return launches(p, w, tail, w.c_row, out.shape[1], device, memory);
+  return launches_of(p, w, tail, w.c_row, out.shape[1], device, memory);
 }
 
 std::vector<LeafLaunch> conv2d(const LeafCall& call, const Capabilities& device,
@@ -409,7 +244,7 @@ std::vector<LeafLaunch> conv2d_dw(const LeafCall& call, const Capabilities& devi
   w.unit_rows = sum.unit_rows;
   // The parts of this sum are the chunks: how many they are is part of its bits.
   w.parts = std::max<Index>(w.units == 0 ? 1 : sum.chunks, 1);
-  const Problem p{Form::kFilter,
+  const Product p{ProductForm::kFilter,
                   dw.dtype,
                   w.m,
                   w.n,
@@ -419,7 +254,7 @@ std::vector<LeafLaunch> conv2d_dw(const LeafCall& call, const Capabilities& devi
                   is_wide({w.n, s.images * w.out_h * w.out_w, (w.out_h + 1) * w.step_y,
                            (w.out_w + 1) * w.step_x, (w.taps_y + 1) * w.dilation_y,
                            (w.taps_x + 1) * w.dilation_x})};
-  return launches(p, w, {}, 1, 1, device, memory);
+  return launches_of(p, w, {}, 1, 1, device, memory);
 }
 
 }  // namespace
@@ -435,20 +270,6 @@ std::vector<LeafLaunch> product_launches(const LeafCall& call, const Capabilitie
       return conv2d_dx(call, device, memory);
     default:
       return conv2d_dw(call, device, memory);
-  }
-}
-
-void add_product_sources(const Capabilities& device, std::vector<LeafSource>& to) {
-  for (const DType dtype : kFloats) {
-    if (dtype == DType::kF64 && !device.f64) continue;
-    for (const TileShape& tile :
-         device.software ? std::span(&software_tile(dtype), 1) : std::span(kTiles)) {
-      if (!fits(tile, dtype, device)) continue;
-      for (const Form form : {Form::kMatmul, Form::kConv, Form::kFilter})
-        for (const bool wide : {false, true})
-          if (form != Form::kMatmul || !wide) to.push_back(product_source(form, dtype, tile, wide));
-    }
-    to.push_back(fold_source(dtype, device));
   }
 }
 

@@ -1,12 +1,12 @@
 // kernels/gpu/leaf_product_text.cpp -- the source of matrix products and of convolutions as
 // products
 //
-// The text is common to CUDA, HIP and GLSL; leaf_source() puts the words (ARG_...), the types and
-// the sizes of a tile in front of it:
+// One of the texts of leaf_multiply_text.cpp stands in front, and before that what leaf_source()
+// defines: the words (ARG_...), the types and the sizes of a tile.
 //
 //   FORM                       MATMUL, CONV (forward and input gradient) or FILTER (its gradient)
 //   REAL LOAD STORE BYTES ...  the type it computes in, and that of the operands
-//   BM BN TX TY RM RN BK       a block's tile is BM x BN, of TX x TY threads with RM x RN elements
+//   BM BN RM RN BK             a block's tile is BM x BN, a thread's RM x RN elements of it
 //   INDEX                      i32, or i64 where sizes of 2^31 and more occur
 //   EPILOGUE(at) ...           what emit::clike_epilogue() defines, if an epilogue is called
 #include "kernels/gpu/leaf_source.h"
@@ -14,19 +14,12 @@
 namespace flash::gpu {
 
 const std::string_view kProductText = R"source(
-#define LA (BM * BK / THREADS)
-#define LB (BN * BK / THREADS)
-#define PITCH_A (BM + 4)
-#define PITCH_B (BN + 4)
-// A thread's rows and columns lie in runs of VM and VN, the runs of the other threads between them:
-// reads of shared memory are wide and without conflicts, writes of the output neighbours.
-#define VM (RM % 4 == 0 ? 4 : RM)
-#define VN (RN % 4 == 0 ? 4 : RN)
-#define ROW(r) (ty * VM + (r) / VM * (TY * VM) + (r) % VM)
-#define COL(c) (tx * VN + (c) / VN * (TX * VN) + (c) % VN)
+// How many fetches of a slice a thread makes.
+#define LA (BM * BK / VEC / THREADS)
+#define LB (BN * BK / VEC / THREADS)
 
-SHARED(REAL, slice_a, (BK * PITCH_A))
-SHARED(REAL, slice_b, (BK * PITCH_B))
+SHARED(CELL, slice_a, (CELLS_A))
+SHARED(CELL, slice_b, (CELLS_B))
 
 // Where the bias of a group's first row lies.
 #if FORM == CONV
@@ -51,12 +44,12 @@ SHARED(INDEX, n_x, BN)
 // into shared memory.
 #if PREFETCH
 #define FETCHES UNROLL
-#define FETCHED_A(l, p, i) next_a[l]
-#define FETCHED_B(l, p, j) next_b[l]
+#define KEEP_A(l, p, i, v) next_a[l] = v
+#define KEEP_B(l, p, j, v) next_b[l] = v
 #else
 #define FETCHES
-#define FETCHED_A(l, p, i) slice_a[(p) * PITCH_A + (i)]
-#define FETCHED_B(l, p, j) slice_b[(p) * PITCH_B + (j)]
+#define KEEP_A(l, p, i, v) PUT(slice_a[A_AT(p, i)], v)
+#define KEEP_B(l, p, j, v) PUT(slice_b[B_AT(p, j)], v)
 #endif
 
 // Where block number `i` of k begins.
@@ -64,7 +57,7 @@ SHARED(INDEX, n_x, BN)
 #define CUT(i) ((i) / ARG_UNITS_PER_IMAGE * (ARG_OUT_H * ARG_OUT_W) + \
                 (i) % ARG_UNITS_PER_IMAGE * (ARG_UNIT_ROWS * ARG_OUT_W))
 #else
-#define CUT(i) (depth * (i) / blocks)
+#define CUT(i) CUT_EVENLY(i)
 #endif
 
 // Where column `n` of the result begins.
@@ -86,24 +79,18 @@ SHARED(INDEX, n_x, BN)
     if (block < last) end = CUT(block + i64(1)); \
   }
 
-#define STEP(p)                                                                            \
-  {                                                                                        \
-    UNROLL for (i32 r = 0; r < RM; ++r) a_of[r] = slice_a[(p) * PITCH_A + ROW(r)];         \
-    UNROLL for (i32 c = 0; c < RN; ++c) b_of[c] = slice_b[(p) * PITCH_B + COL(c)];         \
-    UNROLL for (i32 r = 0; r < RM; ++r)                                                    \
-      UNROLL for (i32 c = 0; c < RN; ++c)                                                  \
-        acc[r * RN + c] = CHAIN(a_of[r], b_of[c], acc[r * RN + c]);                          \
-  }
-
 KERNEL(NAME) {
-  const i32 t = THREAD_X, tx = t % TX, ty = t / TX;
+  const i32 t = THREAD_X;
   // Which element of a slice a thread fetches first, and how far the next ones are: neighbours run
   // along k or along the other side, as they lie in memory.
-  const pred a_along_k = ARG_A_ALONG_K != i64(0), b_along_k = ARG_B_ALONG_K != i64(0);
-  const i32 a_p = a_along_k ? t % BK : t / BM, a_i = a_along_k ? t / BK : t % BM;
-  const i32 b_p = b_along_k ? t % BK : t / BN, b_j = b_along_k ? t / BK : t % BN;
-  const i32 a_dp = a_along_k ? 0 : THREADS / BM, a_di = a_along_k ? THREADS / BK : 0;
-  const i32 b_dp = b_along_k ? 0 : THREADS / BN, b_dj = b_along_k ? THREADS / BK : 0;
+  const pred a_along_k = A_ALONG_K, b_along_k = B_ALONG_K;
+  const i32 run_k = BK / VEC, run_a = BM / VEC, run_b = BN / VEC;
+  const i32 a_p = a_along_k ? t % run_k * VEC : t / run_a;
+  const i32 a_i = a_along_k ? t / run_k : t % run_a * VEC;
+  const i32 b_p = b_along_k ? t % run_k * VEC : t / run_b;
+  const i32 b_j = b_along_k ? t / run_k : t % run_b * VEC;
+  const i32 a_dp = a_along_k ? 0 : THREADS / run_a, a_di = a_along_k ? THREADS / run_k : 0;
+  const i32 b_dp = b_along_k ? 0 : THREADS / run_b, b_dj = b_along_k ? THREADS / run_k : 0;
 
   for (i64 tile = i64(BLOCK_X); tile < tiles; tile += i64(GRID_X)) {
     i64 rest = tile;
@@ -191,15 +178,17 @@ KERNEL(NAME) {
     }
 #endif
 
-    REAL sum[RM * RN], acc[RM * RN], a_of[RM], b_of[RN];
-#if PREFETCH
-    REAL next_a[LA], next_b[LB];
+    REAL acc[RM * RN];
+    UNROLL for (i32 e = 0; e < RM * RN; ++e) acc[e] = ZERO;
+#if EXACT
+    REAL sum[RM * RN], a_of[RM], b_of[RN];
+    UNROLL for (i32 e = 0; e < RM * RN; ++e) sum[e] = ZERO;
+    pred begun = false;
 #endif
-    UNROLL for (i32 e = 0; e < RM * RN; ++e) {
-      sum[e] = ZERO;
-      acc[e] = ZERO;
-    }
-    pred begun = false, closes = false;
+#if PREFETCH
+    FETCHED next_a[LA], next_b[LB];
+#endif
+    pred closes = false;
     i32 left = 0;
     for (;;) {
       // The next slice is of the same block of k, or the first of the following one.
@@ -228,52 +217,47 @@ KERNEL(NAME) {
 #if PREFETCH
       if (left > 0) {
         UNROLL for (i32 l = 0; l < LA; ++l)
-          slice_a[(a_p + l * a_dp) * PITCH_A + a_i + l * a_di] = next_a[l];
+          PUT(slice_a[A_AT(a_p + l * a_dp, a_i + l * a_di)], next_a[l]);
         UNROLL for (i32 l = 0; l < LB; ++l)
-          slice_b[(b_p + l * b_dp) * PITCH_B + b_j + l * b_dj] = next_b[l];
+          PUT(slice_b[B_AT(b_p + l * b_dp, b_j + l * b_dj)], next_b[l]);
       }
 #endif
       BARRIER();
       FETCHES for (i32 l = 0; l < LA; ++l) {
         const i32 p = a_p + l * a_dp, i = a_i + l * a_di;
-        REAL v = ZERO;
+        FETCHED v = NOTHING;
 #if FORM == MATMUL
-        if (p < next && i < left_m) v = LOAD(a_at + u64(i64(l) * a_step));
+        if (p < next && i < left_m) v = FETCH(a_at + u64(i64(l) * a_step));
 #else
-        if (p < next && i < left_m) v = LOAD(a_at + u64((m0 + i64(i)) * a_row + k_a[p]));
+        if (p < next && i < left_m) v = FETCH(a_at + u64((m0 + i64(i)) * a_row + k_a[p]));
 #endif
-        FETCHED_A(l, p, i) = v;
+        KEEP_A(l, p, i, v);
       }
       FETCHES for (i32 l = 0; l < LB; ++l) {
         const i32 p = b_p + l * b_dp, j = b_j + l * b_dj;
-        REAL v = ZERO;
+        FETCHED v = NOTHING;
 #if FORM == MATMUL
-        if (p < next && j < left_n) v = LOAD(b_at + u64(i64(l) * b_step));
+        if (p < next && j < left_n) v = FETCH(b_at + u64(i64(l) * b_step));
 #else
         if (p < next && j < left_n) {
           const INDEX y = n_y[j] + k_y[p], x = n_x[j] + k_x[p];
           if (y >= INDEX(0) && y < height && x >= INDEX(0) && x < width)
-            v = LOAD(b_at + u64(n_b[j] + k_b[p]));
+            v = FETCH(b_at + u64(n_b[j] + k_b[p]));
         }
 #endif
-        FETCHED_B(l, p, j) = v;
+        KEEP_B(l, p, j, v);
       }
 #if FORM == MATMUL
       a_at += u64(i64(next) * a_k);
       b_at += u64(i64(next) * b_k);
 #endif
-#if PREFETCH
-      if (left == BK) {
-        UNROLL for (i32 p = 0; p < BK; ++p) STEP(p)
-      } else {
-        for (i32 p = 0; p < left; ++p) STEP(p)
-      }
-#else
+#if !PREFETCH
       if (next == 0) break;
       ADVANCE()
       BARRIER();
-      for (i32 p = 0; p < left; ++p) STEP(p)
 #endif
+      MULTIPLY()
+#if EXACT
       if (closes) {
         UNROLL for (i32 e = 0; e < RM * RN; ++e) {
           sum[e] = begun ? ADD(sum[e], acc[e]) : acc[e];
@@ -281,6 +265,7 @@ KERNEL(NAME) {
         }
         begun = true;
       }
+#endif
 #if PREFETCH
       BARRIER();
       if (next == 0) break;
@@ -288,6 +273,11 @@ KERNEL(NAME) {
 #endif
     }
 
+#if EXACT
+#define SUM(e) sum[e]
+#else
+#define SUM(e) acc[e]
+#endif
     // A bias goes with the rows or with the columns.
     const u64 bias = u64(ARG_BIAS), bias_m = u64(ARG_BIAS_M), bias_n = u64(ARG_BIAS_N);
     const pred of_rows = bias != u64(0) && bias_m != u64(0), of_cols = bias != u64(0) && !of_rows;
@@ -309,7 +299,7 @@ KERNEL(NAME) {
       UNROLL for (i32 r = 0; r < RM; ++r) {
         const i32 i = ROW(r);
         if (i >= left_m) continue;
-        REAL v = sum[r * RN + c];
+        REAL v = SUM(r * RN + c);
         v = of_rows ? ADD(v, row_bias[r]) : of_cols ? ADD(v, col_bias) : v;
         const i64 at = c_at + (m0 + i64(i)) * c_row + n_at;
 #if REAL_BYTES == BYTES
@@ -323,13 +313,13 @@ KERNEL(NAME) {
       }
     }
 #ifdef EPILOGUE
-    if (whole) {
-      EPILOGUE_WORDS(i32(ARG_EPILOGUE))
-      for (i32 e = 0; e < RM * RN; ++e) {
-        const i32 i = ROW(e / RN), j = COL(e % RN);
-        if (i < left_m && j < left_n)
-          EPILOGUE(c_at + (m0 + i64(i)) * c_row + COLUMN_AT(n0 + i64(j)));
-      }
+    EPILOGUE_WORDS(i32(ARG_EPILOGUE))
+    for (i32 c = 0; c < RN; ++c) {
+      const i32 j = COL(c);
+      if (j >= left_n) continue;
+      const i64 n_at = COLUMN_AT(n0 + i64(j));
+      for (i32 r = 0; r < RM; ++r)
+        if (ROW(r) < left_m) EPILOGUE(c_at + (m0 + i64(ROW(r))) * c_row + n_at);
     }
 #endif
   }

@@ -147,12 +147,6 @@ KERNEL(NAME) {
 }
 )source";
 
-const std::string& joined(std::string_view body) {
-  static const std::string gather = std::string(kCommonText) + std::string(kGatherBody),
-                           scatter = std::string(kCommonText) + std::string(kScatterBody);
-  return body == kGatherBody ? gather : scatter;
-}
-
 using Index = std::int64_t;
 
 /// Strides in bytes. Behind the words: size and strides of the indices and of the gradients' items,
@@ -182,8 +176,8 @@ int most_rows(DType dtype) { return dtype == DType::kF64 ? 16 : 32; }
 LeafSource gather_source(int bytes, const Capabilities& device) {
   const int threads = threads_for(device);
   const std::string cell = bytes == 1 ? "u8" : bytes == 2 ? "i16" : bytes == 4 ? "i32" : "i64";
-  return leaf_source("gather_rows_" + cell + "_" + std::to_string(threads), joined(kGatherBody),
-                     threads, [&](Defines& d) {
+  return leaf_source("gather_rows_" + cell + "_" + std::to_string(threads),
+                     {kCommonText, kGatherBody}, threads, [&](Defines& d) {
                        d.words(kGatherWords).add("CELL", bytes == 8 ? "i64" : "i32");
                        d.add("CELL_BYTES", bytes).add("LOAD_CELL", "load_" + cell);
                        d.add("STORE_CELL", "store_" + cell).add("FAULT_SLOTS", kFaultSlots);
@@ -193,7 +187,7 @@ LeafSource gather_source(int bytes, const Capabilities& device) {
 LeafSource scatter_source(DType dtype, const Capabilities& device) {
   const int threads = threads_for(device);
   return leaf_source("scatter_add_rows_" + std::string(name(dtype)) + "_" + std::to_string(threads),
-                     joined(kScatterBody), threads, [&](Defines& d) {
+                     {kCommonText, kScatterBody}, threads, [&](Defines& d) {
                        d.types(dtype).words(kScatterWords).add("FAULT_SLOTS", kFaultSlots);
                        d.add("COLS", std::min(kCols, threads)).add("ROWS", most_rows(dtype));
                      });

@@ -14,7 +14,7 @@
 namespace flash::gpu {
 
 // The texts: everything but the definitions in front.
-extern const std::string_view kProductText, kFoldText;
+extern const std::string_view kRegisterText, kTensorCoreText, kProductText, kFoldText;
 extern const std::string_view kPoolText;
 extern const std::string_view kGatherText, kScatterText;
 
@@ -35,9 +35,9 @@ class Defines {
   std::string text_;
 };
 
-/// The source named `entry`: made of its definitions and `body` at the first call.
-LeafSource leaf_source(const std::string& entry, std::string_view body, int threads,
-                       FunctionRef<void(Defines&)> define);
+/// The source named `entry`: made of its definitions and `texts` at the first call.
+LeafSource leaf_source(const std::string& entry, std::initializer_list<std::string_view> texts,
+                       int threads, FunctionRef<void(Defines&)> define);
 
 /// A launch of `source` over `tiles` tiles.
 LeafLaunch launch_of(const LeafSource& source, std::vector<std::int64_t> words, std::int64_t tiles,

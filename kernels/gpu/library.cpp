@@ -38,11 +38,13 @@ Library Library::open(std::span<const std::string> folders, std::span<const char
 
 void* Library::symbol(const char* name) const { return handle_ ? dlsym(handle_, name) : nullptr; }
 
-std::vector<std::string> folders_of(std::span<const char* const> variables, std::string_view sub) {
-  std::vector<std::string> out;
+std::vector<std::string> toolkit_folders(std::span<const char* const> variables,
+                                         std::string_view sub, const char* installed) {
+  std::vector<std::string> out{""};
   for (const char* variable : variables)
     if (const char* folder = std::getenv(variable); folder && *folder)
       out.push_back(std::string(folder) + "/" + std::string(sub));
+  out.emplace_back(installed);
   return out;
 }
 

@@ -25,7 +25,9 @@ class Library {
   std::string path_, tried_;
 };
 
-/// Folders below the ones that environment variables name: "$variable/sub" for those that are set.
-std::vector<std::string> folders_of(std::span<const char* const> variables, std::string_view sub);
+/// Where a toolkit's libraries may lie: the loader's own search, "$variable/sub" for those of the
+/// variables that are set, and the place where it is installed.
+std::vector<std::string> toolkit_folders(std::span<const char* const> variables,
+                                         std::string_view sub, const char* installed);
 
 }  // namespace flash::gpu

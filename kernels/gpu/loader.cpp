@@ -3,16 +3,20 @@
 
 #include <cctype>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "core/counters.h"
 #include "core/env.h"
 #include "core/error.h"
+#include "core/log.h"
 #include "core/side_by_side.h"
-#include "jit/cache/cached_compile.h"
+#include "jit/emit/clike/generic.h"
 
 namespace flash::gpu {
 namespace {
+
+constexpr std::string_view kGenericEntry = "flash_generic";
 
 /// A kernel's name as an identifier, for profilers.
 std::string entry_of(const std::string& name) {
@@ -22,6 +26,15 @@ std::string entry_of(const std::string& name) {
     out += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return out;
 }
+
+/// Counted while it is there.
+struct Pending {
+  Pending() { counters().kernels_pending.fetch_add(1, std::memory_order_relaxed); }
+  ~Pending() { counters().kernels_pending.fetch_sub(1, std::memory_order_relaxed); }
+  Pending(const Pending&) = delete;
+  Pending& operator=(const Pending&) = delete;
+  static std::shared_ptr<Pending> one() { return std::make_shared<Pending>(); }
+};
 
 }  // namespace
 
@@ -38,28 +51,79 @@ Handle Module::function(const char* name) const {
   return function;
 }
 
-std::unique_ptr<Module> Loader::module_of(const std::string& source, const std::string& name) {
+Loader::Loader(std::shared_ptr<Context> context, Compiler& compiler, emit::Dialect dialect)
+    : context_(std::move(context)),
+      compiler_(compiler),
+      dialect_(dialect),
+      waits_(env::get_choice(Env::kCompile) == "wait"),
+      generic_text_(emit::generic_function(kGenericEntry)),
+      background_(compiler.threads()) {
+  generic_.name = "the generic kernel";
+  generic_.text = generic_text_;
+  generic_.entry = kGenericEntry;
+}
+
+Source Loader::source_of(std::string text, std::string entry) const {
   if (!compiler_.missing().empty())
     throw DeviceError(context_->name() + ": " + compiler_.missing());
-  const std::string architecture = compiler_.architecture(context_->architecture());
-  const std::string compiler = context_->driver().vendor().compiler + (" " + compiler_.version());
-  std::string options;
-  for (const std::string& option : compiler_.options()) options += option + " ";
-  const jit::KeyParts parts{source, architecture, compiler, options};
-  bool fresh = false;
-  const auto image = [&] {
-    return jit::cached_compile(parts, [&] {
-      fresh = true;
-      return compiler_.compile(source, name, architecture).image;
-    });
-  };
+  Source source{.text = dialect_.prelude->source(text),
+                .entry = std::move(entry),
+                .architecture = compiler_.architecture(context_->architecture()),
+                .compiler = context_->driver().vendor().compiler + (" " + compiler_.version()),
+                .options = {}};
+  for (const std::string& option : compiler_.options()) source.options += option + " ";
+  return source;
+}
+
+std::unique_ptr<Module> Loader::kept_module(const Source& source) {
+  const std::optional<io::Bytes> image = jit::find_compiled(source.key());
+  if (!image) return nullptr;
   try {
-    return std::make_unique<Module>(context_, image());
+    return std::make_unique<Module>(context_, *image);
   } catch (const DeviceError&) {
-    if (fresh || context_->lost()) throw;
+    if (context_->lost()) throw;
   }
-  jit::reject_compiled(parts);  // kept on disk, and of no use to this driver
-  return std::make_unique<Module>(context_, image());
+  jit::reject_compiled(source.key());
+  return nullptr;
+}
+
+std::unique_ptr<Module> Loader::compiled_module(const Source& source) {
+  const io::Bytes image = compiler_.compile(source.text, source.entry, source.architecture).image;
+  jit::keep_compiled(source.key(), image);
+  return std::make_unique<Module>(context_, image);
+}
+
+void Loader::compile(KernelCode& code) {
+  const std::lock_guard lock(code.mutex_);
+  if (code.function()) return;
+  auto module = compiled_module(code.source_);
+  const Handle function = module->function(code.source_.entry.c_str());
+  code.module_ = std::move(module);
+  code.source_ = {};
+  code.function_.store(function, std::memory_order_release);
+}
+
+// From the disk at once, else from when it has been compiled.
+bool Loader::has_generic() {
+  if (generic()) return true;
+  std::call_once(generic_asked_for_, [&] {
+    const Source source = source_of(generic_text_, std::string(kGenericEntry));
+    if (auto module = kept_module(source)) {
+      const Handle function = module->function(source.entry.c_str());
+      generic_.module = std::move(module);
+      generic_.function.store(function, std::memory_order_release);
+      return;
+    }
+    background_.add([this] {
+      try {
+        load(generic_);
+      } catch (const std::exception& e) {
+        logging::warn(context_->name() + ": there is no generic kernel, so that flushes wait for " +
+                      "compilations: " + e.what());
+      }
+    });
+  });
+  return generic() != nullptr;
 }
 
 std::shared_ptr<LoadedKernel> Loader::load(const ir::Kernel& kernel) {
@@ -70,14 +134,41 @@ std::shared_ptr<LoadedKernel> Loader::load(const ir::Kernel& kernel) {
     return epilogue;
   }
   const std::string entry = entry_of(kernel.name);
-  std::string source = dialect_.prelude->source(emit::clike_function(kernel, entry, dialect_));
+  Source source = source_of(emit::clike_function(kernel, entry, dialect_), entry);
   auto loaded = std::make_shared<DriverKernel>();
   loaded->name = kernel.name;
-  loaded->module = module_of(source, entry);
-  loaded->function = loaded->module->function(entry.c_str());
   loaded->shape = shape_of(kernel, emit::vector_width(kernel, dialect_));
-  if (env::get_int(Env::kDebug) >= 4) loaded->source = std::move(source);
+  if (env::get_int(Env::kDebug) >= 4) loaded->source = source.text;
+  auto module = kept_module(source);
+  loaded->code = std::make_shared<KernelCode>(std::move(source));
+  KernelCode& code = *loaded->code;
+  if (module) {
+    code.function_ = module->function(entry.c_str());
+    code.module_ = std::move(module);
+    return loaded;
+  }
+  if (!waits_ && has_generic()) loaded->program = emit::generic_program(kernel);
+  if (loaded->program.empty()) {
+    compile(code);
+    return loaded;
+  }
+  // Whoever drops the kernel meanwhile has no use for it.
+  background_.add([this, pending = Pending::one(), weak = std::weak_ptr(loaded->code)] {
+    const std::shared_ptr<KernelCode> code = weak.lock();
+    if (!code) return;
+    try {
+      context_->enter();
+      compile(*code);
+    } catch (const std::exception&) {  // said by wait_for(), if it is not gone by then
+      code->failed_.store(true, std::memory_order_release);
+    }
+  });
   return loaded;
+}
+
+Handle Loader::wait_for(KernelCode& code) {
+  if (!code.function()) compile(code);
+  return code.function();
 }
 
 LeafKernel& Loader::leaf(const LeafLaunch& launch, const Epilogue* epilogue) {
@@ -105,8 +196,10 @@ void Loader::load(LeafKernel& leaf) {
   const std::string text = leaf.epilogue
                                ? with_epilogue(leaf.text, *leaf.epilogue, leaf.epilogue_index)
                                : std::string(leaf.text);
-  auto module = module_of(dialect_.prelude->source(text), leaf.name);
-  const Handle function = module->function(std::string(leaf.entry).c_str());
+  const Source source = source_of(text, std::string(leaf.entry));
+  auto module = kept_module(source);
+  if (!module) module = compiled_module(source);
+  const Handle function = module->function(source.entry.c_str());
   const std::chrono::duration<double, std::micro> us = std::chrono::steady_clock::now() - start;
   add_compiled(leaf.name, us.count());
   const std::lock_guard lock(mutex_);

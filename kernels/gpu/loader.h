@@ -9,9 +9,13 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "core/device.h"
+#include "jit/cache/cached_compile.h"
 #include "jit/emit/clike/clike.h"
+#include "kernels/gpu/background.h"
 #include "kernels/gpu/compiler.h"
 #include "kernels/gpu/context.h"
 #include "kernels/gpu/geometry.h"
@@ -33,13 +37,36 @@ class Module {
   Handle handle_ = nullptr;
 };
 
+/// What a compiler makes a kernel of, and everything that its result depends on.
+struct Source {
+  std::string text, entry, architecture, compiler, options;
+  jit::KeyParts key() const { return {text, architecture, compiler, options}; }
+};
+
+/// A kernel's code, there or to come.
+class KernelCode {
+ public:
+  explicit KernelCode(Source source) : source_(std::move(source)) {}
+  Handle function() const { return function_.load(std::memory_order_acquire); }
+  /// Its compilation in the background went wrong.
+  bool failed() const { return failed_.load(std::memory_order_acquire); }
+
+ private:
+  friend class Loader;
+  Source source_;
+  std::mutex mutex_;  // guards the compilation
+  std::unique_ptr<Module> module_;
+  std::atomic<Handle> function_ = nullptr;
+  std::atomic<bool> failed_ = false;
+};
+
 class DriverKernel final : public LoadedKernel {
  public:
   std::string listing() const override { return source; }
   std::string source;  ///< kept at FLASH_DEBUG=4
-  std::unique_ptr<Module> module;
-  Handle function = nullptr;
   KernelShape shape;
+  std::shared_ptr<KernelCode> code;
+  std::vector<ir::Word> program;  ///< for the generic kernel, where code was not there at first
 };
 
 /// A leaf kernel, from when it is asked for first. Loaded when it has a function.
@@ -63,27 +90,43 @@ class DriverEpilogue final : public LoadedKernel {
 /// Compiles, or takes what was compiled before (jit/cache). Thread-safe.
 class Loader {
  public:
-  Loader(std::shared_ptr<Context> context, Compiler& compiler, emit::Dialect dialect)
-      : context_(std::move(context)), compiler_(compiler), dialect_(dialect) {}
+  Loader(std::shared_ptr<Context> context, Compiler& compiler, emit::Dialect dialect);
 
   Compiler& compiler() const { return compiler_; }
 
-  /// A DriverKernel, or a DriverEpilogue. The context must be current.
+  /// A DriverKernel, or a DriverEpilogue. The context must be current. What was never compiled is
+  /// left to threads of their own if the generic kernel is there to stand in, and has no function
+  /// until they are done with it.
   std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel);
+  /// Its function, compiled by this thread if nobody has begun to.
+  Handle wait_for(KernelCode& code);
+  /// The function of the generic kernel, which a kernel with a program can count on.
+  Handle generic() const { return generic_.function.load(std::memory_order_acquire); }
   /// The kernel of a launch, loaded or not.
   LeafKernel& leaf(const LeafLaunch& launch, const Epilogue* epilogue);
   /// Those that are not loaded, side by side.
   void load(std::span<LeafKernel* const> leaves);
 
  private:
-  std::unique_ptr<Module> module_of(const std::string& source, const std::string& name);
+  Source source_of(std::string text, std::string entry) const;
+  /// From the disk; null if it is not there, or of no use to the driver.
+  std::unique_ptr<Module> kept_module(const Source& source);
+  std::unique_ptr<Module> compiled_module(const Source& source);
   void load(LeafKernel& leaf);
+  /// Unless it is done.
+  void compile(KernelCode& code);
+  bool has_generic();
 
   const std::shared_ptr<Context> context_;
   Compiler& compiler_;
   const emit::Dialect dialect_;
   std::mutex mutex_;    // guards the maps, these and those of epilogues, and modules in them
   LeafKernels leaves_;  // by entry, without epilogues
+  const bool waits_;    // for every kernel
+  const std::string generic_text_;
+  LeafKernel generic_;
+  std::once_flag generic_asked_for_;
+  Background background_;  // the last member: it ends first
 };
 
 }  // namespace flash::gpu

@@ -9,10 +9,7 @@ namespace {
 
 std::vector<std::string> folders() {
   constexpr const char* kToolkit[] = {"ROCM_PATH", "HIP_PATH"};
-  std::vector<std::string> folders{""};
-  for (std::string& folder : gpu::folders_of(kToolkit, "lib")) folders.push_back(folder);
-  folders.emplace_back("/opt/rocm/lib");
-  return folders;
+  return gpu::toolkit_folders(kToolkit, "lib", "/opt/rocm/lib");
 }
 std::vector<std::string> compiler_folders() {
   if (std::string named = env::get_folder(Env::kHiprtc); !named.empty()) return {named};

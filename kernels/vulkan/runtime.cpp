@@ -138,10 +138,9 @@ struct VulkanRuntime::ThreadRun {
 VulkanRuntime::VulkanRuntime(int index, const emit::GlslTraits* traits) : index_(index) {
   gpu_ =
       std::make_shared<Gpu>(*instance(), candidates().at(static_cast<std::size_t>(index)), index);
+  load_threads_ = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   // Vulkan does not say how many processors a GPU has.
-  parallelism_ = gpu_->is_software()
-                     ? static_cast<int>(std::max(1u, std::thread::hardware_concurrency()))
-                     : 64;
+  parallelism_ = gpu_->is_software() ? load_threads_ : 64;
   if (traits != nullptr)
     gpu_->set_traits(*traits);
   else

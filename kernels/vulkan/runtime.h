@@ -53,6 +53,7 @@ class VulkanRuntime final : public DeviceRuntime {
   void synchronize(Stream stream) override;
 
   int parallelism() const override { return parallelism_; }
+  int load_threads() const override { return load_threads_; }
 
   /// "llvmpipe (LLVM 15.0.6, 256 bits); f32 fma by f64; …"
   std::string description() override;
@@ -63,7 +64,8 @@ class VulkanRuntime final : public DeviceRuntime {
   ThreadRun& this_run();
 
   int index_;
-  int parallelism_ = 0;  // asked for by every kernel that is bound: the system is asked once
+  // Asked for by every kernel that is bound, and every plan: the system is asked once.
+  int parallelism_ = 0, load_threads_ = 1;
   std::shared_ptr<Gpu> gpu_;
   std::shared_ptr<Engine> engine_;  // for work, as engine()
   std::unique_ptr<Allocator> allocator_;

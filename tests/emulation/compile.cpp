@@ -72,8 +72,12 @@ void keep_source(const std::string& source, const std::string& folder, const std
 
 Compiled compile(const std::string& source, const CompileOptions& options) {
   static std::atomic<int> count{0};
-  static const std::string headers =
-      read(fs::path(kFolder) / "kernel.h") + read(fs::path(kFolder) / "kernel_state.h");
+  static const std::string headers = [] {
+    std::string all;
+    for (const char* header : {"kernel.h", "kernel_state.h", "tensor_cores.h"})
+      all += read(fs::path(kFolder) / header);
+    return all;
+  }();
   const std::string line = command(options.checks);
   const fs::path kept = options.folder.empty()
                             ? fs::path()

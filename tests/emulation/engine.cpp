@@ -218,7 +218,7 @@ class Run {
   Checks checks_;
   std::string problem_;
   struct Value {
-    unsigned char bytes[8];
+    unsigned char bytes[kMostShuffled];
   };
   std::vector<Waits> waits_;  // by thread
   std::vector<Value> values_;

@@ -68,6 +68,7 @@ template <class T>
 inline T __shfl(T v, int lane, int) {
   return flash::test::emulation::shuffled(v, lane, false);
 }
+#include "tensor_cores.h"
 template <class T>
 inline T __ldg(const T* at) {
   return *at;
@@ -96,6 +97,13 @@ EMULATION_ACCESSES(2)
 EMULATION_ACCESSES(4)
 EMULATION_ACCESSES(8)
 EMULATION_ACCESSES(16)
+#define EMULATION_RANGE(name, kind)                                                               \
+  extern "C" __attribute__((no_sanitize("thread"), visibility("hidden"))) void name(              \
+      void* at, unsigned long bytes) {                                                            \
+    emulation_state.calls.access(at, static_cast<unsigned>(bytes), flash::test::emulation::kind); \
+  }
+EMULATION_RANGE(__tsan_read_range, kRead)
+EMULATION_RANGE(__tsan_write_range, kWrite)
 #define EMULATION_NOTHING(name, arguments) \
   extern "C" __attribute__((no_sanitize("thread"), visibility("hidden"))) void name arguments {}
 EMULATION_NOTHING(__tsan_init, ())

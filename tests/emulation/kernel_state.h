@@ -10,10 +10,12 @@ struct Dim {
 /// How an access of a kernel's looks to the engine's checks.
 enum Access : unsigned { kRead, kWrite, kVolatileRead, kVolatileWrite };
 
+constexpr unsigned kMostShuffled = 24;
+
 struct Calls {
   void (*barrier)();
   void (*fence)();
-  /// Replaces the value of every thread of a warp by another thread's.
+  /// Replaces the value of every thread of a warp, at most kMostShuffled bytes, by another's.
   void (*shuffle)(void* value, unsigned bytes, unsigned offset, bool down);
   unsigned (*atomic_add)(unsigned* at, unsigned n);
   void (*access)(const void* at, unsigned bytes, unsigned kind);

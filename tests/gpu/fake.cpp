@@ -25,6 +25,7 @@ void* load(const char* name) {
 struct Handles {
   Handles() {
     setenv("FLASH_CACHE_DIR", "off", 1);  // what a fake compiler makes is of no use to a real one
+    setenv("FLASH_COMPILE", "wait", 0);   // it is the kernels' own code that is to be tested
   }
   void* cuda = load("libcuda.so.1");
   void* nvrtc = load("libnvrtc.so.13");

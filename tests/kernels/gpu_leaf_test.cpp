@@ -9,33 +9,17 @@
 #include <vector>
 
 #include "core/error.h"
+#include "gpu_leaf_cases.h"
 #include "gpu_leaf_testing.h"
-#include "kernels/cpu/product_tile.h"
 
 using namespace flash;
 using namespace flash::cpu::testing;
-using flash::test::LeafCalls;
+using namespace flash::test;
 
 namespace {
 
 using Index = std::int64_t;
 constexpr DType kFloats[] = {f32, f64, f16, bf16};
-
-/// The CPU's own micro-kernels for a scope: OpenBLAS has bits of its own.
-struct OwnProducts {
-  OwnProducts() { cpu::set_product_engine(cpu::ProductEngine::kMicrokernels); }
-  ~OwnProducts() { cpu::set_product_engine(before); }
-  cpu::ProductEngine before = cpu::product_engine();
-};
-
-/// Few processors make large tiles good, many make small ones and parts. None: a CPU plays a GPU.
-gpu::Capabilities device_of(int processors, Index most_blocks = 5) {
-  gpu::Capabilities device;
-  device.software = processors == 0;
-  device.processors = std::max(processors, 1);
-  device.most_blocks = most_blocks;
-  return device;
-}
 
 /// Puts what is easily got wrong in some places: zeros of both signs, infinities, NaN, tiny values.
 Array& spice(Array& x, std::uint64_t seed) {
@@ -121,44 +105,6 @@ TEST_CASE("emulated products of batches, repeated rows and values beyond numbers
   calls.add(Prim::kMatmul, {&tiny, &tinier}, f32, {5, 40});
   calls.check();
 }
-
-namespace {
-
-struct Conv {
-  Shape x;
-  Index out, kh, kw, sh, sw, ph, pw, dh, dw, groups;
-  std::vector<Index> attrs(std::initializer_list<Index> more = {}) const {
-    std::vector<Index> a{sh, sw, ph, pw, dh, dw, groups};
-    a.insert(a.end(), more);
-    return a;
-  }
-  Shape w() const { return {out, x[1] / groups, kh, kw}; }
-  Shape y() const {
-    return {x[0], out, (x[2] + 2 * ph - dh * (kh - 1) - 1) / sh + 1,
-            (x[3] + 2 * pw - dw * (kw - 1) - 1) / sw + 1};
-  }
-};
-
-const std::vector<Conv> kConvs{
-    // x                out kh kw sh sw ph pw dh dw groups
-    {{2, 1, 14, 14}, 33, 5, 5, 1, 1, 2, 2, 1, 1, 1},
-    {{1, 1, 1, 1}, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1},
-    {{2, 3, 9, 11}, 5, 3, 3, 2, 2, 1, 1, 1, 1, 1},
-    {{1, 4, 17, 35}, 6, 3, 2, 3, 2, 0, 1, 2, 3, 2},
-    {{2, 6, 8, 8}, 6, 3, 3, 1, 1, 1, 1, 1, 1, 6},    // one channel a group
-    {{1, 70, 7, 7}, 33, 3, 3, 1, 1, 1, 1, 1, 1, 1},  // k of several blocks
-    {{2, 24, 6, 5}, 40, 1, 1, 1, 1, 0, 0, 1, 1, 1},
-    {{1, 8, 10, 10}, 9, 1, 1, 2, 2, 0, 0, 1, 1, 1},  // phases of dx that nothing meets
-    {{1, 3, 20, 30}, 17, 7, 7, 2, 2, 3, 3, 1, 1, 1},
-    {{1, 2, 5, 6}, 3, 5, 6, 1, 1, 4, 5, 1, 1, 1},    // more padding than image
-    {{2, 2, 12, 13}, 3, 2, 3, 4, 5, 0, 0, 1, 1, 1},  // pixels that no window covers
-    {{1, 2, 13, 15}, 4, 3, 3, 4, 6, 2, 3, 2, 3, 1},  // strides and dilations that share factors
-    {{5, 3, 33, 18}, 20, 3, 3, 1, 1, 1, 1, 1, 1, 1},
-    {{19, 2, 6, 5}, 3, 2, 3, 1, 1, 1, 1, 1, 1, 1},  // dw: more units than chunks
-    {{0, 2, 6, 6}, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1},
-};
-
-}  // namespace
 
 TEST_CASE("emulated convolutions and their gradients have the CPU's bits") {
   const OwnProducts own;

@@ -18,6 +18,7 @@
 
 #include "core/error.h"
 #include "jit/emit/clike/clike.h"
+#include "jit/emit/clike/generic.h"
 #include "jit/random_kernel.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/gpu/leaf.h"
@@ -152,11 +153,18 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
   CHECK(compile_all(compiler, {{prelude.source("KERNEL(k) { i32 unused; }\n#warning shown\n"),
                                 "warns", architectures[0]}})
             .size() == 1);
+  const std::string generic = emit::generic_function("generic");
   std::vector<std::string> all = kernels();
   for (const gpu::LeafSource& loop : gpu::limit_sources()) all.emplace_back(loop.source);
   Written asked_for = written(ending);
   std::move(asked_for.kernels.begin(), asked_for.kernels.end(), std::back_inserter(all));
   const std::vector<gpu::LeafSource> leaves = gpu::leaf_sources({.processors = 100});
+  std::vector<gpu::LeafSource> for_tensor_cores =
+      gpu::leaf_sources({.processors = 100, .tensor_cores = true});
+  std::erase_if(for_tensor_cores, [](const gpu::LeafSource& l) {
+    return l.entry.find("_mma_") == std::string_view::npos;
+  });
+  REQUIRE(!for_tensor_cores.empty());
   const std::vector<Job> calling = leaves_with_epilogues(leaves);
   std::vector<Job> jobs;
   std::size_t compiled = 0;
@@ -180,6 +188,12 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
       add(leaves[i].source, leaves[i].entry);
     for (std::size_t i = few ? a : 0; i < (few ? a + 1 : calling.size()); ++i)
       add(calling[i].source, calling[i].name);
+    const std::string& name = architectures[a];
+    if (name.starts_with("sm_") && std::atoi(name.c_str() + 3) >= 80)
+      for (std::size_t i = few ? a * 7 : 0; i < for_tensor_cores.size();
+           i += few ? for_tensor_cores.size() / kFew + 1 : 1)
+        add(for_tensor_cores[i].source, for_tensor_cores[i].entry);
+    add(generic, "generic");
     for (const Job& leaf : asked_for.leaves) {
       jobs.push_back({leaf.source, leaf.name, architectures[a]});
       ++compiled;

@@ -1,0 +1,174 @@
+// tests/gpu/background_test.cpp -- kernels that compile in the background, while the generic kernel
+// does their work
+#include <doctest/doctest.h>
+#include <flash/flash.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/device.h"
+#include "core/error.h"
+#include "fake.h"
+#include "jit/random_kernel.h"
+#include "kernels/gpu/background.h"
+
+using namespace flash;
+using namespace flash::test;
+
+namespace {
+
+/// A runtime that compiles in the background, with its generic kernel there.
+class Cold {
+ public:
+  explicit Cold(const Fake& fake) {
+    setenv("FLASH_COMPILE", "background", 1);
+    runtimes_ = fake.open();
+    setenv("FLASH_COMPILE", "wait", 1);
+    // The first kernels are waited for, until the generic one is compiled.
+    for (int adds = 1; adds < 2000 && device().counters.generic_launches == 0; ++adds) {
+      check(adds);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    REQUIRE(device().counters.generic_launches > 0);
+  }
+  DeviceRuntime& device() { return *runtimes_[0]; }
+
+  /// x + x + … + x, of which each number of terms is a kernel of its own. Says what it is for.
+  std::shared_ptr<LoadedKernel> load(int adds) {
+    Nest nest = sum(adds, nullptr, nullptr);
+    return device().load(nest.kernel, CodeKind::kBest);
+  }
+  void run(const LoadedKernel& kernel, int adds) {
+    constexpr std::size_t kN = 100;
+    Block* const a = device().allocator().allocate(4 * kN);
+    Block* const b = device().allocator().allocate(4 * kN);
+    const std::vector<float> x(kN, 3.f);
+    device().from_host(a->data, x.data(), 4 * kN, {});
+    Nest nest = sum(adds, a->data, b->data);
+    std::unique_ptr<Recording> kept;
+    device().begin_run(kept, {});
+    try {
+      const std::int64_t* args = device().bind_args(nest.args, {});
+      const Launch launch{&kernel, args, nest.args.data(), 1};
+      device().launch({&launch, 1}, {});
+      device().prepare_run({});
+    } catch (...) {
+      device().drop_run({});
+      device().allocator().free(a);
+      device().allocator().free(b);
+      throw;
+    }
+    device().end_run({});
+    std::vector<float> got(kN);
+    device().to_host(got.data(), b->data, 4 * kN, {});
+    CHECK((got == std::vector<float>(kN, 3.f * static_cast<float>(adds + 1))));
+    device().allocator().free(a);
+    device().allocator().free(b);
+  }
+  void check(int adds) { run(*load(adds), adds); }
+
+ private:
+  static Nest sum(int adds, void* from, void* to) {
+    Nest nest(ir::Form::kRow, {{ir::Role::kLoop, 100}});
+    const int in = nest.access(DType::kF32, from, {4}), out = nest.access(DType::kF32, to, {4});
+    nest.b.begin_loop();
+    const ir::Value x = nest.b.load(in, ir::Type::kF32);
+    ir::Value s = x;
+    for (int i = 0; i < adds; ++i) s = nest.b.add(s, x);
+    nest.b.store(out, s);
+    return nest;
+  }
+
+  std::vector<std::unique_ptr<DeviceRuntime>> runtimes_;
+};
+
+/// Waits until nothing compiles any more.
+void wait_for_compilations() {
+  for (int i = 0; i < 6000 && stats().kernels_pending > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  REQUIRE(stats().kernels_pending == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a kernel that is not compiled yet runs by the generic one, and then by its own code") {
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    fake.reset();
+    Cold cold(fake);
+    wait_for_compilations();
+    const std::uint64_t before = cold.device().counters.generic_launches;
+    const auto kernel = cold.load(5000);
+    CHECK(stats().kernels_pending > 0);
+    cold.run(*kernel, 5000);
+    CHECK(cold.device().counters.generic_launches > before);
+    wait_for_compilations();
+    const std::uint64_t after = cold.device().counters.generic_launches;
+    for (int i = 0; i < 3; ++i) cold.run(*kernel, 5000);
+    CHECK(cold.device().counters.generic_launches == after);
+  }
+}
+
+TEST_CASE("a compilation that fails in the background is an error of the next run, which may try") {
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    fake.reset();
+    Cold cold(fake);
+    wait_for_compilations();
+    const char* const compile = fake.pick("nvrtcCompileProgram", "hiprtcCompileProgram");
+    fake.fail(compile, 1, 6);
+    const auto kernel = cold.load(6000);
+    wait_for_compilations();
+    fake.fail(compile, 1, 6);
+    CHECK_THROWS_AS(cold.run(*kernel, 6000), DeviceError);
+    cold.run(*kernel, 6000);
+    const std::uint64_t before = cold.device().counters.generic_launches;
+    cold.run(*kernel, 6000);
+    CHECK(cold.device().counters.generic_launches == before);
+  }
+}
+
+TEST_CASE("kernels that are dropped, and runtimes that are closed, while they compile") {
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    fake.reset();
+    {
+      Cold cold(fake);
+      for (int adds = 7000; adds < 7010; ++adds) cold.load(adds);
+      cold.check(7010);
+    }
+    CHECK(stats().kernels_pending == 0);
+  }
+}
+
+TEST_CASE("background jobs: all are done, on as many threads as there may be") {
+  std::atomic<int> done{0}, running{0}, most{0};
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  {
+    gpu::Background background(3);
+    for (int i = 0; i < 50; ++i)
+      background.add([&] {
+        int now = running.fetch_add(1) + 1, seen = most.load();
+        while (now > seen && !most.compare_exchange_weak(seen, now)) {
+        }
+        {
+          const std::lock_guard lock(mutex);
+          threads.insert(std::this_thread::get_id());
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        running.fetch_sub(1);
+        done.fetch_add(1);
+      });
+    while (done.load() < 50) std::this_thread::yield();
+  }
+  CHECK(threads.count(std::this_thread::get_id()) == 0);
+  CHECK(threads.size() <= 3);
+  CHECK(most.load() <= 3);
+}
