@@ -8,6 +8,7 @@
 #define __global__
 #define __device__
 #define __forceinline__ inline
+#define __noinline__ __attribute__((noinline))
 // Together, so that the engine can spoil a block's shared memory before the next block runs.
 #define __shared__ __attribute__((section("emulated_shared")))
 
