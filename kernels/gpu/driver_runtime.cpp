@@ -121,6 +121,10 @@ void DriverRuntime::end_run(Stream) {
   context_->enter();
   const Address args = address_of(args_of(run, run.words.size()).data);
   staging_.upload(args, run.words.data(), run.words.size() * sizeof(std::int64_t));
+  if (run.cold) {  // not to be repeated for long
+    for (const Command& command : run.commands) enqueue_now(run, command, args);
+    return;
+  }
   const std::lock_guard lock(graphs_mutex_);
   if (!*run.kept) *run.kept = std::make_unique<Graphs>(context_);
   if (static_cast<Graphs&>(**run.kept).run(run.commands, args))
@@ -175,6 +179,7 @@ void DriverRuntime::use_generic(Run& run, Command& command, const DriverKernel& 
   command.geometry = geometry(shape, item.host_args, command.tiles, context_->processors(),
                               context_->max_threads());
   command.args = own;
+  run.cold = true;
   counters.generic_launches.fetch_add(1, std::memory_order_relaxed);
 }
 

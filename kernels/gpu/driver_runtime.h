@@ -83,6 +83,7 @@ class DriverRuntime : public DeviceRuntime {
     std::vector<std::pair<std::size_t, LeafKernel*>> unloaded;  ///< leaf kernels of commands
     Scratch scratch;
     bool may_fault = false;
+    bool cold = false;  ///< the generic kernel is among the commands
 
     /// All is enqueued, or given up.
     void clear() noexcept {
@@ -91,7 +92,7 @@ class DriverRuntime : public DeviceRuntime {
       words.clear();
       commands.clear();
       unloaded.clear();
-      may_fault = false;
+      may_fault = cold = false;
     }
   };
   Run& this_run();
