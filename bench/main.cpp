@@ -29,6 +29,7 @@ constexpr Workload kWorkloads[] = {
     {"memory", "tensor bytes of a training step: 12 layers with GELU", memory},
     {"scale", "a million operations, 10,000 steps, 1,000 lengths: time and memory", scale},
     {"coldstart", "process start to the end of the first LeNet step", coldstart},
+    {"gpu", "a GPU beside its own limits: bandwidth, products, launches", gpu, 3},
     {"header", "what including flash.h costs a compilation", header},
     {"machine", "plain loops against the limits of this machine", machine},
 };
@@ -180,6 +181,8 @@ int main(int argc, char** argv) {
       return flash::bench::ten_thousand_steps(), 0;
     if (argc == 2 && std::string_view(argv[1]) == "--thousand-lengths")
       return flash::bench::thousand_lengths(), 0;
+    if (argc == 2 && std::string_view(argv[1]) == "--gpu-product")
+      return flash::bench::gpu_product(), 0;
     return flash::bench::run(flash::bench::parse(argc, argv));
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';

@@ -14,13 +14,15 @@ void scale(Suite& suite);        ///< long traces and long runs: time in proport
 void train(Suite& suite);      ///< AdamW training steps
 void memory(Suite& suite);     ///< what a training step keeps
 void coldstart(Suite& suite);  ///< a process up to its first training step
+void gpu(Suite& suite);        ///< a GPU beside its own limits, if there is one
 void header(Suite& suite);     ///< compiling a file that includes flash.h
 
 /// What child processes do: one training step, then a line; a few, then what compiling took; long
-/// runs, then what they hold.
+/// runs, then what they hold; a GPU's products, then their rate.
 void first_step();
 void compile_times();
 void ten_thousand_steps();
 void thousand_lengths();
+void gpu_product();
 
 }  // namespace flash::bench
