@@ -15,6 +15,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "fake.h"
+#include "in_child.h"
 #include "jit/random_kernel.h"
 #include "kernels/gpu/background.h"
 
@@ -171,4 +172,48 @@ TEST_CASE("background jobs: all are done, on as many threads as there may be") {
   CHECK(threads.count(std::this_thread::get_id()) == 0);
   CHECK(threads.size() <= 3);
   CHECK(most.load() <= 3);
+}
+
+TEST_CASE(
+    "background jobs: what has begun is ended, what has not is dropped, and what comes later "
+    "is done at once") {
+  gpu::Background background(1);
+  std::atomic<bool> begun{false}, ended{false}, second{false};
+  background.add([&] {
+    begun = true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ended = true;
+  });
+  background.add([&] { second = true; });
+  while (!begun) std::this_thread::yield();
+  background.stop();
+  CHECK(ended);
+  CHECK(!second);
+  std::thread::id by;
+  background.add([&] { by = std::this_thread::get_id(); });
+  CHECK((by == std::this_thread::get_id()));
+}
+
+TEST_CASE("background jobs: a process that exits waits for what has begun") {
+#if FLASH_THREAD_SANITIZER
+  MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
+  return;
+#endif
+  int pipe_of[2];
+  REQUIRE(pipe(pipe_of) == 0);
+  CHECK(in_child([&]() -> int {
+          auto* const background = new gpu::Background(1);  // lives as long as the process
+          std::atomic<bool> begun{false};
+          background->add([&] {
+            begun = true;
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+            if (write(pipe_of[1], "x", 1) != 1) std::abort();
+          });
+          while (!begun) std::this_thread::yield();
+          std::exit(7);
+        }) == 7);
+  close(pipe_of[1]);
+  char c = 0;
+  CHECK(read(pipe_of[0], &c, 1) == 1);
+  close(pipe_of[0]);
 }
