@@ -17,22 +17,7 @@ namespace {
 
 using Index = std::int64_t;
 
-struct Case {
-  Shape x;
-  Index out, kh, kw, sh, sw, ph, pw, dh, dw, groups;
-  std::vector<Index> attrs(std::initializer_list<Index> more = {}) const {
-    std::vector<Index> a{sh, sw, ph, pw, dh, dw, groups};
-    a.insert(a.end(), more);
-    return a;
-  }
-  Shape w() const { return {out, x[1] / groups, kh, kw}; }
-  Shape y() const {
-    return {x[0], out, (x[2] + 2 * ph - dh * (kh - 1) - 1) / sh + 1,
-            (x[3] + 2 * pw - dw * (kw - 1) - 1) / sw + 1};
-  }
-};
-
-const std::vector<Case> kCases{
+const std::vector<Conv> kCases{
     // x                out kh kw sh sw ph pw dh dw groups
     {{3, 1, 28, 28}, 32, 5, 5, 1, 1, 2, 2, 1, 1, 1},   // LeNet's first
     {{2, 32, 14, 14}, 64, 5, 5, 1, 1, 2, 2, 1, 1, 1},  // and second
@@ -51,7 +36,7 @@ const std::vector<Case> kCases{
 
 /// Calls f(n, o, y, x, c (of the image), i (of the filter), ky, kx, h, w) for all pairs that meet.
 template <class F>
-void each_product(const Case& p, F f) {
+void each_product(const Conv& p, F f) {
   const Shape y = p.y(), w = p.w();
   for (Index n = 0; n < y[0]; ++n)
     for (Index o = 0; o < y[1]; ++o)
@@ -97,14 +82,14 @@ struct Sums {
 };
 
 struct Operands {
-  Operands(DType t, const Case& p) : x(t, p.x), w(t, p.w()), dy(t, p.y()), bias(t, {p.out}) {
+  Operands(DType t, const Conv& p) : x(t, p.x), w(t, p.w()), dy(t, p.y()), bias(t, {p.out}) {
     x.fill(1), w.fill(2), dy.fill(3), bias.fill(4);
   }
   Array x, w, dy, bias;
 };
 
 /// Bytes of forward, input gradient and filter gradient, one after the other.
-std::string all_bits(const Case& p, DType t, const Array& x, const Array& w, const Array& dy,
+std::string all_bits(const Conv& p, DType t, const Array& x, const Array& w, const Array& dy,
                      const Array& bias) {
   return run(Prim::kConv2d, {&x, &w, &bias}, t, p.y(), p.attrs()).bytes() +
          run(Prim::kConv2dDx, {&dy, &w}, t, p.x, p.attrs({p.x[2], p.x[3]})).bytes() +
@@ -115,7 +100,7 @@ std::string all_bits(const Case& p, DType t, const Array& x, const Array& w, con
 
 TEST_CASE("conv2d and its gradients are the sums of products that the definition says") {
   for (const DType t : {f32, f64, f16, bf16})
-    for (const Case& p : kCases) {
+    for (const Conv& p : kCases) {
       CAPTURE(name(t));
       CAPTURE(p.x.str());
       CAPTURE(p.w().str());
@@ -137,7 +122,7 @@ TEST_CASE("conv2d and its gradients are the sums of products that the definition
 
 TEST_CASE("convolutions give the same bits on any number of threads and for any layout") {
   for (const DType t : {f32, f64, f16, bf16})
-    for (const Case& p : kCases) {
+    for (const Conv& p : kCases) {
       CAPTURE(name(t));
       CAPTURE(p.x.str());
       const Operands in(t, p);
@@ -158,7 +143,7 @@ TEST_CASE("convolutions give the same bits on any number of threads and for any 
 
 TEST_CASE("convolutions give the same bits with every instruction set") {
   for (const DType t : {f32, f64, bf16})
-    for (const Case& p : kCases) {
+    for (const Conv& p : kCases) {
       CAPTURE(name(t));
       CAPTURE(p.x.str());
       const Operands in(t, p);
@@ -172,7 +157,7 @@ TEST_CASE("convolutions give the same bits with every instruction set") {
 }
 
 TEST_CASE("conv2d runs its epilogue on every element of its output once") {
-  for (const Case& p : kCases) {
+  for (const Conv& p : kCases) {
     CAPTURE(p.x.str());
     const Operands in(f32, p);
     Array other(f32, p.y());
@@ -192,7 +177,7 @@ TEST_CASE("conv2d runs its epilogue on every element of its output once") {
 }
 
 TEST_CASE("no images give an empty result and zero gradients") {
-  const Case p{{0, 2, 6, 6}, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1};
+  const Conv p{{0, 2, 6, 6}, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1};
   const Operands in(f32, p);
   CHECK(run(Prim::kConv2d, {&in.x, &in.w}, f32, p.y(), p.attrs()).numel() == 0);
   CHECK(run(Prim::kConv2dDx, {&in.dy, &in.w}, f32, p.x, p.attrs({6, 6})).numel() == 0);

@@ -27,23 +27,7 @@ inline gpu::Capabilities device_of(int processors, std::int64_t most_blocks = 5)
   return device;
 }
 
-struct Conv {
-  using Index = std::int64_t;
-  Shape x;
-  Index out, kh, kw, sh, sw, ph, pw, dh, dw, groups;
-  std::vector<Index> attrs(std::initializer_list<Index> more = {}) const {
-    std::vector<Index> a{sh, sw, ph, pw, dh, dw, groups};
-    a.insert(a.end(), more);
-    return a;
-  }
-  Shape w() const { return {out, x[1] / groups, kh, kw}; }
-  Shape y() const {
-    return {x[0], out, (x[2] + 2 * ph - dh * (kh - 1) - 1) / sh + 1,
-            (x[3] + 2 * pw - dw * (kw - 1) - 1) / sw + 1};
-  }
-};
-
-inline const std::vector<Conv> kConvs{
+inline const std::vector<cpu::testing::Conv> kConvs{
     // x                out kh kw sh sw ph pw dh dw groups
     {{2, 1, 14, 14}, 33, 5, 5, 1, 1, 2, 2, 1, 1, 1},
     {{1, 1, 1, 1}, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1},

@@ -205,4 +205,21 @@ inline double epsilon(DType t) {
                             : 0x1p-7;
 }
 
+/// A convolution: x [N, C, H, W], filters, strides, padding, dilation, groups.
+struct Conv {
+  using Index = std::int64_t;
+  Shape x;
+  Index out, kh, kw, sh, sw, ph, pw, dh, dw, groups;
+  std::vector<Index> attrs(std::initializer_list<Index> more = {}) const {
+    std::vector<Index> a{sh, sw, ph, pw, dh, dw, groups};
+    a.insert(a.end(), more);
+    return a;
+  }
+  Shape w() const { return {out, x[1] / groups, kh, kw}; }
+  Shape y() const {
+    return {x[0], out, (x[2] + 2 * ph - dh * (kh - 1) - 1) / sh + 1,
+            (x[3] + 2 * pw - dw * (kw - 1) - 1) / sw + 1};
+  }
+};
+
 }  // namespace flash::cpu::testing
