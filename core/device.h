@@ -195,6 +195,9 @@ class FLASH_API DeviceRuntime {
   virtual void end_run(Stream) {}
   /// Instead of end_run(): nothing of the run takes effect.
   virtual void drop_run(Stream) {}
+  /// Before launches outside of a run: their kernels are there when it returns. May fail, and
+  /// leaves nothing done.
+  virtual void prepare(std::span<const Launch> /*items*/, Stream) {}
   virtual void launch(std::span<const Launch> items, Stream stream) = 0;
   /// True if this device has a leaf kernel for `op` that takes an epilogue.
   virtual bool takes_epilogue(Prim op, DType dtype) const = 0;

@@ -68,9 +68,10 @@ constexpr Info kTable[kNumEnv] = {
      "off: products and convolutions of f16 and bf16 have the CPU's bits on NVIDIA's GPUs too, and "
      "are slow.",
      "kernels/cuda"},
-    {Env::kCompile, "FLASH_COMPILE", Kind::kChoice, "background", 0, 0, "background|wait",
+    {Env::kCompile, "FLASH_COMPILE", Kind::kChoice, "background", 0, 0, "background|wait|generic",
      "Kernels of GPUs that were never compiled: a generic kernel stands in until they are, or a "
-     "flush waits for them. The results are the same. (Vulkan always waits.)",
+     "flush waits for them, or (for tests) it does all that it can. The results are the same. "
+     "Vulkan always waits.",
      "kernels/gpu"},
     {Env::kVulkanValidation, "FLASH_VULKAN_VALIDATION", Kind::kInt, "0", 0, 1, "",
      "1: Vulkan's validation layer checks every call; what it says is an error.",

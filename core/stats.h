@@ -20,7 +20,7 @@ struct Stats {
   std::uint64_t plan_misses = 0;       ///< traces that were planned
   std::uint64_t kernels_compiled = 0;  ///< fused kernels, and leaf kernels of GPUs
   std::uint64_t kernel_hits = 0;       ///< kernels of new plans that were compiled before
-  double compile_us = 0;               ///< time spent in compiling, microseconds
+  double compile_us = 0;               ///< time that was waited for compiling, microseconds
   double plan_us = 0;                  ///< time spent in planning, compilation excluded
   std::uint64_t disk_hits = 0;         ///< kernels that were found compiled on disk
   std::uint64_t disk_misses = 0;       ///< kernels that were looked for there in vain

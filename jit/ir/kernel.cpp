@@ -36,6 +36,13 @@ bool Kernel::has_reduce() const {
   return std::any_of(insts.begin(), insts.end(), [](const Inst& i) { return i.op == Op::kReduce; });
 }
 
+std::vector<Value> Kernel::reductions(const Section& s) const {
+  std::vector<Value> all;
+  for (const Value v : s.body)
+    if (insts[static_cast<std::size_t>(v)].op == Op::kReduce) all.push_back(v);
+  return all;
+}
+
 Key key_of(const Kernel& k) {
   Hasher h;
   h.add(static_cast<std::uint64_t>(k.form) << 8 | static_cast<std::uint64_t>(k.mode));

@@ -226,6 +226,7 @@ struct Kernel {
   int n_axes() const { return static_cast<int>(axes.size()); }
   int vector_axis() const { return n_axes() - 1; }  ///< the run (kRow) or the lane axis (kColumn)
   bool has_reduce() const;
+  std::vector<Value> reductions(const Section& s) const;  ///< the kReduce of s, in its order
 };
 
 /// Throws InternalError with the first broken rule of the comment above: types, visibility, forms,

@@ -75,6 +75,7 @@ class Runner {
     try {
       place_memory();
       bind_steps();
+      if (run.launches_at_once()) device_.prepare(s_.launches, {});
       progress.started = run.launches_at_once();
       launch_steps(progress);
       run.end(progress);

@@ -14,12 +14,10 @@ namespace {
 struct List {
   std::mutex mutex;
   std::vector<Background*> all;  // guarded by it
+  std::once_flag registered, used;
 
-  List() { std::atexit(stop_all); }
   static void stop_all();
 };
-// Made when a first thread is: by then the compilers are there, and what was registered for an exit
-// last comes first.
 List& list() {
   static List& there = hold_at_fork(ForkOrder::kLast, *new List, &List::mutex);
   return there;
@@ -38,11 +36,10 @@ void List::stop_all() {
 
 Background::~Background() {
   if (!process_.here()) {
-    new std::vector<std::thread>(std::move(threads_));  // there is nobody to join
+    static_cast<void>(state_.release());  // there is nobody to join
     return;
   }
   stop();
-  if (!listed_) return;
   const std::lock_guard lock(list().mutex);
   std::erase(list().all, this);
 }
@@ -52,34 +49,37 @@ void Background::stop() {
   std::vector<std::thread> threads;
   std::deque<std::function<void()>> dropped;  // what they hold goes without the lock
   {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    threads.swap(threads_);
-    dropped.swap(jobs_);
+    const std::lock_guard lock(state_->mutex);
+    state_->stopped = true;
+    threads.swap(state_->threads);
+    dropped.swap(state_->jobs);
   }
-  changed_.notify_all();
+  state_->changed.notify_all();
   for (std::thread& t : threads) t.join();
 }
 
 void Background::add(std::function<void()> job) {
   if (process_.here()) {
-    const std::lock_guard lock(mutex_);
-    const std::size_t busy = static_cast<std::size_t>(running_) + jobs_.size();
+    State& s = *state_;
+    const std::lock_guard lock(s.mutex);
+    const std::size_t busy = static_cast<std::size_t>(s.running) + s.jobs.size();
     try {
-      if (!stopped_ && busy >= threads_.size() &&
-          threads_.size() < static_cast<std::size_t>(most_)) {
-        if (!std::exchange(listed_, true)) {
+      if (!s.stopped && busy >= s.threads.size() &&
+          s.threads.size() < static_cast<std::size_t>(most_)) {
+        if (!std::exchange(s.listed, true)) {
           const std::lock_guard lock_list(list().mutex);
           list().all.push_back(this);
+          // At exit what was registered last comes first: before what a compiler has registered.
+          std::call_once(list().registered, [] { std::atexit(List::stop_all); });
         }
-        threads_.emplace_back([this] { work(); });
+        s.threads.emplace_back([this] { work(); });
       }
     } catch (const std::system_error&) {
       // Fewer threads are slower, that is all.
     }
-    if (!threads_.empty()) {
-      jobs_.push_back(std::move(job));
-      changed_.notify_one();
+    if (!s.threads.empty()) {
+      s.jobs.push_back(std::move(job));
+      s.changed.notify_one();
       return;
     }
   }
@@ -87,18 +87,21 @@ void Background::add(std::function<void()> job) {
 }
 
 void Background::work() {
-  std::unique_lock lock(mutex_);
+  State& s = *state_;
+  std::unique_lock lock(s.mutex);
   for (;;) {
-    changed_.wait(lock, [&] { return stopped_ || !jobs_.empty(); });
-    if (stopped_) return;
-    std::function<void()> job = std::move(jobs_.front());
-    jobs_.pop_front();
-    ++running_;
+    s.changed.wait(lock, [&] { return s.stopped || !s.jobs.empty(); });
+    if (s.stopped) return;
+    std::function<void()> job = std::move(s.jobs.front());
+    s.jobs.pop_front();
+    ++s.running;
     lock.unlock();
     job();
     job = nullptr;  // what it holds may take a while to go
+    // Again, for what a compiler registers when it is used first.
+    std::call_once(list().used, [] { std::atexit(List::stop_all); });
     lock.lock();
-    --running_;
+    --s.running;
   }
 }
 

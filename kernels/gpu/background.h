@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -31,16 +32,21 @@ class Background {
   void stop();
 
  private:
+  /// What threads share: on the heap, for a child of a fork, where their parent's wait for it
+  /// forever, to leave it there.
+  struct State {
+    std::mutex mutex;  // guards what follows
+    std::condition_variable changed;
+    std::deque<std::function<void()>> jobs;
+    int running = 0;
+    bool stopped = false, listed = false;
+    std::vector<std::thread> threads;
+  };
   void work();
 
   const int most_;
   const ThisProcess process_;
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> jobs_;
-  int running_ = 0;
-  bool stopped_ = false, listed_ = false;
-  std::vector<std::thread> threads_;
+  std::unique_ptr<State> state_ = std::make_unique<State>();
 };
 
 }  // namespace flash::gpu

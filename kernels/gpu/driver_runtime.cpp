@@ -3,8 +3,10 @@
 #include "kernels/gpu/driver_runtime.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
+#include "core/counters.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "jit/emit/clike/generic.h"
@@ -121,6 +123,7 @@ void DriverRuntime::end_run(Stream) {
   context_->enter();
   const Address args = address_of(args_of(run, run.words.size()).data);
   staging_.upload(args, run.words.data(), run.words.size() * sizeof(std::int64_t));
+  loader_.run_ended();
   if (run.cold) {  // not to be repeated for long
     for (const Command& command : run.commands) enqueue_now(run, command, args);
     return;
@@ -137,50 +140,79 @@ void DriverRuntime::enqueue_now(Run& run, const Command& command, Address args) 
   gpu::enqueue(*context_, command, args, context_->queue());
 }
 
+void DriverRuntime::prepare(std::span<const Launch> items, Stream) {
+  context_->enter();
+  const CompileTime time;
+  for (const Launch& item : items)
+    if (item.tiles > 0) loader_.wait_for(*static_cast<const DriverKernel&>(*item.kernel).code);
+}
+
+Command DriverRuntime::kernel_command(const KernelShape& shape, const DriverKernel& kernel,
+                                      Handle function, const Launch& item) const {
+  return {.function = function,
+          .name = &kernel.name,
+          .geometry = geometry(shape, item.host_args, item.tiles, context_->processors(),
+                               context_->max_threads()),
+          .tiles = item.tiles};
+}
+
 void DriverRuntime::launch(std::span<const Launch> items, Stream) {
   context_->enter();
   Run& run = this_run();
   for (const Launch& item : items) {
     if (item.tiles == 0) continue;
     const auto& kernel = static_cast<const DriverKernel&>(*item.kernel);
-    const bool waits = !run.kept || kernel.code->failed();
-    const Handle function = waits ? loader_.wait_for(*kernel.code) : kernel.code->function();
-    Command command{.function = function,
-                    .name = &kernel.name,
-                    .geometry = geometry(kernel.shape, item.host_args, item.tiles,
-                                         context_->processors(), context_->max_threads()),
-                    .tiles = item.tiles};
+    counters.launches.fetch_add(1, std::memory_order_relaxed);
+    Handle function = kernel.code->function();
+    if (!function && run.kept && !kernel.code->failed()) {
+      if (const std::optional<Command> generic = generic_command(run, kernel, item)) {
+        run.commands.push_back(*generic);
+        run.cold = true;
+        counters.generic_launches.fetch_add(1, std::memory_order_relaxed);
+        continue;
+      }
+    }
+    if (!function) {
+      const CompileTime time;
+      function = loader_.wait_for(*kernel.code);
+    }
+    Command command = kernel_command(kernel.shape, kernel, function, item);
     if (run.kept) {
       command.args = item.args - static_cast<const std::int64_t*>(run.args->data);
-      if (!function) use_generic(run, command, kernel, item);
       run.commands.push_back(command);
     } else {
       enqueue_now(run, command, address_of(item.args));
     }
-    counters.launches.fetch_add(1, std::memory_order_relaxed);
   }
 }
 
 // Its ArgBlock and the program go behind the run's words, and with them.
-void DriverRuntime::use_generic(Run& run, Command& command, const DriverKernel& kernel,
-                                const Launch& item) {
-  constexpr std::int64_t kWord = sizeof(std::int64_t);
-  const auto own = static_cast<std::int64_t>(run.words.size());
-  std::int64_t words[emit::kGenericWords];
-  words[emit::kGenericProgram] = kWord * emit::kGenericWords;
-  words[emit::kGenericArgs] = kWord * (command.args - own);
-  run.words.insert(run.words.end(), std::begin(words), std::end(words));
-  run.words.insert(run.words.end(), kernel.program.begin(), kernel.program.end());
+std::optional<Command> DriverRuntime::generic_command(Run& run, const DriverKernel& kernel,
+                                                      const Launch& item) {
+  // An instruction takes some hundred cycles, and nobody can end what is enqueued: some 10 ms.
+  constexpr std::int64_t kMostSteps = 1 << 18;
   KernelShape shape = kernel.shape;
   shape.one_warp = true;
   shape.vector = 1;
-  if (std::exchange(shape.split, false)) command.tiles /= item.host_args[ir::kArgParts];
-  command.function = loader_.generic();
-  command.geometry = geometry(shape, item.host_args, command.tiles, context_->processors(),
-                              context_->max_threads());
+  Launch whole = item;
+  if (std::exchange(shape.split, false)) whole.tiles /= item.host_args[ir::kArgParts];
+  Command command = kernel_command(shape, kernel, loader_.generic(), whole);
+  const auto instructions =
+      static_cast<std::int64_t>(kernel.program.size()) / emit::kGenericInstruction;
+  const std::int64_t elements =
+      elements_of_thread(shape, item.host_args, whole.tiles, command.geometry);
+  if (elements > kMostSteps / std::max<std::int64_t>(instructions, 1)) return std::nullopt;
+
+  constexpr std::int64_t kWord = sizeof(std::int64_t);
+  const auto own = static_cast<std::int64_t>(run.words.size());
+  const std::int64_t args = item.args - static_cast<const std::int64_t*>(run.args->data);
+  std::int64_t words[emit::kGenericWords];
+  words[emit::kGenericProgram] = kWord * emit::kGenericWords;
+  words[emit::kGenericArgs] = kWord * (args - own);
+  run.words.insert(run.words.end(), std::begin(words), std::end(words));
+  run.words.insert(run.words.end(), kernel.program.begin(), kernel.program.end());
   command.args = own;
-  run.cold = true;
-  counters.generic_launches.fetch_add(1, std::memory_order_relaxed);
+  return command;
 }
 
 std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {

@@ -48,6 +48,7 @@ class DriverRuntime : public DeviceRuntime {
   void prepare_run(Stream stream) override;
   void end_run(Stream stream) override;
   void drop_run(Stream) override { this_run().clear(); }
+  void prepare(std::span<const Launch> items, Stream stream) override;
   void launch(std::span<const Launch> items, Stream stream) override;
   bool takes_epilogue(Prim op, DType) const override { return leaf_takes_epilogue(op); }
   void run_leaf(const LeafCall& call, Stream stream) override;
@@ -106,8 +107,11 @@ class DriverRuntime : public DeviceRuntime {
   };
   /// Enqueues a command at once, whose words are on the device.
   void enqueue_now(Run& run, const Command& command, Address args);
-  /// Makes `command` one of the generic kernel, in the place of one that is not compiled yet.
-  void use_generic(Run& run, Command& command, const DriverKernel& kernel, const Launch& item);
+  Command kernel_command(const KernelShape& shape, const DriverKernel& kernel, Handle function,
+                         const Launch& item) const;
+  /// A launch of the generic kernel, in the place of one that is not compiled yet. None where that
+  /// would keep the device busy for longer than it is worth.
+  std::optional<Command> generic_command(Run& run, const DriverKernel& kernel, const Launch& item);
   /// Behind the run's words and commands.
   void add_leaf(Run& run, const LeafLaunch& launch, const Epilogue* epilogue);
   void add_product(Run& run, const LeafCall& call, std::shared_ptr<const LibraryProduct> product);

@@ -25,9 +25,25 @@ KernelShape shape_of(const ir::Kernel& kernel, int vector) {
                 .reduces = kernel.has_reduce(),
                 .split = kernel.mode == ir::Mode::kSplit,
                 .vector = vector};
-  for (int a = 0; a < kernel.n_axes(); ++a)
-    if (kernel.axes[static_cast<std::size_t>(a)] == ir::Role::kLoop) s.run_axis = a;
+  s.run_axis = -1;
+  for (const ir::Role r : kernel.axes) {
+    s.first_loop += r == ir::Role::kGrid;
+    s.run_axis += r != ir::Role::kLane;
+  }
   return s;
+}
+
+std::int64_t elements_of_thread(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
+                                const Geometry& g) {
+  const auto share = [](std::int64_t n, unsigned parts) { return (n + parts - 1) / parts; };
+  std::int64_t loops = 1;
+  for (int a = shape.first_loop; a <= shape.run_axis; ++a) loops *= args[ir::kArgExtents + a];
+  std::int64_t n = share(loops, g.x);  // a row's threads share it
+  if (shape.form == ir::Form::kColumn)
+    n = loops * share(args[ir::kArgChunk], g.x);
+  else if (!shape.reduces)
+    n = share(args[ir::kArgChunk], g.x);
+  return n * share(tiles, g.grid * g.y);
 }
 
 Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,

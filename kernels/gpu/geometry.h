@@ -12,9 +12,9 @@ struct KernelShape {
   ir::Form form = ir::Form::kRow;
   bool reduces = false;
   bool split = false;
-  int run_axis = 0;       ///< the last loop axis
-  bool one_warp = false;  ///< a row is one warp's
-  int vector = 1;         ///< elements of a map that a thread has (emit::vector_width)
+  int first_loop = 0, run_axis = 0;  ///< the loop axes, from … to
+  bool one_warp = false;             ///< a row is one warp's
+  int vector = 1;                    ///< elements of a map that a thread has (emit::vector_width)
 };
 KernelShape shape_of(const ir::Kernel& kernel, int vector);
 
@@ -28,5 +28,9 @@ struct Geometry {
 /// Changes no bit of a result; see jit/emit/clike/clike.h for what a kernel's form allows.
 Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
                   int processors, int max_threads);
+
+/// How many elements of the loop axes one thread of such a launch walks.
+std::int64_t elements_of_thread(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
+                                const Geometry& g);
 
 }  // namespace flash::gpu

@@ -18,7 +18,7 @@
 
 namespace flash::gpu {
 
-/// What the choice of kernels looks at. Results do not depend on it, but for tensor_cores.
+/// What the choice of kernels looks at. With tensor cores, sums of halves depend on it.
 struct Capabilities {
   int processors = 16;                       ///< blocks that run at once, at the least
   int block_threads = 256;                   ///< most threads of a block; 64 at the least

@@ -103,16 +103,17 @@ const std::string_view kTensorCoreText = R"source(
   FN void name(u32* m, const i16* row) {                                                      \
     asm volatile("ldmatrix.sync.aligned.m8n8.x4" way ".shared.b16 {%0, %1, %2, %3}, [%4];"    \
                  : "=r"(m[0]), "=r"(m[1]), "=r"(m[2]), "=r"(m[3])                             \
-                 : "r"(u32(__cvta_generic_to_shared(row))));                                  \
+                 : "r"(u32(__cvta_generic_to_shared(row)))                                    \
+                 : "memory");                                  \
   }
 LOAD_MATRICES(load_rows, "")
 LOAD_MATRICES(load_columns, ".trans")
 #define ADD_PRODUCT(name, type)                                                               \
   FN void name(f32& c0, f32& c1, f32& c2, f32& c3, const u32* a, const u32* b) {              \
-    asm("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 "                        \
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                     \
-        : "+f"(c0), "+f"(c1), "+f"(c2), "+f"(c3)                                              \
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));                  \
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 "               \
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"            \
+                 : "+f"(c0), "+f"(c1), "+f"(c2), "+f"(c3)                                     \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));         \
   }
 ADD_PRODUCT(add_product_f16, "f16")
 ADD_PRODUCT(add_product_bf16, "bf16")

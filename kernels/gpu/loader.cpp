@@ -12,11 +12,12 @@
 #include "core/log.h"
 #include "core/side_by_side.h"
 #include "jit/emit/clike/generic.h"
+#include "kernels/gpu/graph.h"
 
 namespace flash::gpu {
 namespace {
 
-constexpr std::string_view kGenericEntry = "flash_generic";
+constexpr const char* kGenericEntry = "flash_generic";
 
 /// A kernel's name as an identifier, for profilers.
 std::string entry_of(const std::string& name) {
@@ -55,13 +56,8 @@ Loader::Loader(std::shared_ptr<Context> context, Compiler& compiler, emit::Diale
     : context_(std::move(context)),
       compiler_(compiler),
       dialect_(dialect),
-      waits_(env::get_choice(Env::kCompile) == "wait"),
-      generic_text_(emit::generic_function(kGenericEntry)),
-      background_(compiler.threads()) {
-  generic_.name = "the generic kernel";
-  generic_.text = generic_text_;
-  generic_.entry = kGenericEntry;
-}
+      compiles_(env::get_choice(Env::kCompile)),
+      background_(compiler.threads()) {}
 
 Source Loader::source_of(std::string text, std::string entry) const {
   if (!compiler_.missing().empty())
@@ -103,27 +99,49 @@ void Loader::compile(KernelCode& code) {
   code.function_.store(function, std::memory_order_release);
 }
 
-// From the disk at once, else from when it has been compiled.
+void Loader::install_generic(std::unique_ptr<Module> module) {
+  static const std::string name = "the generic kernel";
+  const Handle function = module->function(kGenericEntry);
+  try {  // no tiles: the driver sees to its threads' memory, which may be more than is left
+    gpu::enqueue(*context_, {.function = function, .name = &name, .geometry = {1, 32, 1}}, 0,
+                 context_->queue());
+  } catch (const DeviceError& e) {
+    if (context_->lost()) throw;
+    logging::warn(context_->name() + ": without the generic kernel, flushes wait for " +
+                  "compilations: " + e.what());
+    return;
+  }
+  generic_module_ = std::move(module);
+  generic_.store(function, std::memory_order_release);
+}
+
+// From the disk at once. What no disk would keep is not worth its compilation.
 bool Loader::has_generic() {
-  if (generic()) return true;
-  std::call_once(generic_asked_for_, [&] {
-    const Source source = source_of(generic_text_, std::string(kGenericEntry));
-    if (auto module = kept_module(source)) {
-      const Handle function = module->function(source.entry.c_str());
-      generic_.module = std::move(module);
-      generic_.function.store(function, std::memory_order_release);
-      return;
-    }
-    background_.add([this] {
-      try {
-        load(generic_);
-      } catch (const std::exception& e) {
-        logging::warn(context_->name() + ": there is no generic kernel, so that flushes wait for " +
-                      "compilations: " + e.what());
-      }
-    });
+  if (compiles_ == "wait") return false;
+  std::call_once(generic_looked_for_, [&] {
+    const Source source = source_of(emit::generic_function(kGenericEntry), kGenericEntry);
+    if (auto module = kept_module(source))
+      install_generic(std::move(module));
+    else if (compiles_ == "generic")
+      install_generic(compiled_module(source));
+    else
+      generic_wanted_ = jit::disk_cache() != nullptr;
   });
   return generic() != nullptr;
+}
+
+void Loader::run_ended() {
+  if (!generic_wanted_.load(std::memory_order_relaxed) || !generic_wanted_.exchange(false)) return;
+  background_.add([this, pending = Pending::one()] {
+    try {
+      context_->enter();
+      install_generic(
+          compiled_module(source_of(emit::generic_function(kGenericEntry), kGenericEntry)));
+    } catch (const std::exception& e) {
+      logging::warn(context_->name() + ": without the generic kernel, flushes wait for " +
+                    "compilations: " + e.what());
+    }
+  });
 }
 
 std::shared_ptr<LoadedKernel> Loader::load(const ir::Kernel& kernel) {
@@ -139,7 +157,7 @@ std::shared_ptr<LoadedKernel> Loader::load(const ir::Kernel& kernel) {
   loaded->name = kernel.name;
   loaded->shape = shape_of(kernel, emit::vector_width(kernel, dialect_));
   if (env::get_int(Env::kDebug) >= 4) loaded->source = source.text;
-  auto module = kept_module(source);
+  auto module = compiles_ == "generic" ? nullptr : kept_module(source);
   loaded->code = std::make_shared<KernelCode>(std::move(source));
   KernelCode& code = *loaded->code;
   if (module) {
@@ -147,11 +165,12 @@ std::shared_ptr<LoadedKernel> Loader::load(const ir::Kernel& kernel) {
     code.module_ = std::move(module);
     return loaded;
   }
-  if (!waits_ && has_generic()) loaded->program = emit::generic_program(kernel);
+  if (has_generic()) loaded->program = emit::generic_program(kernel);
   if (loaded->program.empty()) {
     compile(code);
     return loaded;
   }
+  if (compiles_ == "generic") return loaded;
   // Whoever drops the kernel meanwhile has no use for it.
   background_.add([this, pending = Pending::one(), weak = std::weak_ptr(loaded->code)] {
     const std::shared_ptr<KernelCode> code = weak.lock();

@@ -101,7 +101,10 @@ class Loader {
   /// Its function, compiled by this thread if nobody has begun to.
   Handle wait_for(KernelCode& code);
   /// The function of the generic kernel, which a kernel with a program can count on.
-  Handle generic() const { return generic_.function.load(std::memory_order_acquire); }
+  Handle generic() const { return generic_.load(std::memory_order_acquire); }
+  /// The generic kernel, where one is missed, begins to be compiled when a first run has all of its
+  /// own: a compiler may take one at a time.
+  void run_ended();
   /// The kernel of a launch, loaded or not.
   LeafKernel& leaf(const LeafLaunch& launch, const Epilogue* epilogue);
   /// Those that are not loaded, side by side.
@@ -116,16 +119,20 @@ class Loader {
   /// Unless it is done.
   void compile(KernelCode& code);
   bool has_generic();
+  /// Publishes it, if the device has room for its threads' memory. Throws DeviceError if it is
+  /// lost.
+  void install_generic(std::unique_ptr<Module> module);
 
   const std::shared_ptr<Context> context_;
   Compiler& compiler_;
   const emit::Dialect dialect_;
   std::mutex mutex_;    // guards the maps, these and those of epilogues, and modules in them
   LeafKernels leaves_;  // by entry, without epilogues
-  const bool waits_;    // for every kernel
-  const std::string generic_text_;
-  LeafKernel generic_;
-  std::once_flag generic_asked_for_;
+  const std::string compiles_;  // FLASH_COMPILE
+  std::once_flag generic_looked_for_;
+  std::atomic<bool> generic_wanted_ = false;
+  std::unique_ptr<Module> generic_module_;
+  std::atomic<Handle> generic_ = nullptr;
   Background background_;  // the last member: it ends first
 };
 

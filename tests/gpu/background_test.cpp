@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "fake.h"
 #include "in_child.h"
+#include "jit/device_runner.h"
 #include "jit/random_kernel.h"
 #include "kernels/gpu/background.h"
 
@@ -24,13 +25,18 @@ using namespace flash::test;
 
 namespace {
 
+/// Whether this process is for tests of this kind: the cache of a process is where its first use
+/// has found it.
+bool is_cold() {
+  if (std::getenv("FAKE_GPU_COLD")) return true;
+  MESSAGE("skipped: for FAKE_GPU_COLD=1");
+  return false;
+}
+
 /// A runtime that compiles in the background, with its generic kernel there.
 class Cold {
  public:
-  explicit Cold(const Fake& fake) {
-    setenv("FLASH_COMPILE", "background", 1);
-    runtimes_ = fake.open();
-    setenv("FLASH_COMPILE", "wait", 1);
+  explicit Cold(const Fake& fake) : runtimes_(fake.open()) {
     // The first kernels are waited for, until the generic one is compiled.
     for (int adds = 1; adds < 2000 && device().counters.generic_launches == 0; ++adds) {
       check(adds);
@@ -96,14 +102,23 @@ void wait_for_compilations() {
   REQUIRE(stats().kernels_pending == 0);
 }
 
-}  // namespace
-
-TEST_CASE("a kernel that is not compiled yet runs by the generic one, and then by its own code") {
+/// Tests a runtime of each kind that has nothing left to compile.
+void with_each(void (*test)(const Fake&, Cold&)) {
+  if (!is_cold()) return;
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
     fake.reset();
     Cold cold(fake);
     wait_for_compilations();
+    test(fake, cold);
+  }
+}
+
+}  // namespace
+
+TEST_CASE(
+    "cold: a kernel that is not compiled yet runs by the generic one, and then by its own code") {
+  with_each([](const Fake&, Cold& cold) {
     const std::uint64_t before = cold.device().counters.generic_launches;
     const auto kernel = cold.load(5000);
     CHECK(stats().kernels_pending > 0);
@@ -113,15 +128,12 @@ TEST_CASE("a kernel that is not compiled yet runs by the generic one, and then b
     const std::uint64_t after = cold.device().counters.generic_launches;
     for (int i = 0; i < 3; ++i) cold.run(*kernel, 5000);
     CHECK(cold.device().counters.generic_launches == after);
-  }
+  });
 }
 
-TEST_CASE("a compilation that fails in the background is an error of the next run, which may try") {
-  for (const Fake& fake : fakes()) {
-    CAPTURE(fake.name);
-    fake.reset();
-    Cold cold(fake);
-    wait_for_compilations();
+TEST_CASE(
+    "cold: a compilation that fails in the background is an error of the next run, which may try") {
+  with_each([](const Fake& fake, Cold& cold) {
     const char* const compile = fake.pick("nvrtcCompileProgram", "hiprtcCompileProgram");
     fake.fail(compile, 1, 6);
     const auto kernel = cold.load(6000);
@@ -132,10 +144,11 @@ TEST_CASE("a compilation that fails in the background is an error of the next ru
     const std::uint64_t before = cold.device().counters.generic_launches;
     cold.run(*kernel, 6000);
     CHECK(cold.device().counters.generic_launches == before);
-  }
+  });
 }
 
-TEST_CASE("kernels that are dropped, and runtimes that are closed, while they compile") {
+TEST_CASE("cold: kernels that are dropped, and runtimes that are closed, while they compile") {
+  if (!is_cold()) return;
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
     fake.reset();
@@ -145,6 +158,71 @@ TEST_CASE("kernels that are dropped, and runtimes that are closed, while they co
       cold.check(7010);
     }
     CHECK(stats().kernels_pending == 0);
+  }
+}
+
+TEST_CASE("the generic kernel does what a runtime asks of any other") {
+  const std::string before = std::getenv("FLASH_COMPILE");
+  setenv("FLASH_COMPILE", "generic", 1);
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    fake.reset();
+    const auto runtimes = fake.open();
+    DeviceRuntime& device = *runtimes[0];
+    int rows = 0, columns = 0, splits = 0;
+    std::uint64_t runs = 0;
+    for (int seed = 100; seed < 160; ++seed) {
+      RandomKernel k(static_cast<std::uint64_t>(seed));
+      CAPTURE(seed);
+      INFO(k.text());
+      const auto want = k.run(Target::kInterpreter);
+      const auto runner = on_device(device, k.memory(), true);
+      REQUIRE(difference(k.run(runner), want) == "");
+      ++runs;
+      const bool row = k.kernel().form == ir::Form::kRow;
+      rows += row && k.kernel().has_reduce();
+      columns += !row;
+      if (!k.can_split()) continue;
+      const auto split = on_device(device, k.memory(), true);
+      REQUIRE(difference(k.run_split(split, 1 << seed % 4), want) == "");
+      ++runs;
+      ++splits;
+    }
+    CHECK(device.counters.generic_launches == runs);
+    CHECK(rows > 0);
+    CHECK(columns > 0);
+    CHECK(splits > 0);
+  }
+  setenv("FLASH_COMPILE", before.c_str(), 1);
+}
+
+TEST_CASE("what would take the generic kernel long is waited for") {
+  const std::string before = std::getenv("FLASH_COMPILE");
+  setenv("FLASH_COMPILE", "generic", 1);
+  const auto runtimes = Fake::cuda().open();
+  setenv("FLASH_COMPILE", before.c_str(), 1);
+  DeviceRuntime& device = *runtimes[0];
+  for (const std::int64_t n : {1'000, 1'000'000}) {
+    std::vector<float> x(static_cast<std::size_t>(n), 1.f), sum(1);
+    Nest nest(ir::Form::kRow, {{ir::Role::kLoop, n}});
+    const int in = nest.access(DType::kF32, x.data(), {4}),
+              out = nest.access(DType::kF32, sum.data(), {0});
+    const int partials = nest.partials(DType::kF32, 1);
+    nest.b.begin_loop();
+    ir::Value v = nest.b.load(in, ir::Type::kF32);
+    for (int i = 0; i < 20; ++i) v = nest.b.mul(v, v);
+    const ir::Value total = nest.b.reduce(ir::ReduceKind::kSum, v, partials);
+    nest.b.begin_row();
+    nest.b.store(out, total);
+    const auto bytes = [](std::vector<float>& v) {
+      return std::span(reinterpret_cast<unsigned char*>(v.data()), 4 * v.size());
+    };
+    const std::uint64_t generic = device.counters.generic_launches;
+    std::vector<std::span<unsigned char>> memory = nest.partial_memory();
+    memory.insert(memory.end(), {bytes(x), bytes(sum)});
+    nest.run(on_device(device, memory, true));
+    CHECK(sum[0] == static_cast<float>(n));
+    CHECK(device.counters.generic_launches - generic == (n == 1'000 ? 1 : 0));
   }
 }
 
@@ -192,6 +270,23 @@ TEST_CASE(
   std::thread::id by;
   background.add([&] { by = std::this_thread::get_id(); });
   CHECK((by == std::this_thread::get_id()));
+}
+
+TEST_CASE("background jobs: a child of a fork lets them be") {
+#if FLASH_THREAD_SANITIZER
+  MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
+  return;
+#endif
+  auto background = std::make_unique<gpu::Background>(1);
+  std::atomic<bool> done{false};
+  background->add([&] { done = true; });
+  while (!done) std::this_thread::yield();  // its thread waits for more
+  CHECK(in_child([&] {
+          bool here = false;
+          background->add([&] { here = true; });
+          background.reset();
+          return here ? 5 : 6;
+        }) == 5);
 }
 
 TEST_CASE("background jobs: a process that exits waits for what has begun") {

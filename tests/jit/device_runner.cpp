@@ -1,14 +1,16 @@
 // tests/jit/device_runner.cpp -- host pointers to device addresses, word by word
 #include "device_runner.h"
 
+#include <memory>
 #include <stdexcept>
 
 #include "core/allocator.h"
 
 namespace flash::test {
 
-Nest::Runner on_device(DeviceRuntime& device, std::vector<std::span<unsigned char>> memory) {
-  return [&device, memory](const ir::Kernel& k, const ir::Word* args, std::int64_t tiles) {
+Nest::Runner on_device(DeviceRuntime& device, std::vector<std::span<unsigned char>> memory,
+                       bool as_run) {
+  return [&device, memory, as_run](const ir::Kernel& k, const ir::Word* args, std::int64_t tiles) {
     std::vector<Block*> blocks;
     for (const auto& m : memory) {
       blocks.push_back(device.allocator().allocate(m.size(), "random kernel"));
@@ -32,11 +34,17 @@ Nest::Runner on_device(DeviceRuntime& device, std::vector<std::span<unsigned cha
       if (!found) throw std::runtime_error("a pointer leads into no buffer of the kernel");
     }
     const auto kernel = device.load(k, CodeKind::kBest);
+    std::unique_ptr<Recording> kept;
+    if (as_run) device.begin_run(kept, {});
     const Launch launch{.kernel = kernel.get(),
                         .args = device.bind_args(words, {}),
                         .host_args = words.data(),
                         .tiles = tiles};
     device.launch({&launch, 1}, {});
+    if (as_run) {
+      device.prepare_run({});
+      device.end_run({});
+    }
     for (std::size_t m = 0; m < memory.size(); ++m) {
       device.to_host(memory[m].data(), blocks[m]->data, memory[m].size(), {});
       device.allocator().free(blocks[m]);

@@ -10,7 +10,8 @@
 namespace flash::test {
 
 /// Loads and launches by `device`, with `memory` copied there and back; pointers in the ArgBlock
-/// that lead into it are replaced.
-Nest::Runner on_device(DeviceRuntime& device, std::vector<std::span<unsigned char>> memory);
+/// that lead into it are replaced. `as_run`: as a plan of one launch.
+Nest::Runner on_device(DeviceRuntime& device, std::vector<std::span<unsigned char>> memory,
+                       bool as_run = false);
 
 }  // namespace flash::test

@@ -66,9 +66,8 @@ TEST_CASE("emulated tensor cores multiply matrices of every layout") {
           for (const Layout lb : {Layout::kContiguous, Layout::kTransposed}) {
             calls.set_device(device_with_tensor_cores(processors));
             const Array *a = make(t, {m, k}, la), *b = make(t, {k, n}, lb), *bias = make(t, {n});
-            if (++turn % 2 == 0)
-              calls.add(Prim::kMatmul, {a, b}, t, {m, n});
-            else
+            if (processors == 1 || ++turn % 2 == 0) calls.add(Prim::kMatmul, {a, b}, t, {m, n});
+            if (processors == 1 || turn % 2 == 1)
               calls.add_with_epilogue(Prim::kMatmul, {a, b, bias}, t, {m, n});
           }
   calls.check();
@@ -76,6 +75,8 @@ TEST_CASE("emulated tensor cores multiply matrices of every layout") {
     for (const char* way : {"kk", "kn", "mk", "mn"}) {
       CHECK(calls.used("matmul_" + type + "_64x64_128_mma_" + way));
       CHECK(calls.used("matmul_" + type + "_64x64_128_mma_" + way + "_x8"));
+      CHECK(calls.used("matmul_" + type + "_128x128_256_mma_" + way));
+      CHECK(calls.used("matmul_" + type + "_128x128_256_mma_" + way + "_x8"));
     }
 }
 
@@ -116,19 +117,23 @@ TEST_CASE("emulated tensor cores: convolutions and their gradients") {
   int turn = 0;
   for (const DType t : kHalves)
     for (const Conv& p : convs) {
-      calls.set_device(device_with_tensor_cores(turn % 2 == 0 ? 1 : 1000));
+      // Large tiles where there are rows for them.
+      calls.set_device(device_with_tensor_cores(turn % 2 == 0 || p.out > 96 ? 1 : 1000));
       const Layout lx = kLayouts[turn % 5], lw = kLayouts[turn / 5 % 5];
       ++turn;
       const Array *x = make(t, p.x, lx), *w = make(t, p.w(), lw), *dy = make(t, p.y(), lx),
                   *bias = make(t, {p.out}, lw);
       calls.add_with_epilogue(Prim::kConv2d, {x, w, bias}, t, p.y(), p.attrs());
+      calls.add(Prim::kConv2d, {x, w}, t, p.y(), p.attrs());
       calls.add(Prim::kConv2dDx, {dy, w}, t, p.x, p.attrs({p.x[2], p.x[3]}));
       calls.add(Prim::kConv2dDw, {dy, x}, t, p.w(), p.attrs({p.kh, p.kw}));
     }
   calls.check();
-  for (const char* entry : {"conv2d_f16_64x64_128_mma_kn", "conv2d_bf16_64x64_128_mma_kn",
-                            "conv2d_dw_f16_64x64_128_mma_kk", "conv2d_dw_bf16_64x64_128_mma_kk"})
-    CHECK(calls.used(entry));
+  for (const std::string type : {"f16_", "bf16_"})
+    for (const std::string tile : {"64x64_128", "128x128_256"}) {
+      CHECK(calls.used("conv2d_" + type + tile + "_mma_kn"));
+      CHECK(calls.used("conv2d_dw_" + type + tile + "_mma_kk"));
+    }
 }
 
 TEST_CASE("tensor cores' kernels have no race and touch what is theirs alone") {
@@ -140,6 +145,8 @@ TEST_CASE("tensor cores' kernels have no race and touch what is theirs alone") {
   calls.add(Prim::kMatmul, {make(bf16, {72, 40}, Layout::kTransposed), make(bf16, {40, 24})}, bf16,
             {72, 24});
   calls.add(Prim::kMatmul, {make(bf16, {19, 37}), make(bf16, {37, 41})}, bf16, {19, 41});
+  calls.set_device(device_with_tensor_cores(1));
+  calls.add(Prim::kMatmul, {make(f16, {104, 40}), make(f16, {40, 104})}, f16, {104, 104});
   const Conv conv{{2, 5, 9, 11}, 20, 3, 2, 2, 3, 1, 1, 1, 2, 1};
   const Array *x = make(f16, conv.x), *w = make(f16, conv.w()), *dy = make(f16, conv.y());
   calls.add(Prim::kConv2d, {x, w}, f16, conv.y(), conv.attrs());

@@ -56,10 +56,11 @@ struct Job {
 };
 
 /// Leaf kernels of each kind that call an epilogue, which is a random map.
-std::vector<Job> leaves_with_epilogues(const std::vector<gpu::LeafSource>& leaves) {
+std::vector<Job> leaves_with_epilogues(const std::vector<gpu::LeafSource>& leaves,
+                                       std::initializer_list<const char*> kinds) {
   std::vector<Job> all;
   std::uint64_t seed = 0;
-  for (const char* kind : {"matmul_f32_32x32", "conv2d_bf16_32x32", "fold_f16", "max_pool2d_f64"}) {
+  for (const char* kind : kinds) {
     const auto leaf = std::find_if(leaves.begin(), leaves.end(), [&](const gpu::LeafSource& l) {
       return l.entry.starts_with(kind);
     });
@@ -165,7 +166,10 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
     return l.entry.find("_mma_") == std::string_view::npos;
   });
   REQUIRE(!for_tensor_cores.empty());
-  const std::vector<Job> calling = leaves_with_epilogues(leaves);
+  const std::vector<Job> calling = leaves_with_epilogues(
+      leaves, {"matmul_f32_32x32", "conv2d_bf16_32x32", "fold_f16", "max_pool2d_f64"});
+  const std::vector<Job> calling_from_tensor_cores =
+      leaves_with_epilogues(for_tensor_cores, {"matmul_bf16_64x64", "conv2d_f16_128x128"});
   std::vector<Job> jobs;
   std::size_t compiled = 0;
   for (std::size_t a = 0; a < architectures.size(); ++a) {
@@ -189,10 +193,13 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
     for (std::size_t i = few ? a : 0; i < (few ? a + 1 : calling.size()); ++i)
       add(calling[i].source, calling[i].name);
     const std::string& name = architectures[a];
-    if (name.starts_with("sm_") && std::atoi(name.c_str() + 3) >= 80)
+    if (name.starts_with("sm_") && std::atoi(name.c_str() + 3) >= 80) {
       for (std::size_t i = few ? a * 7 : 0; i < for_tensor_cores.size();
            i += few ? for_tensor_cores.size() / kFew + 1 : 1)
         add(for_tensor_cores[i].source, for_tensor_cores[i].entry);
+      for (std::size_t i = few ? a % 2 : 0; i < calling_from_tensor_cores.size(); i += few ? 2 : 1)
+        add(calling_from_tensor_cores[i].source, calling_from_tensor_cores[i].name);
+    }
     add(generic, "generic");
     for (const Job& leaf : asked_for.leaves) {
       jobs.push_back({leaf.source, leaf.name, architectures[a]});

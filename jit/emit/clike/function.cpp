@@ -71,19 +71,13 @@ class FunctionWriter : InstructionWriter {
 
   // -- reductions
   static std::string stack(Value v) { return "stack" + str(v); }
-  std::vector<Value> reductions(const ir::Section& s) const {
-    std::vector<Value> r;
-    for (const Value v : s.body)
-      if (inst(v).op == Op::kReduce) r.push_back(v);
-    return r;
-  }
 
   // What the last block of a split is told by, and block results of the warps that share a tile.
   void shared_memory() {
     if (split_) line("SHARED(i32, " + verdict() + ", 1)");
     if (!reduces_ || column_) return;
     for (const ir::Section& s : k_.sections)
-      for (const Value v : reductions(s))
+      for (const Value v : k_.reductions(s))
         line("SHARED(" + type(inst(v).type) + ", " + shared(v) + ", " + str(kWarp) + ")");
   }
 
@@ -163,7 +157,7 @@ class FunctionWriter : InstructionWriter {
       line("const i32 warps = width / 32, warp = lane / 32, l = lane % 32;");
     }
     for (const ir::Section& s : k_.sections) {
-      const std::vector<Value> r = reductions(s);
+      const std::vector<Value> r = k_.reductions(s);
       if (!s.loop) {
         body(s);
       } else if (!r.empty()) {
@@ -361,7 +355,7 @@ class FunctionWriter : InstructionWriter {
     const std::string i = index(k_.vector_axis());
     open("for (i64 " + i + " = first + lane; " + i + " < end_lane; " + i + " += width)");
     for (const ir::Section& s : k_.sections) {
-      const std::vector<Value> r = reductions(s);
+      const std::vector<Value> r = k_.reductions(s);
       if (!s.loop) {
         body(s);
         continue;

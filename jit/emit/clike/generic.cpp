@@ -6,7 +6,10 @@
 //        where accesses and tables begin
 //   4    a section: loop + 2 * reductions, where its instructions begin, how many they are,
 //        where its reductions begin
-//   8    an instruction: case, result, operands a, b, c, guard + 1, and two words more
+//   8    an instruction: case, result, operands a, b, c, guard + 1, and two words: of a load and a
+//        store the access and the index + 1, of kScalar and kIota the slot, of kTable the table, of
+//        kReduce the accumulator and whether a thread keeps two lanes. kConst's bits are a and b,
+//        kReduce's c is the case of combining
 //   8    a reduction: case of combining, result, whether a thread keeps two lanes, -, identity
 //   4    an access: word of the pointer, first word of strides, axes that move it, those of them
 //        whose stride is the element's size
@@ -20,12 +23,12 @@
 #include <array>
 #include <bit>
 #include <cstdint>
-#include <limits>
 #include <type_traits>
 #include <utility>
 
 #include "core/error.h"
 #include "jit/emit/clike/generic_cases.h"
+#include "jit/ir/scalar.h"
 
 namespace flash::emit {
 namespace {
@@ -41,29 +44,11 @@ using ir::Type;
 using ir::Value;
 using Word32 = std::uint32_t;
 
-std::uint64_t identity(ReduceKind kind, Type type) {
-  const bool least = kind == ReduceKind::kMax;
-  const auto number = [&](auto one, auto lowest, auto highest) -> std::uint64_t {
-    using T = decltype(one);
+std::uint64_t identity_bits(ReduceKind kind, Type type) {
+  return ir::scalar::dispatch(type, [&]<class T>(T) -> std::uint64_t {
     using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-    const T value = kind == ReduceKind::kSum    ? T{0}
-                    : kind == ReduceKind::kProd ? one
-                    : least                     ? lowest
-                                                : highest;
-    return std::bit_cast<Bits>(value);
-  };
-  switch (type) {
-    case Type::kF32:
-      return number(1.0f, -std::numeric_limits<float>::infinity(),
-                    std::numeric_limits<float>::infinity());
-    case Type::kF64:
-      return number(1.0, -std::numeric_limits<double>::infinity(),
-                    std::numeric_limits<double>::infinity());
-    case Type::kI64:
-      return number(std::int64_t{1}, INT64_MIN, INT64_MAX);
-    default:
-      return number(std::int32_t{1}, INT32_MIN, INT32_MAX);
-  }
+    return std::bit_cast<Bits>(ir::scalar::identity<T>(kind));
+  });
 }
 
 class Encoder {
@@ -82,7 +67,7 @@ class Encoder {
     std::size_t instructions = 0, reductions = 0;
     for (const ir::Section& s : k_.sections) {
       instructions += s.body.size();
-      reductions += reductions_of(s).size();
+      reductions += k_.reductions(s).size();
     }
     const std::size_t code = 8 + 4 * k_.sections.size(), reduced = code + 8 * instructions,
                       accesses = reduced + 8 * reductions,
@@ -102,7 +87,7 @@ class Encoder {
               count(tables)};
     std::size_t at = code, reduced_at = reduced;
     for (const ir::Section& s : k_.sections) {
-      const std::size_t n = reductions_of(s).size();
+      const std::size_t n = k_.reductions(s).size();
       if (n > kReductions) return {};
       words_.insert(words_.end(), {Word32{s.loop} + 2 * count(n), count(at), count(s.body.size()),
                                    count(reduced_at)});
@@ -120,12 +105,6 @@ class Encoder {
 
  private:
   const Inst& inst(Value v) const { return k_.insts[static_cast<std::size_t>(v)]; }
-  std::vector<Value> reductions_of(const ir::Section& s) const {
-    std::vector<Value> all;
-    for (const Value v : s.body)
-      if (inst(v).op == Op::kReduce) all.push_back(v);
-    return all;
-  }
 
   // A loop's body is run again: what comes from outside is used up to its end.
   void find_uses() {
@@ -199,10 +178,10 @@ class Encoder {
       ++at_;
     }
     release(at_);
-    for (const Value v : reductions_of(s)) {
+    for (const Value v : k_.reductions(s)) {
       const Inst& i = inst(v);
       if (!take(v)) return false;
-      const std::uint64_t none = identity(i.reduce, i.type);
+      const std::uint64_t none = identity_bits(i.reduce, i.type);
       reductions_.insert(reductions_.end(),
                          {combining(i.reduce, i.type), reg(v), ir::lanes(i.type) == 64, 0,
                           static_cast<Word32>(none), static_cast<Word32>(none >> 32), 0, 0});

@@ -19,6 +19,8 @@ namespace flash::emit {
 /// The words of its ArgBlock: how far from it, in bytes, the program lies, and the ArgBlock of the
 /// kernel that it stands in for.
 inline constexpr int kGenericProgram = 0, kGenericArgs = 1, kGenericWords = 2;
+/// Words of a program that one instruction takes.
+inline constexpr int kGenericInstruction = 4;
 
 /// The program of a kernel, of any mode but kEpilogue; empty if it needs more than the generic
 /// kernel has: 48 values at a time, 3 reductions of a section, 8 axes. For kSplit it computes whole
@@ -26,7 +28,8 @@ inline constexpr int kGenericProgram = 0, kGenericArgs = 1, kGenericWords = 2;
 std::vector<ir::Word> generic_program(const ir::Kernel& k);
 
 /// The generic kernel's function, named `entry`; needs the prelude in front of it. For kRow with
-/// reductions a launch has X = 32 and any Y, else any X and Y.
+/// reductions a launch has X = 32 and any Y, else any X and Y. Without tiles it reads nothing. A
+/// reduction of a tile (for each lane of kColumn) has up to 2^16 blocks.
 std::string generic_function(std::string_view entry);
 
 }  // namespace flash::emit

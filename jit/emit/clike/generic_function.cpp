@@ -14,7 +14,7 @@ using namespace generic;
 using ir::ReduceKind;
 using ir::Type;
 
-constexpr int kLevels = 32;  // of a binary counter: 2^32 blocks
+constexpr int kLevels = 17;  // of a binary counter: 2^16 blocks
 
 std::string text(std::string_view s) { return std::string(s); }
 std::string str(std::int64_t n) { return std::to_string(n); }
@@ -59,6 +59,7 @@ CALLED u64 generic_address(u64 program, u64 words, u32 access, i64 size, const i
 )source";
 
 constexpr std::string_view kKernel = R"source({
+  if (tiles <= i64(0)) return;
   const u64 program = u64(ARGS) + u64(ARG(0)), words = u64(ARGS) + u64(ARG(1));
   const pred column = CODE(0) != 0u, reduces = CODE(4) != 0u;
   const i32 axes = i32(CODE(1)), first_loop = i32(CODE(2)), run_axis = i32(CODE(3));
