@@ -58,6 +58,9 @@ std::string command(bool checks) {
   if (checks) s += " -mllvm -tsan-distinguish-volatile";
 #else
   if (checks) s += " --param tsan-distinguish-volatile=1";
+  // A number that is squared again and again, as by an integer's power, is one of 2^64 factors to
+  // GCC's analysis of loops, which takes all memory to write it down.
+  s += " --param scev-max-expr-size=10";
 #endif
   return s;
 }

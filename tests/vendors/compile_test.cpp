@@ -2,8 +2,7 @@
 // warning
 //
 // No GPU is needed: NVRTC (FLASH_TEST_NVRTC, or what ./dev setup brings) and hiprtc (Debian's
-// libamdhip64-5) compile for architectures that are not there. Many kernels are one source here,
-// for what takes time is each source's start.
+// libamdhip64-5) compile for architectures that are not there.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -36,24 +35,26 @@ std::vector<std::string> cuda_folders() {
 }
 std::vector<std::string> hip_folders() { return {"", "/opt/rocm/lib"}; }
 
-/// Kernels' texts without the prelude in front, their names made different.
-std::vector<std::string> kernels() {
-  std::vector<std::string> all;
+struct Job {
+  std::string source, name, architecture;
+};
+
+/// Random kernels, without the prelude in front.
+std::vector<Job> random_kernels() {
+  std::vector<Job> all;
   const int begin = first_kernel(), count = kernels_wanted(16);
   for (int seed = begin; seed < begin + count; ++seed) {
     RandomKernel k(static_cast<std::uint64_t>(seed));
     ir::Kernel kernel = k.kernel();
-    kernel.mode = ir::Mode::kWhole;
-    all.push_back(emit::clike_function(kernel, "k" + std::to_string(seed)));
-    kernel.mode = ir::Mode::kSplit;
-    if (k.can_split()) all.push_back(emit::clike_function(kernel, "s" + std::to_string(seed)));
+    const auto add = [&](ir::Mode mode, const std::string& name) {
+      kernel.mode = mode;
+      all.push_back({emit::clike_function(kernel, name), name, ""});
+    };
+    add(ir::Mode::kWhole, "k" + std::to_string(seed));
+    if (k.can_split()) add(ir::Mode::kSplit, "s" + std::to_string(seed));
   }
   return all;
 }
-
-struct Job {
-  std::string source, name, architecture;
-};
 
 /// Leaf kernels of each kind that call an epilogue, which is a random map.
 std::vector<Job> leaves_with_epilogues(const std::vector<gpu::LeafSource>& leaves,
@@ -77,15 +78,23 @@ std::vector<Job> leaves_with_epilogues(const std::vector<gpu::LeafSource>& leave
   return all;
 }
 
-/// Compiles all on as many threads as there are processors. Gives what was wrong.
-std::vector<std::string> compile_all(gpu::Compiler& compiler, const std::vector<Job>& jobs) {
+struct Outcome {
+  std::vector<std::string> wrong;
+  std::string slowest;
+  double slowest_s = 0;
+};
+
+/// Compiles all on as many threads as the compiler can use.
+Outcome compile_all(gpu::Compiler& compiler, const std::vector<Job>& jobs) {
   std::vector<std::string> wrong(jobs.size());
+  std::vector<double> seconds(jobs.size());
   std::atomic<std::size_t> next{0};
   std::vector<std::thread> threads;
-  for (unsigned t = 0; t < std::max(1u, std::thread::hardware_concurrency()); ++t)
+  for (int t = 0; t < compiler.threads(); ++t)
     threads.emplace_back([&] {
       for (std::size_t i; (i = next.fetch_add(1)) < jobs.size();) {
         const Job& job = jobs[i];
+        const auto start = std::chrono::steady_clock::now();
         try {
           const gpu::Code code = compiler.compile(job.source, job.name, job.architecture);
           if (!code.log.empty()) wrong[i] = job.name + ", " + job.architecture + ": " + code.log;
@@ -93,42 +102,28 @@ std::vector<std::string> compile_all(gpu::Compiler& compiler, const std::vector<
         } catch (const std::exception& e) {
           wrong[i] = e.what();
         }
+        seconds[i] =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       }
     });
   for (std::thread& t : threads) t.join();
-  wrong.erase(std::remove(wrong.begin(), wrong.end(), ""), wrong.end());
-  return wrong;
+  std::erase(wrong, "");
+  const auto most = std::max_element(seconds.begin(), seconds.end()) - seconds.begin();
+  const Job& slowest = jobs[static_cast<std::size_t>(most)];
+  return {wrong, slowest.name + " for " + slowest.architecture,
+          seconds[static_cast<std::size_t>(most)]};
 }
 
 /// What programs asked for: the sources in FLASH_TEST_SOURCES, a folder that the fake compilers of
 /// tests/gpu write into.
-struct Written {
-  std::vector<std::string>
-      kernels;              ///< fused ones: without the prelude, their names made different
-  std::vector<Job> leaves;  ///< leaf kernels' sources, which stand alone
-};
-Written written(const std::string& ending) {
-  Written out;
+std::vector<Job> asked_for(const std::string& ending) {
+  std::vector<Job> out;
   const char* folder = std::getenv("FLASH_TEST_SOURCES");
   if (!folder) return out;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() != ending) continue;
     std::ifstream in(entry.path(), std::ios::binary);
-    const std::string source{std::istreambuf_iterator<char>(in), {}};
-    // A fused kernel is one comment, its ops, and what stands behind it; see emit::clike_function.
-    const std::size_t title = source.find("\n// "), opened = source.find("\nKERNEL(");
-    REQUIRE(opened != std::string::npos);
-    if (title > opened || source.find("\n// ", title + 1) != std::string::npos) {
-      out.leaves.push_back({source, entry.path().filename().string(), ""});
-      continue;
-    }
-    const std::size_t from = opened + std::size("\nKERNEL(") - 1;
-    const std::string name = source.substr(from, source.find(')', from) - from);
-    const std::string other = "w" + std::to_string(out.kernels.size());
-    std::string text = source.substr(title + 1);
-    for (std::size_t at = 0; (at = text.find(name, at)) != std::string::npos; at += other.size())
-      text.replace(at, name.size(), other);
-    out.kernels.push_back(std::move(text));
+    out.push_back({{std::istreambuf_iterator<char>(in), {}}, entry.path().filename().string(), ""});
   }
   return out;
 }
@@ -150,15 +145,15 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
   // A fault has to be found: of a source that is wrong, and of one that a compiler warns of.
   CHECK(compile_all(compiler,
                     {{prelude.source("KERNEL(k) { no_such_op(1); }\n"), "wrong", architectures[0]}})
-            .size() == 1);
+            .wrong.size() == 1);
   CHECK(compile_all(compiler, {{prelude.source("KERNEL(k) { i32 unused; }\n#warning shown\n"),
                                 "warns", architectures[0]}})
-            .size() == 1);
+            .wrong.size() == 1);
   const std::string generic = emit::generic_function("generic");
-  std::vector<std::string> all = kernels();
-  for (const gpu::LeafSource& loop : gpu::limit_sources()) all.emplace_back(loop.source);
-  Written asked_for = written(ending);
-  std::move(asked_for.kernels.begin(), asked_for.kernels.end(), std::back_inserter(all));
+  std::vector<Job> all = random_kernels();
+  for (const gpu::LeafSource& loop : gpu::limit_sources())
+    all.push_back({std::string(loop.source), std::string(loop.entry), ""});
+  const std::vector<Job> given = asked_for(ending);
   const std::vector<gpu::LeafSource> leaves = gpu::leaf_sources({.processors = 100});
   std::vector<gpu::LeafSource> for_tensor_cores =
       gpu::leaf_sources({.processors = 100, .tensor_cores = true});
@@ -171,23 +166,15 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
   const std::vector<Job> calling_from_tensor_cores =
       leaves_with_epilogues(for_tensor_cores, {"matmul_bf16_64x64", "conv2d_f16_128x128"});
   std::vector<Job> jobs;
-  std::size_t compiled = 0;
   for (std::size_t a = 0; a < architectures.size(); ++a) {
-    constexpr std::size_t kBatch = 40;
-    for (std::size_t i = 0; i < all.size(); i += kBatch) {
-      std::string source;
-      for (std::size_t k = i; k < std::min(all.size(), i + kBatch); ++k, ++compiled)
-        source += all[k];
-      jobs.push_back({prelude.source(source), "kernels_" + std::to_string(i), architectures[a]});
-    }
-    // Sources of leaf kernels stand alone, and there are many: each architecture takes a few of its
-    // own, or all of them where many kernels are asked for.
-    constexpr std::size_t kFew = 2;
-    const bool few = kernels_wanted(0) < 1000;
     const auto add = [&](std::string_view source, std::string_view name) {
       jobs.push_back({prelude.source(source), std::string(name), architectures[a]});
-      ++compiled;
     };
+    for (const Job& job : all) add(job.source, job.name);
+    // There are many leaf kernels: each architecture takes a few of its own, or all of them where
+    // many kernels are asked for.
+    constexpr std::size_t kFew = 2;
+    const bool few = kernels_wanted(0) < 1000;
     for (std::size_t i = few ? a : 0; i < leaves.size(); i += few ? leaves.size() / kFew + 1 : 1)
       add(leaves[i].source, leaves[i].entry);
     for (std::size_t i = few ? a : 0; i < (few ? a + 1 : calling.size()); ++i)
@@ -201,18 +188,16 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
         add(calling_from_tensor_cores[i].source, calling_from_tensor_cores[i].name);
     }
     add(generic, "generic");
-    for (const Job& leaf : asked_for.leaves) {
-      jobs.push_back({leaf.source, leaf.name, architectures[a]});
-      ++compiled;
-    }
+    for (const Job& job : given) jobs.push_back({job.source, job.name, architectures[a]});
   }
-  const std::vector<std::string> wrong = compile_all(compiler, jobs);
-  for (std::size_t i = 0; i < std::min<std::size_t>(wrong.size(), 3); ++i) FAIL_CHECK(wrong[i]);
-  CHECK(wrong.empty());
+  const Outcome outcome = compile_all(compiler, jobs);
+  for (std::size_t i = 0; i < std::min<std::size_t>(outcome.wrong.size(), 3); ++i)
+    FAIL_CHECK(outcome.wrong[i]);
+  CHECK(outcome.wrong.empty());
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  MESSAGE(std::string(vendor.compiler), " ", compiler.version(), ": ", compiled, " kernels in ",
-          jobs.size(), " sources for ", architectures.size(), " architectures, ", took.count(),
-          " s");
+  MESSAGE(std::string(vendor.compiler), " ", compiler.version(), ": ", jobs.size(), " kernels for ",
+          architectures.size(), " architectures in ", took.count(),
+          " s; the slowest: ", outcome.slowest, ", ", outcome.slowest_s, " s");
 }
 
 }  // namespace

@@ -61,7 +61,14 @@ FN i32 sub_i32(i32 a, i32 b) { return i32(u32(a) - u32(b)); }
 FN i32 mul_i32(i32 a, i32 b) { return i32(u32(a) * u32(b)); }
 FN i32 neg_i32(i32 a) { return i32(u32(0) - u32(a)); }
 FN i32 abs_i32(i32 a) { return a < i32(0) ? neg_i32(a) : a; }
-FN i32 div_i32(i32 a, i32 b) { return b == i32(0) ? i32(0) : b == i32(-1) ? neg_i32(a) : a / b; }
+FN u32 magnitude_i32(i32 a) { return (u32(a) ^ u32(a >> 31)) - u32(a >> 31); }
+// 0 for a divisor of 0. Without a condition: compilers copy a loop for each condition that it does
+// not change, and each for each other, so that five divisors took NVRTC minutes.
+FN i32 div_i32(i32 a, i32 b) {
+  const u32 none = u32(b == i32(0)), sign = u32((a ^ b) >> 31);
+  const u32 q = magnitude_i32(a) / (magnitude_i32(b) + none);
+  return i32(((q ^ sign) - sign) & (none - u32(1)));
+}
 FN i32 rem_i32(i32 a, i32 b) { return i32(u32(a) - u32(div_i32(a, b)) * u32(b)); }
 FN i32 max_i32(i32 a, i32 b) { return a > b ? a : b; }
 FN i32 min_i32(i32 a, i32 b) { return a < b ? a : b; }
@@ -77,7 +84,14 @@ FN i64 sub_i64(i64 a, i64 b) { return i64(u64(a) - u64(b)); }
 FN i64 mul_i64(i64 a, i64 b) { return i64(u64(a) * u64(b)); }
 FN i64 neg_i64(i64 a) { return i64(u64(0) - u64(a)); }
 FN i64 abs_i64(i64 a) { return a < i64(0) ? neg_i64(a) : a; }
-FN i64 div_i64(i64 a, i64 b) { return b == i64(0) ? i64(0) : b == i64(-1) ? neg_i64(a) : a / b; }
+FN u64 magnitude_i64(i64 a) { return (u64(a) ^ u64(a >> 63)) - u64(a >> 63); }
+// 0 for a divisor of 0. Without a condition: compilers copy a loop for each condition that it does
+// not change, and each for each other, so that five divisors took NVRTC minutes.
+FN i64 div_i64(i64 a, i64 b) {
+  const u64 none = u64(b == i64(0)), sign = u64((a ^ b) >> 63);
+  const u64 q = magnitude_i64(a) / (magnitude_i64(b) + none);
+  return i64(((q ^ sign) - sign) & (none - u64(1)));
+}
 FN i64 rem_i64(i64 a, i64 b) { return i64(u64(a) - u64(div_i64(a, b)) * u64(b)); }
 FN i64 max_i64(i64 a, i64 b) { return a > b ? a : b; }
 FN i64 min_i64(i64 a, i64 b) { return a < b ? a : b; }
