@@ -22,7 +22,6 @@ struct Counters {
   std::atomic<std::uint64_t> flushes{0}, nodes{0}, plan_hits{0}, plan_misses{0};
   std::atomic<std::uint64_t> kernels_compiled{0}, kernel_hits{0};
   std::atomic<std::uint64_t> compile_ns{0}, plan_ns{0};
-  std::atomic<std::uint64_t> kernels_pending{0};  ///< not a total: those of now
   DiskCounters disk;
   std::atomic<bool> record{false};  ///< launches are timed and kept
 };

@@ -92,6 +92,8 @@ class LoadedKernel {
   virtual ~LoadedKernel() = default;
   virtual std::string listing() const { return {}; }  ///< source or assembly, where it was kept
   std::string name;
+  /// Its device will compile it, or never does, and counts it then (add_compiled).
+  bool pending = false;
 };
 
 /// One kernel over tiles [0, tiles). Items given to one `launch` call have no dependencies among
@@ -229,6 +231,8 @@ class FLASH_API DeviceRuntime {
 
   /// Threads that work on one launch: what the binder cuts tiles for.
   virtual int parallelism() const = 0;
+  /// Kernels that compile in the background, or wait for that.
+  virtual std::uint64_t pending() const { return 0; }
   /// Measured at the first call; zeros where it cannot say.
   virtual MachineLimits limits() { return {}; }
 

@@ -71,7 +71,7 @@ constexpr Info kTable[kNumEnv] = {
     {Env::kCompile, "FLASH_COMPILE", Kind::kChoice, "background", 0, 0, "background|wait|generic",
      "Kernels of GPUs that were never compiled: a generic kernel stands in until they are, or a "
      "flush waits for them, or (for tests) it does all that it can. The results are the same. "
-     "Vulkan always waits.",
+     "Vulkan always waits, and so does all without a disk cache.",
      "kernels/gpu"},
     {Env::kVulkanValidation, "FLASH_VULKAN_VALIDATION", Kind::kInt, "0", 0, 1, "",
      "1: Vulkan's validation layer checks every call; what it says is an error.",

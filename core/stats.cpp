@@ -67,11 +67,11 @@ Stats stats() {
   s.disk_misses = c.disk.misses;
   s.disk_stored = c.disk.stored;
   s.disk_rejected = c.disk.rejected;
-  s.kernels_pending = c.kernels_pending;
   for (const DeviceRuntime* r : open_runtimes()) {
     const DeviceCounters& dc = r->counters;
     s.launches += dc.launches;
     s.leaf_launches += dc.leaf_launches;
+    s.kernels_pending += r->pending();
     s.generic_launches += dc.generic_launches;
     s.replays += dc.replays;
     s.bytes_moved += dc.bytes_moved;

@@ -26,7 +26,7 @@ struct Stats {
   std::uint64_t disk_misses = 0;       ///< kernels that were looked for there in vain
   std::uint64_t disk_stored = 0;       ///< kernels that were put there
   std::uint64_t disk_rejected = 0;     ///< damaged ones that were deleted there
-  std::uint64_t kernels_pending = 0;   ///< compiled in the background now (FLASH_COMPILE)
+  std::uint64_t kernels_pending = 0;   ///< compiled in the background now, or soon (FLASH_COMPILE)
   std::uint64_t launches = 0;          ///< launches on all devices, leaf kernels included
   std::uint64_t leaf_launches = 0;     ///< of these, by leaf kernels
   std::uint64_t generic_launches = 0;  ///< of these, by a generic kernel instead of a pending one

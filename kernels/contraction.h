@@ -26,10 +26,10 @@ constexpr std::int64_t cut(std::int64_t n, std::int64_t pieces, std::int64_t i) 
 }
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// Blocks that k is cut into, as evenly as can be: the fewest of at most 256.
+/// Blocks that k is cut into, as evenly as can be: the fewest of at most kBlockOfK.
+constexpr std::int64_t kBlockOfK = 256;
 constexpr std::int64_t k_blocks(std::int64_t k) {
-  constexpr std::int64_t kMost = 256;
-  return k > kMost ? ceil_div(k, kMost) : 1;
+  return k > kBlockOfK ? ceil_div(k, kBlockOfK) : 1;
 }
 
 /// Sizes of a 2-D convolution, as the forward direction sees it.

@@ -21,12 +21,12 @@ io::Bytes cached_compile(const KeyParts& parts, CompileCall compile);
 /// The same through a cache of one's own; null: always compiles.
 io::Bytes cached_compile(DiskCache* cache, const KeyParts& parts, CompileCall compile);
 
-/// The two halves of it: what is on disk, and putting it there.
+/// The two halves of it, for who does not compile at once: what is on disk, and putting it there.
 std::optional<io::Bytes> find_compiled(const KeyParts& parts);
 void keep_compiled(const KeyParts& parts, io::ByteSpan bytes);
 
-/// To be called when a driver refuses to load what cached_compile() gave: the entry is deleted, so
-/// that the next call compiles.
+/// To be called when a driver refuses to load what came from there: the entry is deleted, so that
+/// the next call compiles.
 void reject_compiled(const KeyParts& parts);
 
 /// Where the environment puts the cache: FLASH_CACHE_DIR, else $XDG_CACHE_HOME/flash, else

@@ -68,7 +68,7 @@ void KernelCache::load_all(std::vector<Missing>& missing) {
     if (!m.code) continue;
     if (debug_level() >= 4) print_code(*m.code);
     cache_.insert(m.key, m.code);
-    add_compiled(m.kernel->name, m.microseconds);
+    if (!m.code->pending) add_compiled(m.kernel->name, m.microseconds);
   }
   if (error) std::rethrow_exception(error);
 }

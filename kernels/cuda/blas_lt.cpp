@@ -3,7 +3,6 @@
 // Calls, types and numbers are those of NVIDIA's cublasLt.h, the same in releases 11 to 13.
 #include "kernels/cuda/blas_lt.h"
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>

@@ -1,93 +1,98 @@
 // kernels/gpu/background.cpp -- the threads, and their queue
 #include "kernels/gpu/background.h"
 
-#include <algorithm>
-#include <cstddef>
 #include <cstdlib>
 #include <system_error>
 #include <utility>
 
 namespace flash::gpu {
-namespace {
 
 /// Those that have threads, for when the process exits.
-struct List {
+struct Background::List {
   std::mutex mutex;
-  std::vector<Background*> all;  // guarded by it
-  std::once_flag registered, used;
-
-  static void stop_all();
+  std::vector<std::shared_ptr<State>> all;  // guarded by it
 };
-List& list() {
+Background::List& Background::list() {
   static List& there = hold_at_fork(ForkOrder::kLast, *new List, &List::mutex);
   return there;
 }
 
-void List::stop_all() {
-  std::vector<Background*> all;
+void Background::stop_all() {
+  std::vector<std::shared_ptr<State>> all;
   {
     const std::lock_guard lock(list().mutex);
-    all = list().all;
+    all.swap(list().all);
   }
-  for (Background* b : all) b->stop();
+  for (const auto& state : all) stop(*state);
 }
-
-}  // namespace
 
 Background::~Background() {
   if (!process_.here()) {
-    static_cast<void>(state_.release());  // there is nobody to join
+    // Its threads are the parent's, and wait for it forever: it stays where it is.
+    static_cast<void>(new std::shared_ptr<State>(std::move(state_)));
     return;
   }
-  stop();
+  stop(*state_);
   const std::lock_guard lock(list().mutex);
-  std::erase(list().all, this);
+  std::erase(list().all, state_);
 }
 
 void Background::stop() {
-  if (!process_.here()) return;
+  if (process_.here()) stop(*state_);
+}
+
+void Background::stop(State& s) {
   std::vector<std::thread> threads;
   std::deque<std::function<void()>> dropped;  // what they hold goes without the lock
   {
-    const std::lock_guard lock(state_->mutex);
-    state_->stopped = true;
-    threads.swap(state_->threads);
-    dropped.swap(state_->jobs);
+    std::unique_lock lock(s.mutex);
+    s.stopped = true;
+    threads.swap(s.threads);
+    dropped.swap(s.jobs);
+    s.changed.notify_all();
+    // Whoever else stops it has the threads, perhaps.
+    s.changed.wait(lock, [&] { return s.running == 0; });
   }
-  state_->changed.notify_all();
   for (std::thread& t : threads) t.join();
+}
+
+std::size_t Background::pending() const {
+  if (!process_.here()) return 0;
+  const std::lock_guard lock(state_->mutex);
+  return state_->running + state_->jobs.size();
 }
 
 void Background::add(std::function<void()> job) {
   if (process_.here()) {
     State& s = *state_;
     const std::lock_guard lock(s.mutex);
-    const std::size_t busy = static_cast<std::size_t>(s.running) + s.jobs.size();
     try {
-      if (!s.stopped && busy >= s.threads.size() &&
+      if (!s.stopped && s.running + s.jobs.size() >= s.threads.size() &&
           s.threads.size() < static_cast<std::size_t>(most_)) {
-        if (!std::exchange(s.listed, true)) {
+        if (!s.in_list) {
           const std::lock_guard lock_list(list().mutex);
-          list().all.push_back(this);
-          // At exit what was registered last comes first: before what a compiler has registered.
-          std::call_once(list().registered, [] { std::atexit(List::stop_all); });
+          list().all.push_back(state_);
+          s.in_list = true;
         }
-        s.threads.emplace_back([this] { work(); });
+        s.threads.emplace_back([state = state_] { work(*state); });
       }
     } catch (const std::system_error&) {
       // Fewer threads are slower, that is all.
     }
     if (!s.threads.empty()) {
       s.jobs.push_back(std::move(job));
-      s.changed.notify_one();
+      s.changed.notify_all();
       return;
     }
   }
   job();
 }
 
-void Background::work() {
-  State& s = *state_;
+void Background::work(State& s) {
+  // At exit, what was registered last comes first: these threads stop before what a compiler
+  // registers for its own end, when it is loaded or, behind the first job, when it is used first.
+  static std::once_flag any_job;
+  std::call_once(any_job, [] { std::atexit(stop_all); });
   std::unique_lock lock(s.mutex);
   for (;;) {
     s.changed.wait(lock, [&] { return s.stopped || !s.jobs.empty(); });
@@ -98,10 +103,10 @@ void Background::work() {
     lock.unlock();
     job();
     job = nullptr;  // what it holds may take a while to go
-    // Again, for what a compiler registers when it is used first.
-    std::call_once(list().used, [] { std::atexit(List::stop_all); });
+    std::call_once(s.first_job, [] { std::atexit(stop_all); });
     lock.lock();
     --s.running;
+    s.changed.notify_all();
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -25,28 +26,34 @@ class Background {
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
-  /// A job lets no exception out. Where there can be no thread for it (in a child of a fork, whose
-  /// these are not; after stop()) it is done here and now.
+  /// A job lets no exception out. It is done here and now where no thread can do it: after stop(),
+  /// and in a process that was forked off this object's, which has none of the threads.
   void add(std::function<void()> job);
   /// Waits for jobs that have begun; the others are dropped.
   void stop();
+  /// Jobs that are not done; none in a child of a fork.
+  std::size_t pending() const;
 
  private:
-  /// What threads share: on the heap, for a child of a fork, where their parent's wait for it
-  /// forever, to leave it there.
+  /// What threads share, which the list of what an exit stops holds as well.
   struct State {
     std::mutex mutex;  // guards what follows
     std::condition_variable changed;
     std::deque<std::function<void()>> jobs;
-    int running = 0;
-    bool stopped = false, listed = false;
+    std::size_t running = 0;
+    bool stopped = false, in_list = false;
     std::vector<std::thread> threads;
+    std::once_flag first_job;
   };
-  void work();
+  struct List;
+  static List& list();
+  static void stop(State& state);
+  static void stop_all();
+  static void work(State& state);
 
   const int most_;
   const ThisProcess process_;
-  std::unique_ptr<State> state_ = std::make_unique<State>();
+  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 }  // namespace flash::gpu

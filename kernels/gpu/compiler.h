@@ -37,7 +37,7 @@ class Compiler {
 
   /// Compiles; `name` shows in messages. Throws DeviceError with the compiler's log.
   Code compile(const std::string& source, const std::string& name, const std::string& architecture);
-  /// As many threads may compile at the same time; others wait.
+  /// As many threads at once are worth while: a processor each, or one, which others wait for.
   int threads() const;
 
  private:

@@ -189,8 +189,10 @@ void DriverRuntime::launch(std::span<const Launch> items, Stream) {
 // Its ArgBlock and the program go behind the run's words, and with them.
 std::optional<Command> DriverRuntime::generic_command(Run& run, const DriverKernel& kernel,
                                                       const Launch& item) {
-  // An instruction takes some hundred cycles, and nobody can end what is enqueued: some 10 ms.
-  constexpr std::int64_t kMostSteps = 1 << 18;
+  // An instruction takes some hundred cycles, a block of a reduction is combined by some 30
+  // instructions, and nobody can end what is enqueued: some 10 ms.
+  constexpr std::int64_t kMostSteps = 1 << 18, kBlockSteps = 32;
+  static_assert(kMostSteps / kBlockSteps <= emit::kGenericBlocks);
   KernelShape shape = kernel.shape;
   shape.one_warp = true;
   shape.vector = 1;
@@ -199,9 +201,11 @@ std::optional<Command> DriverRuntime::generic_command(Run& run, const DriverKern
   Command command = kernel_command(shape, kernel, loader_.generic(), whole);
   const auto instructions =
       static_cast<std::int64_t>(kernel.program.size()) / emit::kGenericInstruction;
-  const std::int64_t elements =
-      elements_of_thread(shape, item.host_args, whole.tiles, command.geometry);
-  if (elements > kMostSteps / std::max<std::int64_t>(instructions, 1)) return std::nullopt;
+  const Walk walk = walk_of(shape, item.host_args, whole.tiles, command.geometry);
+  if (walk.elements > kMostSteps / std::max<std::int64_t>(instructions, 1) ||
+      walk.blocks > kMostSteps / kBlockSteps)
+    return std::nullopt;
+  command.name = &kernel.generic_name;
 
   constexpr std::int64_t kWord = sizeof(std::int64_t);
   const auto own = static_cast<std::int64_t>(run.words.size());

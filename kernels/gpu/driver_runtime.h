@@ -61,6 +61,7 @@ class DriverRuntime : public DeviceRuntime {
   int parallelism() const override { return context_->processors(); }
   std::unique_ptr<Stopwatch> start_timing(Stream stream) override;
   std::string description() override;
+  std::uint64_t pending() const override { return loader_.pending(); }
   MachineLimits limits() override;
 
  protected:

@@ -33,17 +33,18 @@ KernelShape shape_of(const ir::Kernel& kernel, int vector) {
   return s;
 }
 
-std::int64_t elements_of_thread(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
-                                const Geometry& g) {
-  const auto share = [](std::int64_t n, unsigned parts) { return (n + parts - 1) / parts; };
-  std::int64_t loops = 1;
-  for (int a = shape.first_loop; a <= shape.run_axis; ++a) loops *= args[ir::kArgExtents + a];
-  std::int64_t n = share(loops, g.x);  // a row's threads share it
-  if (shape.form == ir::Form::kColumn)
-    n = loops * share(args[ir::kArgChunk], g.x);
-  else if (!shape.reduces)
-    n = share(args[ir::kArgChunk], g.x);
-  return n * share(tiles, g.grid * g.y);
+Walk walk_of(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
+             const Geometry& g) {
+  const auto share = [](std::int64_t n, std::int64_t parts) { return (n + parts - 1) / parts; };
+  const std::int64_t run = args[ir::kArgExtents + shape.run_axis];
+  std::int64_t outer = 1;
+  for (int a = shape.first_loop; a < shape.run_axis; ++a) outer *= args[ir::kArgExtents + a];
+  const std::int64_t own = share(tiles, std::int64_t{g.grid} * g.y);
+  if (!shape.reduces) return {own * outer * share(args[ir::kArgChunk], g.x), 0};
+  if (shape.form == ir::Form::kRow)  // a row's threads share each run, and each has all blocks
+    return {own * outer * share(run, g.x), own * outer * share(run, ir::kRowBlock)};
+  const std::int64_t lanes = own * share(args[ir::kArgChunk], g.x);
+  return {lanes * outer * run, lanes * outer * share(run, ir::kColumnBlock)};
 }
 
 Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,

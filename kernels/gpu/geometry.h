@@ -29,8 +29,11 @@ struct Geometry {
 Geometry geometry(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
                   int processors, int max_threads);
 
-/// How many elements of the loop axes one thread of such a launch walks.
-std::int64_t elements_of_thread(const KernelShape& shape, const ir::Word* args, std::int64_t tiles,
-                                const Geometry& g);
+/// What the busiest thread of such a launch walks.
+struct Walk {
+  std::int64_t elements = 0;  ///< of the loop axes
+  std::int64_t blocks = 0;    ///< of a reduction
+};
+Walk walk_of(const KernelShape& shape, const ir::Word* args, std::int64_t tiles, const Geometry& g);
 
 }  // namespace flash::gpu

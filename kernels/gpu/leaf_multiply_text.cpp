@@ -9,7 +9,7 @@
 //   A_ALONG_K A_AT(p, i) ...   whether neighbours along k lie closest, and where an element goes
 //   VEC FETCHED FETCH NOTHING  what is read at once: VEC neighbours; PUT(cell, v) writes them
 //   ROW(r) COL(c)              where a thread's elements of the tile are
-//   CUT_EVENLY(i)              where block number i of k begins, of `blocks`
+//   CUT_AT(i)                  where block number i of k begins, of `blocks`
 //   EXACT                      whether blocks of k are summed on their own, as on the CPU
 //   MULTIPLY()                 adds to acc the product of the slices' first `left` steps of k
 #include "kernels/gpu/leaf_source.h"
@@ -33,7 +33,7 @@ const std::string_view kRegisterText = R"source(
 #define B_ALONG_K (ARG_B_ALONG_K != i64(0))
 #define A_AT(p, i) ((p) * PITCH_A + (i))
 #define B_AT(p, j) ((p) * PITCH_B + (j))
-#define CUT_EVENLY(i) (depth * (i) / blocks)
+#define CUT_AT(i) (depth * (i) / blocks)
 
 // A thread's rows and columns lie in runs of VM and VN, the runs of the other threads between them:
 // reads of shared memory are wide and without conflicts, writes of the output neighbours.
@@ -88,7 +88,7 @@ const std::string_view kTensorCoreText = R"source(
 #define CELLS_B ((B_ALONG_K ? BN : BK) * PITCH_B)
 #define A_AT(p, i) (A_ALONG_K ? (i) * PITCH_A + (p) : (p) * PITCH_A + (i))
 #define B_AT(p, j) (B_ALONG_K ? (j) * PITCH_B + (p) : (p) * PITCH_B + (j))
-#define CUT_EVENLY(i) min_i64(depth, i64(256) * (i))
+#define CUT_AT(i) min_i64(depth, i64(K_BLOCK) * (i))
 
 // A thread's part of a warp's elements: pairs of neighbours in two rows of each 16 x 8.
 #define WARP_ROW (t / 32 % (BM / WM) * WM)

@@ -4,7 +4,6 @@
 // the pixels as columns, the filters' gradient has the taps. With stride s, the s × s phases of an
 // input gradient are products of their own in one launch; each meets its own taps only.
 #include <algorithm>
-#include <array>
 #include <numeric>
 
 #include "kernels/contraction.h"

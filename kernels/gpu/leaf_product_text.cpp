@@ -57,7 +57,7 @@ SHARED(INDEX, n_x, BN)
 #define CUT(i) ((i) / ARG_UNITS_PER_IMAGE * (ARG_OUT_H * ARG_OUT_W) + \
                 (i) % ARG_UNITS_PER_IMAGE * (ARG_UNIT_ROWS * ARG_OUT_W))
 #else
-#define CUT(i) CUT_EVENLY(i)
+#define CUT(i) CUT_AT(i)
 #endif
 
 // Where column `n` of the result begins.
@@ -138,7 +138,7 @@ KERNEL(NAME) {
 #if FORM == FILTER
     const i64 blocks = ARG_UNITS;
 #else
-    const i64 blocks = depth > i64(256) ? (depth + i64(255)) / i64(256) : i64(1);
+    const i64 blocks = depth > i64(K_BLOCK) ? (depth + i64(K_BLOCK - 1)) / i64(K_BLOCK) : i64(1);
 #endif
     const i32 left_m = i32(min_i64(size_m - m0, i64(BM)));
     const i32 left_n = i32(min_i64(size_n - n0, i64(BN)));

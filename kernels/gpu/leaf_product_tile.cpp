@@ -4,7 +4,6 @@
 // after the other or side by side, into parts that a second launch adds up in the same order. (On
 // tensor cores they depend on the latter.)
 #include <algorithm>
-#include <array>
 #include <string>
 
 #include "kernels/contraction.h"
@@ -129,7 +128,7 @@ LeafSource product_source(Form form, DType dtype, const TileShape& t, bool wide,
         d.types(dtype).words(kProductWords);
         d.add("INDEX", index_name(wide)).add("MATMUL", 0).add("CONV", 1).add("FILTER", 2);
         d.add("FORM", static_cast<Index>(form)).add("BM", t.bm).add("BN", t.bn);
-        d.add("BK", t.depth()).add("RM", t.rows()).add("RN", t.columns());
+        d.add("K_BLOCK", kBlockOfK).add("BK", t.depth()).add("RM", t.rows()).add("RN", t.columns());
         d.add("PREFETCH", t.prefetch ? 1 : 0);
         if (t.tensor_cores()) {
           d.add("WM", t.warp_m).add("WN", t.warp_n).add("VEC", layout.vectors ? 8 : 1);

@@ -28,15 +28,6 @@ std::string entry_of(const std::string& name) {
   return out;
 }
 
-/// Counted while it is there.
-struct Pending {
-  Pending() { counters().kernels_pending.fetch_add(1, std::memory_order_relaxed); }
-  ~Pending() { counters().kernels_pending.fetch_sub(1, std::memory_order_relaxed); }
-  Pending(const Pending&) = delete;
-  Pending& operator=(const Pending&) = delete;
-  static std::shared_ptr<Pending> one() { return std::make_shared<Pending>(); }
-};
-
 }  // namespace
 
 Module::Module(std::shared_ptr<Context> context, const io::Bytes& image)
@@ -89,20 +80,30 @@ std::unique_ptr<Module> Loader::compiled_module(const Source& source) {
   return std::make_unique<Module>(context_, image);
 }
 
-void Loader::compile(KernelCode& code) {
-  const std::lock_guard lock(code.mutex_);
-  if (code.function()) return;
-  auto module = compiled_module(code.source_);
+void Loader::finish(KernelCode& code, std::unique_ptr<Module> module) {
   const Handle function = module->function(code.source_.entry.c_str());
   code.module_ = std::move(module);
   code.source_ = {};
   code.function_.store(function, std::memory_order_release);
 }
 
+void Loader::compile(KernelCode& code) {
+  const std::lock_guard lock(code.mutex_);
+  if (code.function()) return;
+  const auto start = std::chrono::steady_clock::now();
+  auto module = kept_module(code.source_);
+  if (!module) module = compiled_module(code.source_);
+  finish(code, std::move(module));
+  const std::chrono::duration<double, std::micro> us = std::chrono::steady_clock::now() - start;
+  add_compiled(code.name_, us.count());
+}
+
 void Loader::install_generic(std::unique_ptr<Module> module) {
   static const std::string name = "the generic kernel";
-  const Handle function = module->function(kGenericEntry);
+  Handle function = nullptr;
   try {  // no tiles: the driver sees to its threads' memory, which may be more than is left
+    function = module->function(kGenericEntry);
+    context_->launched(name);
     gpu::enqueue(*context_, {.function = function, .name = &name, .geometry = {1, 32, 1}}, 0,
                  context_->queue());
   } catch (const DeviceError& e) {
@@ -132,7 +133,7 @@ bool Loader::has_generic() {
 
 void Loader::run_ended() {
   if (!generic_wanted_.load(std::memory_order_relaxed) || !generic_wanted_.exchange(false)) return;
-  background_.add([this, pending = Pending::one()] {
+  background_.add([this] {
     try {
       context_->enter();
       install_generic(
@@ -158,21 +159,18 @@ std::shared_ptr<LoadedKernel> Loader::load(const ir::Kernel& kernel) {
   loaded->shape = shape_of(kernel, emit::vector_width(kernel, dialect_));
   if (env::get_int(Env::kDebug) >= 4) loaded->source = source.text;
   auto module = compiles_ == "generic" ? nullptr : kept_module(source);
-  loaded->code = std::make_shared<KernelCode>(std::move(source));
-  KernelCode& code = *loaded->code;
+  if (!module && has_generic()) loaded->program = emit::generic_program(kernel);
+  if (!module && loaded->program.empty()) module = compiled_module(source);
+  loaded->code = std::make_shared<KernelCode>(kernel.name, std::move(source));
   if (module) {
-    code.function_ = module->function(entry.c_str());
-    code.module_ = std::move(module);
+    finish(*loaded->code, std::move(module));
     return loaded;
   }
-  if (has_generic()) loaded->program = emit::generic_program(kernel);
-  if (loaded->program.empty()) {
-    compile(code);
-    return loaded;
-  }
+  loaded->generic_name = "the generic kernel as " + kernel.name;
+  loaded->pending = true;
   if (compiles_ == "generic") return loaded;
   // Whoever drops the kernel meanwhile has no use for it.
-  background_.add([this, pending = Pending::one(), weak = std::weak_ptr(loaded->code)] {
+  background_.add([this, weak = std::weak_ptr(loaded->code)] {
     const std::shared_ptr<KernelCode> code = weak.lock();
     if (!code) return;
     try {

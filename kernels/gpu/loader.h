@@ -46,13 +46,15 @@ struct Source {
 /// A kernel's code, there or to come.
 class KernelCode {
  public:
-  explicit KernelCode(Source source) : source_(std::move(source)) {}
+  KernelCode(std::string name, Source source)
+      : name_(std::move(name)), source_(std::move(source)) {}
   Handle function() const { return function_.load(std::memory_order_acquire); }
   /// Its compilation in the background went wrong.
   bool failed() const { return failed_.load(std::memory_order_acquire); }
 
  private:
   friend class Loader;
+  const std::string name_;
   Source source_;
   std::mutex mutex_;  // guards the compilation
   std::unique_ptr<Module> module_;
@@ -66,7 +68,9 @@ class DriverKernel final : public LoadedKernel {
   std::string source;  ///< kept at FLASH_DEBUG=4
   KernelShape shape;
   std::shared_ptr<KernelCode> code;
-  std::vector<ir::Word> program;  ///< for the generic kernel, where code was not there at first
+  // For the generic kernel, where code was not there at first:
+  std::vector<ir::Word> program;
+  std::string generic_name;  ///< which says whose work it does
 };
 
 /// A leaf kernel, from when it is asked for first. Loaded when it has a function.
@@ -100,6 +104,8 @@ class Loader {
   std::shared_ptr<LoadedKernel> load(const ir::Kernel& kernel);
   /// Its function, compiled by this thread if nobody has begun to.
   Handle wait_for(KernelCode& code);
+  /// Compilations in the background that are not done.
+  std::size_t pending() const { return background_.pending(); }
   /// The function of the generic kernel, which a kernel with a program can count on.
   Handle generic() const { return generic_.load(std::memory_order_acquire); }
   /// The generic kernel, where one is missed, begins to be compiled when a first run has all of its
@@ -116,7 +122,8 @@ class Loader {
   std::unique_ptr<Module> kept_module(const Source& source);
   std::unique_ptr<Module> compiled_module(const Source& source);
   void load(LeafKernel& leaf);
-  /// Unless it is done.
+  static void finish(KernelCode& code, std::unique_ptr<Module> module);
+  /// Unless it is done. From the disk, if somebody else has compiled it meanwhile.
   void compile(KernelCode& code);
   bool has_generic();
   /// Publishes it, if the device has room for its threads' memory. Throws DeviceError if it is

@@ -96,9 +96,10 @@ Compiled compile(const std::string& source, const CompileOptions& options) {
                                                      "_" + std::to_string(count.fetch_add(1)));
   fs::create_directories(work);
   std::ofstream(work / "kernel.cpp") << "#include \"kernel.h\"\n" << source;
-  const std::string all = line + " -o " + (work / "kernel.so").string() + " " +
-                          (work / "kernel.cpp").string() + " > " + (work / "log").string() +
-                          " 2>&1";
+  // A compiler that goes astray on one kernel takes no memory from others (KiB, seconds).
+  const std::string all = "ulimit -v 8000000; exec timeout 300 " + line + " -o " +
+                          (work / "kernel.so").string() + " " + (work / "kernel.cpp").string() +
+                          " > " + (work / "log").string() + " 2>&1";
   const int status = std::system(all.c_str());
   out.log = read(work / "log");
   out.ok = status == 0;

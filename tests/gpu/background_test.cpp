@@ -45,6 +45,11 @@ class Cold {
     REQUIRE(device().counters.generic_launches > 0);
   }
   DeviceRuntime& device() { return *runtimes_[0]; }
+  void wait_for_compilations() {
+    for (int i = 0; i < 6000 && device().pending() > 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    REQUIRE(device().pending() == 0);
+  }
 
   /// x + x + … + x, of which each number of terms is a kernel of its own. Says what it is for.
   std::shared_ptr<LoadedKernel> load(int adds) {
@@ -95,13 +100,6 @@ class Cold {
   std::vector<std::unique_ptr<DeviceRuntime>> runtimes_;
 };
 
-/// Waits until nothing compiles any more.
-void wait_for_compilations() {
-  for (int i = 0; i < 6000 && stats().kernels_pending > 0; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  REQUIRE(stats().kernels_pending == 0);
-}
-
 /// Tests a runtime of each kind that has nothing left to compile.
 void with_each(void (*test)(const Fake&, Cold&)) {
   if (!is_cold()) return;
@@ -109,7 +107,7 @@ void with_each(void (*test)(const Fake&, Cold&)) {
     CAPTURE(fake.name);
     fake.reset();
     Cold cold(fake);
-    wait_for_compilations();
+    cold.wait_for_compilations();
     test(fake, cold);
   }
 }
@@ -121,10 +119,11 @@ TEST_CASE(
   with_each([](const Fake&, Cold& cold) {
     const std::uint64_t before = cold.device().counters.generic_launches;
     const auto kernel = cold.load(5000);
-    CHECK(stats().kernels_pending > 0);
+    CHECK(kernel->pending);
+    CHECK(cold.device().pending() > 0);
     cold.run(*kernel, 5000);
     CHECK(cold.device().counters.generic_launches > before);
-    wait_for_compilations();
+    cold.wait_for_compilations();
     const std::uint64_t after = cold.device().counters.generic_launches;
     for (int i = 0; i < 3; ++i) cold.run(*kernel, 5000);
     CHECK(cold.device().counters.generic_launches == after);
@@ -137,7 +136,7 @@ TEST_CASE(
     const char* const compile = fake.pick("nvrtcCompileProgram", "hiprtcCompileProgram");
     fake.fail(compile, 1, 6);
     const auto kernel = cold.load(6000);
-    wait_for_compilations();
+    cold.wait_for_compilations();
     fake.fail(compile, 1, 6);
     CHECK_THROWS_AS(cold.run(*kernel, 6000), DeviceError);
     cold.run(*kernel, 6000);
@@ -147,17 +146,70 @@ TEST_CASE(
   });
 }
 
+TEST_CASE("cold: what was compiled, but not loaded, is not compiled again") {
+  with_each([](const Fake& fake, Cold& cold) {
+    fake.fail(fake.pick("cuModuleLoadData", "hipModuleLoadData"), 1, 2);
+    const auto kernel = cold.load(6500);
+    cold.wait_for_compilations();
+    const std::uint64_t stored = stats().disk_stored, hits = stats().disk_hits;
+    cold.run(*kernel, 6500);
+    CHECK(stats().disk_stored == stored);
+    CHECK(stats().disk_hits == hits + 1);
+  });
+}
+
+TEST_CASE("cold: a kernel on the disk that the driver refuses is compiled again") {
+  with_each([](const Fake& fake, Cold& cold) {
+    cold.check(6700);
+    cold.wait_for_compilations();
+    fake.fail(fake.pick("cuModuleLoadData", "hipModuleLoadData"), 1, 209);  // no code for it
+    const std::uint64_t rejected = stats().disk_rejected, stored = stats().disk_stored;
+    const auto again = cold.load(6700);
+    CHECK(stats().disk_rejected == rejected + 1);
+    cold.wait_for_compilations();
+    CHECK(stats().disk_stored == stored + 1);
+    cold.run(*again, 6700);
+    const std::uint64_t hits = stats().disk_hits;
+    CHECK(!cold.load(6700)->pending);
+    CHECK(stats().disk_hits == hits + 1);
+  });
+}
+
+TEST_CASE("cold: a kernel counts as compiled when it is") {
+  with_each([](const Fake&, Cold& cold) {
+    const std::uint64_t before = stats().kernels_compiled;
+    const auto kernel = cold.load(6600);
+    cold.wait_for_compilations();
+    CHECK(stats().kernels_compiled == before + 1);
+  });
+}
+
+TEST_CASE("cold: a generic kernel without a function is done without") {
+  if (!is_cold()) return;
+  for (const Fake& fake : fakes()) {
+    CAPTURE(fake.name);
+    fake.reset();
+    { Cold cold(fake); }  // it is on the disk
+    const auto runtimes = fake.open();
+    fake.fail(fake.pick("cuModuleGetFunction", "hipModuleGetFunction"), 1, 500);
+    Nest nest(ir::Form::kRow, {{ir::Role::kLoop, 10}});
+    std::vector<float> x(10, 1.f);
+    const int at = nest.access(DType::kF32, x.data(), {4});
+    nest.b.begin_loop();
+    const ir::Value v = nest.b.load(at, ir::Type::kF32);
+    nest.b.store(at, nest.b.add(v, v));
+    CHECK(!runtimes[0]->load(nest.kernel, CodeKind::kBest)->pending);
+  }
+}
+
 TEST_CASE("cold: kernels that are dropped, and runtimes that are closed, while they compile") {
   if (!is_cold()) return;
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
     fake.reset();
-    {
-      Cold cold(fake);
-      for (int adds = 7000; adds < 7010; ++adds) cold.load(adds);
-      cold.check(7010);
-    }
-    CHECK(stats().kernels_pending == 0);
+    Cold cold(fake);
+    for (int adds = 7000; adds < 7010; ++adds) cold.load(adds);
+    cold.check(7010);
   }
 }
 
@@ -202,27 +254,44 @@ TEST_CASE("what would take the generic kernel long is waited for") {
   const auto runtimes = Fake::cuda().open();
   setenv("FLASH_COMPILE", before.c_str(), 1);
   DeviceRuntime& device = *runtimes[0];
-  for (const std::int64_t n : {1'000, 1'000'000}) {
-    std::vector<float> x(static_cast<std::size_t>(n), 1.f), sum(1);
-    Nest nest(ir::Form::kRow, {{ir::Role::kLoop, n}});
-    const int in = nest.access(DType::kF32, x.data(), {4}),
-              out = nest.access(DType::kF32, sum.data(), {0});
-    const int partials = nest.partials(DType::kF32, 1);
+  struct Size {
+    std::int64_t outer, run;
+    bool generic;
+  };
+  // Long ones, and short ones of which there are many: each has blocks of its own.
+  for (const auto& [outer, run, generic] :
+       {Size{1, 1'000, true}, Size{1, 1'000'000, false}, Size{8'000, 2, true},
+        Size{9'000, 2, false}, Size{140'000, 2, false}}) {
+    CAPTURE(outer);
+    CAPTURE(run);
+    const std::int64_t n = outer * run;
+    std::vector<float> x(static_cast<std::size_t>(n), 1.f), sums(3);
+    Nest nest(ir::Form::kRow, {{ir::Role::kLoop, outer}, {ir::Role::kLoop, run}});
+    const int in = nest.access(DType::kF32, x.data(), {4 * run, 4});
+    std::vector<int> out, partials;
+    for (float& sum : sums) {
+      out.push_back(nest.access(DType::kF32, &sum, {0, 0}));
+      partials.push_back(nest.partials(DType::kF32, 1));
+    }
     nest.b.begin_loop();
     ir::Value v = nest.b.load(in, ir::Type::kF32);
-    for (int i = 0; i < 20; ++i) v = nest.b.mul(v, v);
-    const ir::Value total = nest.b.reduce(ir::ReduceKind::kSum, v, partials);
+    std::vector<ir::Value> totals;
+    for (const int p : partials) {
+      totals.push_back(nest.b.reduce(ir::ReduceKind::kSum, v, p));
+      v = nest.b.add(v, v);
+    }
     nest.b.begin_row();
-    nest.b.store(out, total);
+    for (std::size_t i = 0; i < totals.size(); ++i) nest.b.store(out[i], totals[i]);
     const auto bytes = [](std::vector<float>& v) {
       return std::span(reinterpret_cast<unsigned char*>(v.data()), 4 * v.size());
     };
-    const std::uint64_t generic = device.counters.generic_launches;
+    const std::uint64_t before = device.counters.generic_launches;
     std::vector<std::span<unsigned char>> memory = nest.partial_memory();
-    memory.insert(memory.end(), {bytes(x), bytes(sum)});
+    memory.insert(memory.end(), {bytes(x), bytes(sums)});
     nest.run(on_device(device, memory, true));
-    CHECK(sum[0] == static_cast<float>(n));
-    CHECK(device.counters.generic_launches - generic == (n == 1'000 ? 1 : 0));
+    const auto total = static_cast<float>(n);
+    CHECK((sums == std::vector{total, 2 * total, 4 * total}));
+    CHECK(device.counters.generic_launches - before == (generic ? 1 : 0));
   }
 }
 

@@ -2,9 +2,13 @@
 #include "fake.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <system_error>
 
 #include "kernels/cuda/runtime.h"
 #include "kernels/hip/runtime.h"
@@ -26,10 +30,17 @@ struct Handles {
   Handles() {
     // What a fake compiler makes is of no use to a real one; the kernels' own code is to be tested.
     const bool cold = std::getenv("FAKE_GPU_COLD") != nullptr;
-    char folder[] = "/tmp/flash_cold_XXXXXX";
-    setenv("FLASH_CACHE_DIR", cold ? mkdtemp(folder) : "off", 1);
+    if (cold)
+      cache = mkdtemp((std::filesystem::temp_directory_path() / "flash_XXXXXX").string().data());
+    setenv("FLASH_CACHE_DIR", cold ? cache.c_str() : "off", 1);
     setenv("FLASH_COMPILE", cold ? "background" : "wait", 1);
   }
+  ~Handles() {
+    std::error_code ignored;
+    if (process == getpid() && !cache.empty()) std::filesystem::remove_all(cache, ignored);
+  }
+  const pid_t process = getpid();
+  std::string cache;
   void* cuda = load("libcuda.so.1");
   void* nvrtc = load("libnvrtc.so.13");
   void* hip = load("libamdhip64.so.7");

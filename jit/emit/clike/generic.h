@@ -21,15 +21,17 @@ namespace flash::emit {
 inline constexpr int kGenericProgram = 0, kGenericArgs = 1, kGenericWords = 2;
 /// Words of a program that one instruction takes.
 inline constexpr int kGenericInstruction = 4;
+/// Blocks that a reduction of a tile, or of one of its lanes, may have.
+inline constexpr int kGenericBlocks = 1 << 16;
 
 /// The program of a kernel, of any mode but kEpilogue; empty if it needs more than the generic
-/// kernel has: 48 values at a time, 3 reductions of a section, 8 axes. For kSplit it computes whole
-/// tiles: tiles / args[kArgParts] of them.
+/// kernel has: 48 values at a time (scalars and constants that a loop uses among them), 3
+/// reductions of a section, 8 axes. For kSplit it computes whole tiles: tiles / args[kArgParts] of
+/// them.
 std::vector<ir::Word> generic_program(const ir::Kernel& k);
 
 /// The generic kernel's function, named `entry`; needs the prelude in front of it. For kRow with
-/// reductions a launch has X = 32 and any Y, else any X and Y. Without tiles it reads nothing. A
-/// reduction of a tile (for each lane of kColumn) has up to 2^16 blocks.
+/// reductions a launch has X = 32 and any Y, else any X and Y. Without tiles it reads nothing.
 std::string generic_function(std::string_view entry);
 
 }  // namespace flash::emit

@@ -1,7 +1,10 @@
 // jit/emit/clike/generic_function.cpp -- the generic kernel's source
 //
 // What a program is stands in generic.cpp, what its instructions do in generic_cases.cpp.
+#include <array>
+#include <bit>
 #include <string>
+#include <string_view>
 
 #include "jit/emit/clike/generic.h"
 #include "jit/emit/clike/generic_cases.h"
@@ -14,7 +17,9 @@ using namespace generic;
 using ir::ReduceKind;
 using ir::Type;
 
-constexpr int kLevels = 17;  // of a binary counter: 2^16 blocks
+constexpr int kLevels = std::bit_width(unsigned{kGenericBlocks});  // of a binary counter
+constexpr std::array kNumbers = {Type::kI32, Type::kI64, Type::kF32, Type::kF64};
+constexpr std::string_view kCombine[] = {"add", "mul", "max", "min"};  // by ReduceKind
 
 std::string text(std::string_view s) { return std::string(s); }
 std::string str(std::int64_t n) { return std::to_string(n); }
