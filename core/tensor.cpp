@@ -269,7 +269,9 @@ Tensor& Tensor::copy_(const Tensor& src) {
   if (broadcast_shapes(need(impl_).shape, need(src.impl_).shape, "copy_") != shape())
     throw ShapeError("copy_: shape " + src.shape().str() + " does not broadcast to " +
                      shape().str());
-  write(*this, src.to(dtype()), "copy_");
+  // Between devices the smaller of both dtypes travels.
+  const bool narrows = size_of(dtype()) <= size_of(src.dtype());
+  write(*this, narrows ? src.to(dtype()).to(device()) : src.to(device()).to(dtype()), "copy_");
   return *this;
 }
 

@@ -383,4 +383,11 @@ TEST_CASE("a copy on another device is on the tape, and its gradient comes back"
   const Tensor g = grad({sum((x * x).to(null).to(cpu) * x)}, {x}, {}, true, true)[0];
   CHECK(g.requires_grad());
   CHECK(grad({sum(g)}, {x})[0].device() == cpu);
+
+  // copy_() takes its source from anywhere.
+  Tensor target = zeros({2, 3});
+  target.copy_(there);
+  CHECK(target.device() == cpu);
+  CHECK(target.dtype() == f32);
+  CHECK(grad({sum(target)}, {x})[0].device() == cpu);
 }

@@ -68,6 +68,7 @@ void draw_sizes(Program& p, Scale scale, Random& r) {
 }  // namespace
 
 Program generate(std::uint64_t seed) {
+  set_default_device({});  // another device's program may have run before
   Random r(seed ^ 0xF1A5);
   Program p;
   p.seed = seed;

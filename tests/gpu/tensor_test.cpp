@@ -63,6 +63,23 @@ TEST_CASE("created tensors: constants, ranges, random numbers, and back and fort
   });
 }
 
+TEST_CASE("copy_() takes its source from another device, into all of a tensor or a view of it") {
+  same_everywhere([](Device d) {
+    const Tensor row = tensor({1.5, -2.25, 1e300});  // f64 on the CPU
+    Tensor whole = zeros({2, 3}, {.device = d}), part = ones({2, 3}, {.dtype = i16, .device = d});
+    whole.copy_(row);
+    part.select(0, 1).copy_(row.slice(0, 0, 2, 1).sum());
+    float memory[3] = {};
+    Tensor mine = from_blob(memory, {3}, f32, [] {});
+    mine.copy_(whole[1] * 2);
+    const Tensor copied = mine.clone().to(d);
+    eval_all();  // before the memory goes
+    CHECK(memory[0] == 3);
+    CHECK(memory[1] == -4.5f);
+    return std::vector<Tensor>{whole, part, copied};
+  });
+}
+
 TEST_CASE("maps of every kind of float, and broadcasting") {
   same_everywhere([](Device d) {
     std::vector<Tensor> out;
