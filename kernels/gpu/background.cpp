@@ -73,6 +73,10 @@ void Background::add(std::function<void()> job) {
           const std::lock_guard lock_list(list().mutex);
           list().all.push_back(state_);
           s.in_list = true;
+          // At exit, what was registered last comes first: these threads stop before what a
+          // compiler registered when it was loaded …
+          static std::once_flag registered;
+          std::call_once(registered, [] { std::atexit(stop_all); });
         }
         s.threads.emplace_back([state = state_] { work(*state); });
       }
@@ -89,10 +93,6 @@ void Background::add(std::function<void()> job) {
 }
 
 void Background::work(State& s) {
-  // At exit, what was registered last comes first: these threads stop before what a compiler
-  // registers for its own end, when it is loaded or, behind the first job, when it is used first.
-  static std::once_flag any_job;
-  std::call_once(any_job, [] { std::atexit(stop_all); });
   std::unique_lock lock(s.mutex);
   for (;;) {
     s.changed.wait(lock, [&] { return s.stopped || !s.jobs.empty(); });
@@ -103,6 +103,7 @@ void Background::work(State& s) {
     lock.unlock();
     job();
     job = nullptr;  // what it holds may take a while to go
+    // … and, from here on, before what it registers when it is used first.
     std::call_once(s.first_job, [] { std::atexit(stop_all); });
     lock.lock();
     --s.running;
