@@ -259,9 +259,9 @@ TEST_CASE("what would take the generic kernel long is waited for") {
     bool generic;
   };
   // Long ones, and short ones of which there are many: each has blocks of its own.
-  for (const auto& [outer, run, generic] :
-       {Size{1, 1'000, true}, Size{1, 1'000'000, false}, Size{8'000, 2, true},
-        Size{9'000, 2, false}, Size{140'000, 2, false}}) {
+  for (const Size& size : {Size{1, 1'000, true}, Size{1, 1'000'000, false}, Size{8'000, 2, true},
+                           Size{9'000, 2, false}, Size{140'000, 2, false}}) {
+    const std::int64_t outer = size.outer, run = size.run;
     CAPTURE(outer);
     CAPTURE(run);
     const std::int64_t n = outer * run;
@@ -291,7 +291,7 @@ TEST_CASE("what would take the generic kernel long is waited for") {
     nest.run(on_device(device, memory, true));
     const auto total = static_cast<float>(n);
     CHECK((sums == std::vector{total, 2 * total, 4 * total}));
-    CHECK(device.counters.generic_launches - before == (generic ? 1 : 0));
+    CHECK(device.counters.generic_launches - before == (size.generic ? 1 : 0));
   }
 }
 
