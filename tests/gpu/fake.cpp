@@ -30,8 +30,13 @@ struct Handles {
   Handles() {
     // What a fake compiler makes is of no use to a real one; the kernels' own code is to be tested.
     const bool cold = std::getenv("FAKE_GPU_COLD") != nullptr;
-    if (cold)
-      cache = mkdtemp((std::filesystem::temp_directory_path() / "flash_XXXXXX").string().data());
+    if (cold) {
+      cache = (std::filesystem::temp_directory_path() / "flash_XXXXXX").string();
+      if (!mkdtemp(cache.data())) {
+        std::perror(cache.c_str());
+        std::abort();
+      }
+    }
     setenv("FLASH_CACHE_DIR", cold ? cache.c_str() : "off", 1);
     setenv("FLASH_COMPILE", cold ? "background" : "wait", 1);
   }
