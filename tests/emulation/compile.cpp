@@ -50,8 +50,9 @@ void publish(const fs::path& path, const std::string& bytes) {
 
 std::string command(bool checks) {
   std::string s = FLASH_TEST_CXX
-                  " -std=c++20 -O1 -ffp-contract=off -w -shared -fPIC -nostdlib -fno-exceptions"
-                  " -fno-asynchronous-unwind-tables -I " +
+                  " -std=c++20 -O1 -ffp-contract=off -Wall -Wextra -Werror -Wno-unused-parameter"
+                  " -Wno-unknown-pragmas -Wno-attributes -shared -fPIC -nostdlib -fno-exceptions "
+                  "-fno-asynchronous-unwind-tables -I " +
                   std::string(kFolder);
   if (checks) s += " -fsanitize=thread -DEMULATION_CHECKS";
 #if defined(__clang__)

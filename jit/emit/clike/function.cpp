@@ -189,32 +189,37 @@ class FunctionWriter : InstructionWriter {
   // A map's run by `vector_` neighbours a thread: their words are moved at once, unless the last of
   // them is beyond the run or memory does not lie so.
   void vectors(const ir::Section& s) {
-    const std::string i = index(run_axis()), v = str(vector_);
+    const std::string i = index(run_axis()), v = str(vector_), all = all_aligned(s);
     open("");
     line("pred aligned = false;");
-    open("");
-    line("const i64 " + i + " = begin;");
-    line("aligned = " + all_aligned(s) + ";");
-    close();
+    if (!all.empty()) {
+      open("");
+      line("const i64 " + i + " = begin;");
+      line("aligned = " + all + ";");
+      close();
+    }
     open("for (i64 group = begin + i64(lane * " + v + "); group < end; group += i64(width * " + v +
          "))");
     line("const pred whole_words = aligned && group + i64(" + v + ") <= end;");
     wide_words(s);
-    open("if (whole_words)");
-    line("const i64 " + i + " = group;");
-    wide_loads(s);
-    close();
+    move_words(s, ir::Op::kLoad);
     open("UNROLL for (i32 e = 0; e < " + v + "; ++e)");
     line("const i64 " + i + " = group + i64(e);");
     open("if (" + i + " < end)");
     body(s);
     close();
     close();
+    move_words(s, ir::Op::kStore);
+    close();
+    close();
+  }
+
+  void move_words(const ir::Section& s, ir::Op op) {
+    const std::vector<std::string> moves = wide_moves(s, op);
+    if (moves.empty()) return;
     open("if (whole_words)");
-    line("const i64 " + i + " = group;");
-    wide_stores(s);
-    close();
-    close();
+    line("const i64 " + index(run_axis()) + " = group;");
+    for (const std::string& move : moves) line(move);
     close();
   }
 
@@ -345,8 +350,10 @@ class FunctionWriter : InstructionWriter {
     line("const i64 first = whole % chunks * " + chunk + ", last = first + " + chunk + ";");
     line("const i64 end_lane = last < " + width + " ? last : " + width + ";");
     if (!split_) return lanes(Pass::kWhole);
+    write_only([](const ir::Section& s) { return s.loop; });
     lanes(Pass::kPart);
     leave_unless_last();
+    write_only([](const ir::Section& s) { return !s.loop; });
     lanes(Pass::kCombine);
   }
 

@@ -52,7 +52,10 @@ void check_emittable(const ir::Kernel& k, const Dialect& dialect) {
 InstructionWriter::InstructionWriter(const ir::Kernel& k, std::string_view entry)
     : k_(k), entry_(entry), column_(k.form == ir::Form::kColumn) {
   words_.assign(static_cast<std::size_t>(k.words), false);
-  find_uses();
+  tables_.assign(k.tables.size(), false);
+  const auto all = [](const ir::Section&) { return true; };
+  write_only(all);
+  find_walked();
 }
 
 std::string InstructionWriter::type(Type t) { return text(ir::name(t)); }
@@ -76,45 +79,54 @@ std::vector<std::string> InstructionWriter::argument_lines() const {
   return lines;
 }
 
-std::string InstructionWriter::table(std::uint64_t t) const {
+std::string InstructionWriter::table_name(std::uint64_t t) const {
   return entry_ + "_table" + std::to_string(t);
 }
 
+std::string InstructionWriter::table(std::uint64_t t) {
+  tables_[t] = true;
+  return table_name(t);
+}
+
 std::vector<std::string> InstructionWriter::table_lines() const {
-  std::vector<bool> read(k_.tables.size(), false);
-  for (std::size_t v = 0; v < k_.insts.size(); ++v)
-    if (used_[v] && k_.insts[v].op == Op::kTable) read[k_.insts[v].imm] = true;
   std::vector<std::string> lines;
-  for (std::size_t t = 0; t < read.size(); ++t) {
-    if (!read[t]) continue;
+  for (std::size_t t = 0; t < tables_.size(); ++t) {
+    if (!tables_[t]) continue;
     std::string values;
     for (const float x : k_.tables[t]) values += ", " + str(std::bit_cast<std::uint32_t>(x)) + "u";
-    lines.push_back("TABLE(" + table(t) + values + ")");
+    lines.push_back("TABLE(" + table_name(t) + values + ")");
   }
   return lines;
 }
 
-// Compilers warn of values that nobody reads.
-void InstructionWriter::find_uses() {
+void InstructionWriter::write_only(FunctionRef<bool(const ir::Section&)> wanted) {
   used_.assign(k_.insts.size(), false);
-  walked_.assign(k_.axes.size(), false);
-  const auto walk = [&](const Inst& i, bool loop) {
-    const bool iota = i.op == Op::kIota;
-    if (!iota && i.op != Op::kLoad && i.op != Op::kStore) return;
-    for (int axis = 0; axis < k_.n_axes(); ++axis) {
-      const auto a = static_cast<std::size_t>(axis);
-      if (!has_index(axis, loop)) continue;
-      if (iota || k_.accesses[static_cast<std::size_t>(i.access)].step[a] != Step::kZero)
-        walked_[a] = true;
-    }
+  const auto use = [&](Value v) {
+    if (v != kNone) used_[static_cast<std::size_t>(v)] = true;
   };
   for (auto s = k_.sections.rbegin(); s != k_.sections.rend(); ++s)
     for (auto v = s->body.rbegin(); v != s->body.rend(); ++v) {
       const Inst& i = inst(*v);
-      if (!used(*v) && i.op != Op::kStore && i.op != Op::kReduce) continue;
-      walk(i, s->loop);
-      for (const Value u : {i.a, i.b, i.c, i.guard})
-        if (u != kNone) used_[static_cast<std::size_t>(u)] = true;
+      const bool effect = i.op == Op::kStore || i.op == Op::kReduce;
+      if (effect ? !wanted(*s) : !used(*v)) continue;
+      use(*v);
+      for (const Value operand : {i.a, i.b, i.c, i.guard}) use(operand);
+    }
+}
+
+void InstructionWriter::find_walked() {
+  walked_.assign(k_.axes.size(), false);
+  for (const ir::Section& s : k_.sections)
+    for (const Value v : s.body) {
+      const Inst& i = inst(v);
+      const bool iota = i.op == Op::kIota;
+      if (!used(v) || (!iota && i.op != Op::kLoad && i.op != Op::kStore)) continue;
+      for (int axis = 0; axis < k_.n_axes(); ++axis) {
+        const auto a = static_cast<std::size_t>(axis);
+        if (!has_index(axis, s.loop)) continue;
+        if (iota || k_.accesses[static_cast<std::size_t>(i.access)].step[a] != Step::kZero)
+          walked_[a] = true;
+      }
     }
 }
 
@@ -244,7 +256,7 @@ int InstructionWriter::words_moved(const Inst& i, bool loop) const {
 void InstructionWriter::each_wide(const ir::Section& s, FunctionRef<void(const Inst&, int)> f) {
   for (const Value v : s.body) {
     const Inst& i = inst(v);
-    if (i.op != Op::kStore && (i.op != Op::kLoad || !used(v))) continue;
+    if (!used(v) || (i.op != Op::kStore && i.op != Op::kLoad)) continue;
     if (const int words = words_moved(i, s.loop)) f(i, words);
   }
 }
@@ -255,7 +267,7 @@ std::string InstructionWriter::all_aligned(const ir::Section& s) {
     all += (all.empty() ? "" : " && ") + address(i, kNone, true) + " % " + str(4 * words) +
            " == u64(0)";
   });
-  return all.empty() ? "false" : all;
+  return all;
 }
 
 void InstructionWriter::wide_words(const ir::Section& s) {
@@ -266,18 +278,15 @@ void InstructionWriter::wide_words(const ir::Section& s) {
   });
 }
 
-void InstructionWriter::wide_loads(const ir::Section& s) {
+std::vector<std::string> InstructionWriter::wide_moves(const ir::Section& s, Op op) {
+  const std::string_view function = op == Op::kLoad ? "load_words_" : "store_words_";
+  std::vector<std::string> all;
   each_wide(s, [&](const Inst& i, int words) {
-    if (i.op == Op::kLoad)
-      line("load_words_" + str(words) + "(" + address(i, kNone, true) + ", " + wide(i) + ");");
+    if (i.op != op) return;
+    all.push_back(std::string(function) + str(words) + "(" + address(i, kNone, true) + ", " +
+                  wide(i) + ");");
   });
-}
-
-void InstructionWriter::wide_stores(const ir::Section& s) {
-  each_wide(s, [&](const Inst& i, int words) {
-    if (i.op == Op::kStore)
-      line("store_words_" + str(words) + "(" + address(i, kNone, true) + ", " + wide(i) + ");");
-  });
+  return all;
 }
 
 // The register's value of element e.
@@ -344,6 +353,7 @@ void InstructionWriter::put_in_words(Value store) {
 }
 
 void InstructionWriter::instruction(Value v, bool loop) {
+  if (!used(v)) return;
   const Inst& i = inst(v);
   if (i.op == Op::kStore) {
     const Access& a = k_.accesses[static_cast<std::size_t>(i.access)];
@@ -362,7 +372,6 @@ void InstructionWriter::instruction(Value v, bool loop) {
     if (i.guard != kNone) s = "if (" + name(i.guard) + ") " + s;
     return line(s);
   }
-  if (!used(v)) return;
   line("const " + type(i.type) + " " + name(v) + " = " + expression(i, loop) + ";");
 }
 

@@ -54,7 +54,7 @@ class InstructionWriter : public Lines {
   std::vector<int> argument_words() const;
   /// "const i64 w0 = ARG(0);" for each of them.
   std::vector<std::string> argument_lines() const;
-  /// "TABLE(...)" for every table that is read.
+  /// "TABLE(...)" for every table that has been asked for.
   std::vector<std::string> table_lines() const;
   /// Whether anything reads the index of `axis`.
   bool walked(int axis) const { return walked_[static_cast<std::size_t>(axis)]; }
@@ -67,14 +67,16 @@ class InstructionWriter : public Lines {
 
   /// An access of `vector_` neighbours that moves whole words: their number, or 0.
   int words_moved(const ir::Inst& i, bool loop) const;
-  /// "load_words_4(address, wide3);" of those loads of a section, or the stores, which take what
-  /// the elements have left there; and what declares wide3.
-  void wide_loads(const ir::Section& s);
-  void wide_stores(const ir::Section& s);
+  /// "load_words_4(address, wide3);" of those loads (op kLoad) of a section, or of the stores
+  /// (kStore), which take what the elements have left there; and what declares wide3.
+  std::vector<std::string> wide_moves(const ir::Section& s, ir::Op op);
   void wide_words(const ir::Section& s);
-  /// Whether the addresses of all of them, at the indices in scope, are aligned.
+  /// Whether the addresses of all of them, at the indices in scope, are aligned; empty for none.
   std::string all_aligned(const ir::Section& s);
 
+  /// From here on a body is what the stores and reductions of the sections that are `wanted` need,
+  /// and they: compilers warn of values that nobody reads. At first all are.
+  void write_only(FunctionRef<bool(const ir::Section&)> wanted);
   void body(const ir::Section& s);
   /// Whether a thread keeps two lanes of such a reduction.
   static bool doubled(const ir::Inst& i);
@@ -91,10 +93,11 @@ class InstructionWriter : public Lines {
   std::string wide(const ir::Inst& i) const { return "wide" + str(&i - k_.insts.data()); }
   static std::string out_of_words(DType dtype, const std::string& words);
   void put_in_words(ir::Value store);
-  void find_uses();
+  void find_walked();
   bool used(ir::Value v) const { return used_[static_cast<std::size_t>(v)]; }
   bool has_index(int axis, bool loop) const;
-  std::string table(std::uint64_t t) const;
+  std::string table_name(std::uint64_t t) const;
+  std::string table(std::uint64_t t);
   std::string address(const ir::Inst& i, ir::Value at, bool loop);
   std::string literal(const ir::Inst& i) const;
   std::string call(const ir::Inst& i, const std::string& function) const;
@@ -104,6 +107,7 @@ class InstructionWriter : public Lines {
   std::vector<bool> used_;    // of values
   std::vector<bool> walked_;  // of axes
   std::vector<bool> words_;   // of the ArgBlock: asked for
+  std::vector<bool> tables_;  // asked for
 };
 
 }  // namespace flash::emit
