@@ -34,8 +34,8 @@ std::optional<Device> gpu_here() {
   return std::nullopt;
 }
 
-/// What sizes are chosen by: where a device's limits are not known (on Vulkan, and where there is
-/// no room to measure them) those of a small GPU.
+/// What sizes are chosen by: where a device has no room to measure its limits, those of a small
+/// GPU.
 MachineLimits size_limits(Device d) {
   const MachineLimits limits = machine_limits(d);
   return limits.gb_per_s > 0 ? limits : MachineLimits{100, 1000};

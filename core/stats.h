@@ -46,14 +46,14 @@ FLASH_API std::unique_ptr<AllocationPolicy> set_allocation_policy(
     std::unique_ptr<AllocationPolicy> policy, Device device = default_device());
 
 /// What the device can do at best, measured at the first call, which takes about half a second and
-/// 192 MiB for that time, on a GPU up to 768 MiB of its own; zeros where it cannot say (Vulkan).
+/// 192 MiB for that time, on a GPU up to 768 MiB of its own; zeros where there is no room for that.
 FLASH_API MachineLimits machine_limits(Device device = default_device());
 
 /// One launch, as kernel_history() reports it while recording is on.
 struct KernelRecord {
   std::string name;         ///< after its operations
   bool leaf = false;        ///< a hand-written kernel
-  double microseconds = 0;  ///< that the device worked on it; on Vulkan until the launch returned
+  double microseconds = 0;  ///< that the device worked on it
   std::int64_t tiles = 0;   ///< 0 for leaf kernels, which choose their own
   std::int64_t bytes = 0;   ///< of every distinct operand, read or written once
   double flops = 0;         ///< of contractions: two for each product; 0 for others

@@ -379,7 +379,7 @@ void DriverRuntime::synchronize(Stream) {
 
 std::unique_ptr<Stopwatch> DriverRuntime::start_timing(Stream) {
   context_->enter();
-  return std::make_unique<QueueStopwatch>(context_, this_run().watch);
+  return std::make_unique<QueueStopwatch<Timer>>(Timer(context_), this_run().watch);
 }
 
 std::string DriverRuntime::description() {
@@ -403,12 +403,23 @@ MachineLimits DriverRuntime::limits() {
   if (limits_) return *limits_;
   allocator_->trim();
   DeviceMemory memory(context_);  // the allocator would keep it
+  const auto upload = [&](void* to, std::span<const std::int64_t> words) {
+    staging_.upload(address_of(to), words.data(), words.size_bytes());
+  };
+  const auto launch = [&](const LeafLaunch& launch, const void* args) {
+    LeafKernel* const kernel = &loader_.leaf(launch, nullptr);
+    loader_.load({&kernel, 1});
+    enqueue_now(this_run(), command_of(*kernel, launch), address_of(args));
+  };
+  Timer timer(context_);
+  const auto time = [&](FunctionRef<void()> enqueue) {
+    timer.start();
+    enqueue();
+    timer.stop();
+    return timer.microseconds();
+  };
   const MachineLimits found =
-      measure_limits(*context_, memory, staging_, [&](const LeafLaunch& launch, Address args) {
-        LeafKernel* const kernel = &loader_.leaf(launch, nullptr);
-        loader_.load({&kernel, 1});
-        enqueue_now(this_run(), command_of(*kernel, launch), args);
-      });
+      measure_limits({capabilities_, context_->memory(), memory, upload, launch, time});
   if (found.gb_per_s > 0) limits_ = found;  // else there was no room, and may be some later
   return found;
 }

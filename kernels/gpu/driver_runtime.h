@@ -30,6 +30,7 @@
 #include "kernels/gpu/scratch.h"
 #include "kernels/gpu/staging.h"
 #include "kernels/gpu/stopwatch.h"
+#include "kernels/gpu/timer.h"
 #include "kernels/leaf.h"
 
 namespace flash::gpu {
@@ -78,7 +79,7 @@ class DriverRuntime : public DeviceRuntime {
     /// Its ArgBlocks. Its next run writes them over, in the same queue: behind the launches that
     /// read them.
     Block* args = nullptr;
-    QueueStopwatch* watch = nullptr;  ///< that waits for the next command
+    QueueStopwatch<Timer>* watch = nullptr;  ///< that waits for the next command
     // Of the open run, for end_run(), or of the leaf kernel at hand:
     std::vector<std::int64_t> words;
     std::vector<Command> commands;

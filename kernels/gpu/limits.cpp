@@ -7,13 +7,11 @@
 #include <cstdint>
 #include <optional>
 
-#include "kernels/gpu/timer.h"
-
 namespace flash::gpu {
 namespace {
 
 constexpr std::size_t kMostBytes = 256 << 20, kLeastBytes = 1 << 20;  // of an array
-constexpr int kThreads = 256;                                         // of a block
+constexpr int kMostThreads = 256;                                     // of a block
 constexpr int kBlocks = 8;         // a processor: as many threads as any has room for
 constexpr double kLeastUs = 1000;  // so that what a launch costs does not count
 constexpr int kMostRepeats = 1 << 14;
@@ -77,9 +75,9 @@ KERNEL(flash_limit_fma) {
 }
 )source";
 
-constexpr LeafSource kSources[] = {{kCopy, "flash_limit_copy", kThreads},
-                                   {kTriad, "flash_limit_triad", kThreads},
-                                   {kFma, "flash_limit_fma", kThreads}};
+constexpr LeafSource kSources[] = {{kCopy, "flash_limit_copy", kMostThreads},
+                                   {kTriad, "flash_limit_triad", kMostThreads},
+                                   {kFma, "flash_limit_fma", kMostThreads}};
 
 /// Memory of the device; null where there is none.
 class Room {
@@ -105,20 +103,13 @@ struct Arrays {
   static constexpr std::size_t kWords = 5;
   std::size_t bytes;  // of an array
   Room room;
-  std::int64_t array(std::size_t i) const {
-    return reinterpret_cast<std::intptr_t>(static_cast<char*>(room.data()) + i * bytes);
-  }
+  void* array(std::size_t i) const { return static_cast<char*>(room.data()) + i * bytes; }
+  std::int64_t word(std::size_t i) const { return reinterpret_cast<std::intptr_t>(array(i)); }
 };
 
 /// How much a second, where enqueue(n) does n times as much as `work`.
-double rate(Context& context, double work, FunctionRef<void(int n)> enqueue) {
-  Timer timer(context);
-  const auto time = [&](int n) {
-    timer.start();
-    enqueue(n);
-    timer.stop();
-    return timer.microseconds();
-  };
+double rate(const Measured& device, double work, FunctionRef<void(int n)> enqueue) {
+  const auto time = [&](int n) { return device.time([&] { enqueue(n); }); };
   enqueue(1);  // compiled, and warm
   int n = 1;
   while (time(n) < kLeastUs && n < kMostRepeats) n *= 2;
@@ -131,44 +122,45 @@ double rate(Context& context, double work, FunctionRef<void(int n)> enqueue) {
 
 std::span<const LeafSource> limit_sources() { return kSources; }
 
-MachineLimits measure_limits(Context& context, RawMemory& memory, Staging& staging,
-                             LaunchLeaf launch) {
-  const int grid = kBlocks * context.processors();
-  const std::size_t step = std::size_t{4} * 8 * kThreads * static_cast<std::size_t>(grid);
+MachineLimits measure_limits(const Measured& device) {
+  const int grid = kBlocks * device.capabilities.processors;
+  const int block = std::min(kMostThreads, device.capabilities.block_threads);
+  const double threads = static_cast<double>(block) * grid;
+  const std::size_t step = std::size_t{4} * 8 * static_cast<std::size_t>(threads);
   std::optional<Arrays> arrays;
-  for (std::size_t n = std::min(kMostBytes, context.memory() / 64); n >= kLeastBytes; n /= 2) {
-    arrays.emplace(memory, std::max<std::size_t>(n / step, 1) * step);
+  for (std::size_t n = std::min(kMostBytes, device.bytes / 64); n >= kLeastBytes; n /= 2) {
+    arrays.emplace(device.memory, std::max<std::size_t>(n / step, 1) * step);
     if (arrays->room.data()) break;
     arrays.reset();
   }
   if (!arrays) return {};
 
   const std::array<std::int64_t, Arrays::kWords> words{
-      arrays->array(0), arrays->array(1), arrays->array(2), std::bit_cast<std::int32_t>(0.999f),
+      arrays->word(0), arrays->word(1), arrays->word(2), std::bit_cast<std::int32_t>(0.999f),
       std::bit_cast<std::int32_t>(0.001f)};
-  const auto args = static_cast<Address>(arrays->array(3));
-  staging.upload(args, words.data(), sizeof words);
+  void* const args = arrays->array(3);
+  device.upload(args, words);
   const auto loop = [&](std::size_t which) {
     const LeafSource& text = kSources[which];
     LeafLaunch made;
     made.source = text.source;
     made.entry = text.entry;
-    made.x = text.x;
+    made.x = block;
     made.grid = grid;
     made.tiles = static_cast<std::int64_t>(arrays->bytes);
     return made;
   };
   const auto bandwidth = [&](std::size_t which, double arrays_moved) {
     const LeafLaunch once = loop(which);
-    return rate(context, arrays_moved * static_cast<double>(arrays->bytes), [&](int n) {
-      for (int i = 0; i < n; ++i) launch(once, args);
+    return rate(device, arrays_moved * static_cast<double>(arrays->bytes), [&](int n) {
+      for (int i = 0; i < n; ++i) device.launch(once, args);
     });
   };
   const double copy = bandwidth(0, 2), triad = bandwidth(1, 3);
   LeafLaunch fmas = loop(2);
-  const double flops = rate(context, 2.0 * kFmas * kThreads * grid, [&](int n) {
+  const double flops = rate(device, 2.0 * kFmas * threads, [&](int n) {
     fmas.tiles = n;
-    launch(fmas, args);
+    device.launch(fmas, args);
   });
   return {std::max(copy, triad) * 1e-9, flops * 1e-9};
 }

@@ -4,23 +4,32 @@
 // algorithmic bytes (a copy of n floats moves 8 n), over arrays that no cache holds.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "core/allocator.h"
 #include "core/device.h"
 #include "core/function_ref.h"
 #include "kernels/gpu/leaf.h"
-#include "kernels/gpu/staging.h"
 
 namespace flash::gpu {
 
-/// Enqueues a launch whose ArgBlock lies at `args` on the device.
-using LaunchLeaf = FunctionRef<void(const LeafLaunch& launch, Address args)>;
+/// What measure_limits() asks of a device.
+struct Measured {
+  const Capabilities& capabilities;
+  std::size_t bytes;  ///< of all its memory
+  RawMemory& memory;
+  FunctionRef<void(void* to, std::span<const std::int64_t> words)> upload;
+  /// Enqueues a launch whose ArgBlock lies at `args` on the device.
+  FunctionRef<void(const LeafLaunch& launch, const void* args)> launch;
+  /// Microseconds that the device works on what `enqueue` enqueues.
+  FunctionRef<double(FunctionRef<void()> enqueue)> time;
+};
 
 /// Takes some milliseconds, and a 64th of the device's memory three times, 768 MiB at most, or less
-/// where that is not free. Zeros where there is nearly none. The context must be current.
-MachineLimits measure_limits(Context& context, RawMemory& memory, Staging& staging,
-                             LaunchLeaf launch);
+/// where that is not free. Zeros where there is nearly none.
+MachineLimits measure_limits(const Measured& device);
 
 /// The loops' texts: to see whether they compile.
 std::span<const LeafSource> limit_sources();

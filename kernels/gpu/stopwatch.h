@@ -1,21 +1,19 @@
 // kernels/gpu/stopwatch.h -- launches as the device times them
 #pragma once
 
-#include <memory>
 #include <utility>
 
 #include "core/device.h"
-#include "kernels/gpu/timer.h"
 
 namespace flash::gpu {
 
 /// Starts in front of the first command that its thread enqueues, behind the words that are sent
-/// for it. The context must be current.
+/// for it. Timer: start() and stop() mark places in the device's queue, microseconds() waits.
+template <class Timer>
 class QueueStopwatch final : public Stopwatch {
  public:
   /// `next` points here until that command comes.
-  QueueStopwatch(std::shared_ptr<Context> context, QueueStopwatch*& next)
-      : context_(std::move(context)), timer_(*context_), next_(&next) {
+  QueueStopwatch(Timer timer, QueueStopwatch*& next) : timer_(std::move(timer)), next_(&next) {
     next = this;
   }
   ~QueueStopwatch() override { waits_no_more(); }
@@ -30,17 +28,13 @@ class QueueStopwatch final : public Stopwatch {
     if (next_) start();  // there was none
     timer_.stop();
   }
-  double microseconds() override {
-    context_->enter();
-    return timer_.microseconds();
-  }
+  double microseconds() override { return timer_.microseconds(); }
 
  private:
   void waits_no_more() {
     if (next_ && *next_ == this) *next_ = nullptr;
     next_ = nullptr;
   }
-  const std::shared_ptr<Context> context_;
   Timer timer_;
   QueueStopwatch** next_;
 };

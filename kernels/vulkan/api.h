@@ -23,7 +23,8 @@ namespace flash::vulkan {
   X(BeginCommandBuffer) X(EndCommandBuffer) X(CmdBindPipeline) X(CmdPushConstants) X(CmdDispatch) \
   X(CmdPipelineBarrier) X(CmdCopyBuffer) X(CmdFillBuffer) X(CmdExecuteCommands) X(QueueSubmit) \
   X(CreateSemaphore) X(DestroySemaphore) X(WaitSemaphores) X(GetSemaphoreCounterValue) \
-  X(DeviceWaitIdle)
+  X(DeviceWaitIdle) X(CreateQueryPool) X(DestroyQueryPool) X(GetQueryPoolResults) \
+  X(CmdResetQueryPool) X(CmdWriteTimestamp)
 // clang-format on
 
 /// Named as in the specification, without the "vk".

@@ -218,6 +218,34 @@ void Engine::synchronize(Stream at) {
   gpu_->throw_complaints();
 }
 
+void Engine::mark(Marks& marks, std::uint32_t which, Stream at) {
+  gpu_->process.check(gpu_->label);
+  std::unique_lock lock(mutex_);
+  StreamState& s = stream(at);
+  // So that what is timed is one batch, and what the host does meanwhile does not count.
+  if (which == 0 || marks.pool == VK_NULL_HANDLE) marks.batch = s.commands.submit();
+  if (marks.pool == VK_NULL_HANDLE) {
+    lock.unlock();
+    s.commands.wait(marks.batch);
+    marks.host[which] = std::chrono::steady_clock::now();
+    return;
+  }
+  const Api& vk = gpu_->vk();
+  const VkCommandBuffer buffer = s.commands.beside();
+  if (which == 0) vk.CmdResetQueryPool(buffer, marks.pool, 0, 2);
+  vk.CmdWriteTimestamp(buffer, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT, marks.pool, which);
+  marks.batch = s.commands.open_batch();
+}
+
+void Engine::wait(std::uint64_t batch, Stream at) {
+  gpu_->process.check(gpu_->label);
+  std::unique_lock lock(mutex_);
+  StreamState& s = stream(at);
+  if (batch == s.commands.open_batch()) s.commands.submit();
+  lock.unlock();
+  s.commands.wait(batch);
+}
+
 void Engine::drain() {
   const std::lock_guard lock(mutex_);
   for (auto& [id, s] : streams_) s->commands.wait(s->commands.submit());

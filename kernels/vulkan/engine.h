@@ -21,6 +21,7 @@
 #include "kernels/vulkan/memory.h"
 #include "kernels/vulkan/program.h"
 #include "kernels/vulkan/staging.h"
+#include "kernels/vulkan/timer.h"
 
 namespace flash::vulkan {
 
@@ -33,6 +34,7 @@ class Engine {
   const std::shared_ptr<Gpu>& gpu() const { return gpu_; }
   /// The caller's to give to an allocator, which it must not outlive.
   std::unique_ptr<RawMemory> take_memory();
+  RawMemory& memory() { return *memory_; }
 
   /// Makes words readable by commands that are enqueued one by one.
   const std::int64_t* bind_args(std::span<const std::int64_t> words, Stream stream);
@@ -56,6 +58,10 @@ class Engine {
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream);
   /// Waits, then throws what kernels have complained of.
   void synchronize(Stream stream);
+  /// Writes down when the device has come to here: the first of a timer's marks, or the second.
+  void mark(Marks& marks, std::uint32_t which, Stream stream);
+  /// Waits for a batch, whoever has recorded it.
+  void wait(std::uint64_t batch, Stream stream);
   /// Waits for all streams.
   void drain();
 

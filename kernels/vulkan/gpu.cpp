@@ -12,6 +12,7 @@ Gpu::Gpu(Instance& instance, const Candidate& candidate, int index)
       queue_family(candidate.queue_family),
       name(candidate.name),
       label("vulkan:" + std::to_string(index)),
+      clock_bits(candidate.clock_bits),
       instance_(instance),
       api_(instance.api) {
   VkPhysicalDeviceVulkan12Properties p12{};
@@ -32,6 +33,7 @@ Gpu::Gpu(Instance& instance, const Candidate& candidate, int index)
   block_threads_ = static_cast<int>(
       std::min({limits.maxComputeWorkGroupInvocations, limits.maxComputeWorkGroupSize[0], 256u}));
   largest_buffer_ = p11.maxMemoryAllocationSize;
+  clock_ns = static_cast<double>(limits.timestampPeriod);
   emit::GlslTraits traits;
   traits.has_f64 = candidate.f64;
   const auto both = [](VkBool32 f32, VkBool32 f64) {
@@ -93,6 +95,14 @@ Gpu::Gpu(Instance& instance, const Candidate& candidate, int index)
 Gpu::~Gpu() {
   if (layout != VK_NULL_HANDLE) api_.DestroyPipelineLayout(device, layout, nullptr);
   if (device != VK_NULL_HANDLE) api_.DestroyDevice(device, nullptr);
+}
+
+std::size_t Gpu::memory() const {
+  VkDeviceSize most = 0;
+  for (std::uint32_t i = 0; i < memory_.memoryHeapCount; ++i)
+    if ((memory_.memoryHeaps[i].flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT) != 0)
+      most = std::max(most, memory_.memoryHeaps[i].size);
+  return most;
 }
 
 void Gpu::set_traits(const emit::GlslTraits& traits) {

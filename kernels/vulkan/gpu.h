@@ -49,6 +49,7 @@ class Gpu {
   /// Of a block: the least of what the device has and 256.
   int block_threads() const { return block_threads_; }
   std::size_t largest_buffer() const { return largest_buffer_; }
+  std::size_t memory() const;  ///< bytes of its largest heap
 
   VkPhysicalDevice physical = VK_NULL_HANDLE;
   VkDevice device = VK_NULL_HANDLE;
@@ -60,6 +61,8 @@ class Gpu {
   std::string driver;       ///< name and version, for keys
   std::int64_t shared_bytes = 0;
   std::uint32_t most_blocks = 0;
+  std::uint32_t clock_bits = 0;  ///< of a time that its queue writes down; 0: it cannot
+  double clock_ns = 0;           ///< nanoseconds of one step of that clock
   /// What it computes as the IR defines it, and what therefore stands in front of kernels.
   const emit::GlslTraits& traits() const { return traits_; }
   const emit::Prelude& prelude() const { return *prelude_; }

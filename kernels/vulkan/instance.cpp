@@ -90,6 +90,7 @@ std::string lacks(const Api& api, VkPhysicalDevice device, Candidate& c) {
   }
   if (best < 0) return "a compute queue";
   c.queue_family = static_cast<std::uint32_t>(best);
+  c.clock_bits = all[c.queue_family].timestampValidBits;
   return {};
 }
 

@@ -38,6 +38,7 @@ struct Candidate {
   VkPhysicalDevice handle = VK_NULL_HANDLE;
   std::string name;
   std::uint32_t queue_family = 0;
+  std::uint32_t clock_bits = 0;  ///< of a time that its queue writes down; 0: it cannot
   bool f64 = false;
 };
 

@@ -7,12 +7,15 @@
 #include "core/counters.h"
 #include "core/error.h"
 #include "jit/emit/clike/clike.h"
+#include "kernels/gpu/limits.h"
 #include "kernels/gpu/scratch.h"
+#include "kernels/gpu/stopwatch.h"
 #include "kernels/leaf.h"
 #include "kernels/vulkan/engine.h"
 #include "kernels/vulkan/glsl_compiler.h"
 #include "kernels/vulkan/probe.h"
 #include "kernels/vulkan/recordings.h"
+#include "kernels/vulkan/timer.h"
 
 namespace flash::vulkan {
 namespace {
@@ -107,6 +110,7 @@ struct VulkanRuntime::ThreadRun {
   /// Where the ArgBlocks of replayed runs go. The next run writes them over, in the same queue:
   /// behind the commands that read them.
   Block* args = nullptr;
+  gpu::QueueStopwatch<Timer>* watch = nullptr;  ///< that waits for the next command
   // Of the open run, for end_run():
   const std::int64_t* bound = nullptr;  ///< what bind_args() returned: the words begin with these
   std::vector<std::int64_t> words;
@@ -114,6 +118,10 @@ struct VulkanRuntime::ThreadRun {
   gpu::Scratch scratch;
   bool may_fault = false;
 
+  /// To be called in front of a command.
+  void begin_timing() const {
+    if (watch != nullptr) watch->start();
+  }
   /// A leaf kernel's launch, behind what is there.
   void add(Program& program, const gpu::LeafLaunch& l) {
     commands.push_back({.program = &program,
@@ -219,6 +227,7 @@ void VulkanRuntime::end_run(Stream stream) {
     ~Close() { run.clear(); }
   } const close{run};
   if (run.commands.empty()) return;
+  run.begin_timing();
   const std::lock_guard lock(recordings_mutex_);
   if (!*run.kept) *run.kept = std::make_unique<Recordings>(engine_);
   if (static_cast<Recordings&>(**run.kept)
@@ -242,7 +251,9 @@ void VulkanRuntime::launch(std::span<const Launch> items, Stream stream) {
     c.beside = !std::exchange(first, false);
     commands.push_back(c);
   }
-  if (run.kept == nullptr) e.enqueue(commands, stream);
+  if (run.kept != nullptr) return;
+  run.begin_timing();
+  e.enqueue(commands, stream);
 }
 
 // Where a CPU plays a GPU, compiling a leaf kernel again costs more than a pass over memory.
@@ -250,9 +261,7 @@ bool VulkanRuntime::takes_epilogue(Prim op, DType) const {
   return leaf_takes_epilogue(op) && !gpu_->is_software();
 }
 
-void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
-  ++counters.launches;
-  ++counters.leaf_launches;
+gpu::Capabilities VulkanRuntime::capabilities() const {
   gpu::Capabilities device;
   device.processors = parallelism();
   device.block_threads = gpu_->block_threads();
@@ -260,6 +269,12 @@ void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
   device.most_blocks = gpu_->most_blocks;
   device.f64 = gpu_->traits().has_f64 && gpu_->traits().f64_arithmetic;
   device.software = gpu_->is_software();
+  return device;
+}
+
+void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
+  ++counters.launches;
+  ++counters.leaf_launches;
   Engine& e = engine();
   ThreadRun& run = this_run();
   struct Done {
@@ -271,38 +286,81 @@ void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
   } const done{run};
   const auto scratch = [&](std::size_t bytes) { return run.scratch.take(bytes); };
   const gpu::LeafMemory memory{scratch, e.faults(), e.next_serial()};
-  for (const gpu::LeafLaunch& l : gpu::leaf_launches(call, device, memory))
+  for (const gpu::LeafLaunch& l : gpu::leaf_launches(call, capabilities(), memory))
     run.add(l.epilogue_index.empty()
                 ? e.leaf_program(l)
                 : static_cast<const VulkanEpilogue*>(call.epilogue->kernel)->program(l),
             l);
   if (call.op == Prim::kGatherRows || call.op == Prim::kScatterAddRows) run.may_fault = true;
-  if (run.kept == nullptr) e.run(run.commands, run.words, run.may_fault, stream);
+  if (run.kept != nullptr) return;
+  run.begin_timing();
+  e.run(run.commands, run.words, run.may_fault, stream);
 }
 
+void VulkanRuntime::count_copy(std::size_t bytes) {
+  ++counters.launches;
+  counters.bytes_moved += 2 * bytes;
+}
 void VulkanRuntime::copy(void* dst, const void* src, std::size_t bytes, Stream stream) {
-  counters.bytes_moved += bytes;
   if (bytes == 0) return;
+  count_copy(bytes);
   Engine& e = engine();
   const Command copy{.to = e.place_of(dst), .from = e.place_of(src), .bytes = bytes};
-  if (ThreadRun& run = this_run(); run.kept != nullptr)
-    run.commands.push_back(copy);
-  else
-    e.enqueue({&copy, 1}, stream);
+  ThreadRun& run = this_run();
+  if (run.kept != nullptr) return run.commands.push_back(copy);
+  run.begin_timing();
+  e.enqueue({&copy, 1}, stream);
 }
 void VulkanRuntime::to_host(void* dst, const void* src, std::size_t bytes, Stream stream) {
-  counters.bytes_moved += bytes;
   engine().to_host(dst, src, bytes, stream);
+  if (bytes > 0) count_copy(bytes);
 }
 void VulkanRuntime::from_host(void* dst, const void* src, std::size_t bytes, Stream stream) {
-  counters.bytes_moved += bytes;
+  if (bytes == 0) return;
   engine().from_host(dst, src, bytes, stream);
+  count_copy(bytes);
 }
 void VulkanRuntime::synchronize(Stream stream) { engine().synchronize(stream); }
 
 std::string VulkanRuntime::description() {
   const std::string traits = emit::to_string(gpu_->traits());
-  return gpu_->name + (traits.empty() ? "" : "; " + traits);
+  return gpu_->driver + ", " + format_bytes(gpu_->memory()) + (traits.empty() ? "" : "; " + traits);
+}
+
+std::unique_ptr<Stopwatch> VulkanRuntime::start_timing(Stream stream) {
+  engine();  // throws in a child of a fork
+  return std::make_unique<gpu::QueueStopwatch<Timer>>(Timer(engine_, stream), this_run().watch);
+}
+
+MachineLimits VulkanRuntime::limits() {
+  Engine& e = engine();
+  const std::lock_guard lock(limits_mutex_);
+  if (limits_) return *limits_;
+  allocator_->trim();
+  const auto upload = [&](void* to, std::span<const std::int64_t> words) {
+    e.from_host(to, words.data(), words.size_bytes(), {});
+  };
+  const auto launch = [&](const gpu::LeafLaunch& l, const void* args) {
+    const Command command{
+        .program = &e.leaf_program(l),
+        .x = l.x,
+        .y = l.y,
+        .blocks = static_cast<std::uint32_t>(l.grid),
+        .tiles = l.tiles,
+        .args = static_cast<VkDeviceAddress>(reinterpret_cast<std::uintptr_t>(args))};
+    e.enqueue({&command, 1}, {});
+  };
+  const auto time = [&](FunctionRef<void()> enqueue) {
+    Timer timer(engine_, {});
+    timer.start();
+    enqueue();
+    timer.stop();
+    return timer.microseconds();
+  };
+  const MachineLimits found =
+      gpu::measure_limits({capabilities(), gpu_->memory(), e.memory(), upload, launch, time});
+  if (found.gb_per_s > 0) limits_ = found;  // else there was no room, and may be some later
+  return found;
 }
 
 std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -23,6 +24,9 @@ class Engine;
 }  // namespace flash::vulkan
 namespace flash::emit {
 struct GlslTraits;
+}
+namespace flash::gpu {
+struct Capabilities;
 }
 namespace flash::vulkan {
 
@@ -52,15 +56,19 @@ class VulkanRuntime final : public DeviceRuntime {
   void from_host(void* dst, const void* src, std::size_t bytes, Stream stream) override;
   void synchronize(Stream stream) override;
 
+  std::unique_ptr<Stopwatch> start_timing(Stream stream) override;
+  MachineLimits limits() override;
   int parallelism() const override { return parallelism_; }
   int load_threads() const override { return load_threads_; }
 
-  /// "llvmpipe (LLVM 15.0.6, 256 bits); f32 fma by f64; …"
+  /// "llvmpipe (LLVM 15.0.6, 256 bits), llvmpipe Mesa 22.3.6, version 1, 23 GiB; f32 fma by f64"
   std::string description() override;
 
  private:
   struct ThreadRun;
   Engine& engine();  ///< throws DeviceError in a child of a fork
+  gpu::Capabilities capabilities() const;
+  void count_copy(std::size_t bytes);
   ThreadRun& this_run();
 
   int index_;
@@ -72,6 +80,8 @@ class VulkanRuntime final : public DeviceRuntime {
   std::mutex runs_mutex_;  // guards the map; what is in it is its thread's
   std::unordered_map<std::thread::id, std::unique_ptr<ThreadRun>> runs_;
   std::mutex recordings_mutex_;  // guards the Recordings of all plans
+  std::mutex limits_mutex_;
+  std::optional<MachineLimits> limits_;  // guarded by it
 };
 
 /// One for each device that has what Flash needs, GPUs first.

@@ -35,7 +35,8 @@ def main():
         print(f"skipped: {device} is not here. `flash devices` says:\n{shown}")
         return 77
     patterns = left_out(name, device)
-    if patterns:
+    if patterns:  # doctest takes the last of such options
+        patterns += [a.removeprefix("-tce=") for a in args if a.startswith("-tce=")]
         args.append("-tce=" + ",".join(patterns))
     env = dict(os.environ, FLASH_DEVICE=device)
     return subprocess.run([program, *args], env=env, check=False).returncode

@@ -10,20 +10,13 @@
 #include "core/log.h"
 #include "core/storage.h"
 #include "fake.h"
+#include "history.h"
 #include "in_child.h"
 
 using namespace flash;
 using namespace flash::test;
 
 namespace {
-
-std::vector<KernelRecord> history_of(const auto& run) {
-  kernel_history();
-  record_kernels(true);
-  run();
-  record_kernels(false);
-  return kernel_history();
-}
 
 struct Events {
   explicit Events(const Fake& fake)
@@ -39,23 +32,10 @@ struct Events {
 }  // namespace
 
 TEST_CASE("the history of a GPU has the CPU's names and bytes, and times of its own") {
-  const auto program = [](Device d) {
-    const Tensor x = full({70, 50}, 0.5, {.device = d}), w = full({50, 20}, 0.25, {.device = d});
-    x.eval();
-    w.eval();
-    return history_of([&] {
-      Tensor y = exp(x + 1.5) * x;
-      eval_all();
-      Tensor z = matmul(x, w);
-      eval_all();
-      Tensor s = (cos(x) * sin(x) + 0.375).sum(1);
-      eval_all();
-    });
-  };
-  const std::vector<KernelRecord> want = program("cpu");
+  const std::vector<KernelRecord> want = history_of_three("cpu");
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
-    const std::vector<KernelRecord> got = program(Device(fake.name));
+    const std::vector<KernelRecord> got = history_of_three(Device(fake.name));
     REQUIRE(got.size() == want.size());
     for (std::size_t i = 0; i < got.size(); ++i) {
       CHECK(got[i].name == want[i].name);
@@ -67,26 +47,14 @@ TEST_CASE("the history of a GPU has the CPU's names and bytes, and times of its 
     }
   }
   const MachineLimits limits = machine_limits("cuda:0");
-  CHECK(program("cuda:0")[0].share(limits) > 0);
+  CHECK(history_of_three("cuda:0")[0].share(limits) > 0);
 }
 
 TEST_CASE("a time is how long the device worked, not how long the call took") {
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
-    const auto least = [&](std::int64_t n) {
-      const Tensor x = full({n}, 0.5, {.device = Device(fake.name)});
-      x.eval();
-      double us = 1e9;
-      for (const KernelRecord& k : history_of([&] {
-             for (int i = 0; i < 5; ++i) {
-               Tensor y = exp(x + 0.75);
-               y.eval();
-             }
-           }))
-        us = std::min(us, k.microseconds);
-      return us;
-    };
-    const double small = least(64), large = least(400'000);
+    const double small = time_of_exp(64, Device(fake.name));
+    const double large = time_of_exp(400'000, Device(fake.name));
     CAPTURE(small);
     CAPTURE(large);
     CHECK(large > 4 * small);
