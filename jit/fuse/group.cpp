@@ -10,6 +10,10 @@ namespace flash::jit {
 namespace {
 
 constexpr std::size_t kMaxReads = 20;  // operands of one kernel that come from memory
+// Operations of one kernel. Compilers of GPUs take time that grows faster than a kernel does: LLVM,
+// which Mesa's lavapipe calls, takes 0.3 s for 512 additions and 10 s for 2,048. And where so much
+// is computed for what is read and written, another pass over memory costs nothing.
+constexpr std::size_t kMaxMembers = 512;
 constexpr int kMaxRecomputeLoads = 3;  // "at most 3 buffers more"
 constexpr int kMaxRecomputeOps = 12;
 // Reductions behind each other in one kernel. Each begins another loop, which computes again what
@@ -199,10 +203,14 @@ class Grouper {
     return !(pass == Pass::kAgain && group.forward) && !(pass == Pass::kForward && group.again);
   }
 
+  static bool full(const Group& group) {
+    return group.reads.size() >= kMaxReads || group.members.size() >= kMaxMembers;
+  }
+
   bool fits(NodeId n, int id) {
     const Group& group = out_.all[static_cast<std::size_t>(id)];
     if (!passes_fit(n, group)) return false;
-    if (group.kind == GroupKind::kUpdate || group.reads.size() >= kMaxReads) return false;
+    if (group.kind == GroupKind::kUpdate || full(group)) return false;
     if (group.kind == GroupKind::kLeaf &&
         !takes_epilogue_(g_.node(group.anchor).op, g_.node(group.anchor).dtype))
       return false;
@@ -258,6 +266,7 @@ class Grouper {
     if ((x.forward && y.again) || (x.again && y.forward)) return false;
     if (x.domain != y.domain || (x.reduced && y.reduced && x.reduced != y.reduced)) return false;
     if (x.reads.size() + y.reads.size() > kMaxReads) return false;
+    if (x.members.size() + y.members.size() > kMaxMembers) return false;
     return !needs(a, b) && !needs(b, a);
   }
 
@@ -294,7 +303,7 @@ class Grouper {
       const Group& group = out_.all[static_cast<std::size_t>(h)];
       const bool open = group.kind == GroupKind::kFused && passes_fit(n, group) &&
                         (group.reduced == 0 || group.reduced == axes) && phase_[base] < kMaxPhases;
-      if (open && g_.symbols(u) == group.domain && group.reads.size() < kMaxReads &&
+      if (open && g_.symbols(u) == group.domain && !full(group) &&
           same_index(h, axes_of(u, (std::int64_t{1} << group.domain.size()) - 1), u)) {
         out_.all[static_cast<std::size_t>(h)].reduced = axes;
         join(n, h);

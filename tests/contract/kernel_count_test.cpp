@@ -253,6 +253,34 @@ TEST_CASE("a chain of row operations is cut into kernels of bounded length") {
   use_evaluator("fuse");
 }
 
+// Compilers of GPUs take minutes for a kernel of thousands of operations.
+TEST_CASE("a kernel has at most 512 operations") {
+  use_evaluator("fuse");
+  const auto chain = [](int n, bool branches) {
+    Tensor y = full({70}, 0.5), z = full({70}, 0.25);
+    for (int i = 0; i < n; ++i) {
+      y = y * 0.5 + (branches ? z : y);
+      if (branches) z = sin(y);
+    }
+    return branches ? (y + z).sum() : y;
+  };
+  const auto launches = [&](int n, bool branches) {
+    const Tensor y = chain(n, branches);
+    const std::uint64_t before = stats().launches;
+    y.eval();
+    return stats().launches - before;
+  };
+  CHECK(launches(250, false) == 1);
+  CHECK(launches(257, false) == 2);
+  CHECK(launches(1000, false) == 4);
+  CHECK(launches(1000, true) >= 6);
+  CHECK(launches(1000, true) <= 12);
+  const std::vector<float> fused = chain(600, true).to_vector<float>();
+  use_evaluator("eager");
+  CHECK(chain(600, true).to_vector<float>() == fused);
+  use_evaluator("fuse");
+}
+
 TEST_CASE("an optimizer's update over many parameters is at most four launches") {
   struct Parameter {
     Tensor p, g, m, v;
