@@ -146,8 +146,12 @@ std::vector<Job> asked_for(const std::string& ending, const emit::Prelude& prelu
       out.push_back({source, name, ""});
       continue;
     }
+    // The kernel's name begins those of its shared memory and tables.
+    const std::size_t named = kernel + std::string_view("\nKERNEL(").size();
+    const std::string entry = source.substr(named, source.find(')', named) - named);
     std::string one = source.substr(begin);
-    one.insert(kernel + 1 - begin + std::string_view("KERNEL(").size(), "k" + name + "_");
+    for (std::size_t at = 0; (at = one.find(entry, at)) != std::string::npos; at += name.size() + 1)
+      one.replace(at, entry.size(), "k" + name);
     joined += one;
     if (number == 0) first = name;
     if (++number == together) flush();
