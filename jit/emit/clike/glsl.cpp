@@ -83,19 +83,9 @@ FN f32 sqrt_f32(f32 a) { precise f32 r = sqrt(a); return r; }
 #endif
 
 #ifdef FMA_F32_BY_F64
-// The product is exact. What the sum loses (Knuth's TwoSum) makes its last bit odd, so that the
-// second rounding sees on which side of a tie it was (Boldo and Melquiond, Emulation of FMA and
-// correctly rounded sums, 2008).
 FN f32 fma_f32(f32 a, f32 b, f32 c) {
-  const f64 addend = f64(c);
-  precise f64 p = f64(a) * f64(b);
-  precise f64 s = p + addend;
-  precise f64 t = s - p;
-  precise f64 lost = (p - (s - t)) + (addend - t);
-  const u64 bits = f64_bits(s);
-  const bool even = (bits & u64(1)) == u64(0) && (lost > f64(0) || lost < f64(0));
-  const bool outward = (lost > f64(0)) == (s > f64(0));
-  return f32(bits_f64(even ? (outward ? bits + u64(1) : bits - u64(1)) : bits));
+  precise f64 p = f64(a) * f64(b);  // exact
+  return f32(sum_to_odd(p, f64(c)));
 }
 // Without that correction: wrong by one place only where the sum in f64 was rounded to just between
 // two f32, which random operands do once in 2^29 times.
@@ -330,7 +320,7 @@ std::string to_string(const GlslTraits& t) {
   say(!all || t.f32_div, "f32 division by integers");
   say(!all || t.f32_sqrt, "f32 square root by integers");
   say(f64, t.has_f64 ? "no f64 (its arithmetic is not IEEE's)" : "no f64");
-  say(!f64 || t.f64_fma, "f64 fma by integers");
+  say(!f64 || t.f64_fma, "f64 fma by sums");
   say(!f64 || t.f64_div, "f64 division by integers");
   say(!f64 || t.f64_sqrt, "f64 square root by integers");
   say(t.shuffles, "warps by barriers");

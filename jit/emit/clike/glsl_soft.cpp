@@ -132,25 +132,6 @@ FN u64 soft_sqrt(u64 a, i32 stored, i32 bias) {
 #if $IF
 FN bool is_finite_$T($U b) { return (b >> $STORED & $U(2 * $BIAS + 1)) != $U(2 * $BIAS + 1); }
 FN bool is_zero_$T($U b) { return b << 1 == $U(0); }
-FN $T soft_fma_$T($T a, $T b, $T c) {
-  const $U x = $T_bits(a), y = $T_bits(b), z = $T_bits(c);
-  if (is_zero_$T(x) || is_zero_$T(y)) {
-    if (is_finite_$T(x) && is_finite_$T(y) && !is_zero_$T(z)) return c;
-    precise $T r = a * b + c;
-    return r;
-  }
-  if (!is_finite_$T(x) || !is_finite_$T(y) || !is_finite_$T(z)) {
-    const $U top = $U(1) << ($STORED == 52 ? 63 : 31);
-    if (is_finite_$T(x) && is_finite_$T(y)) return c;
-    // a product with an infinity: its size does not matter, but may not be flushed
-    const $U one = $U($BIAS) << $STORED;
-    precise $T p = (is_finite_$T(x) ? bits_$T((x & top) | one) : a) *
-                   (is_finite_$T(y) ? bits_$T((y & top) | one) : b);
-    precise $T r = is_finite_$T(z) ? p : p + c;
-    return r;
-  }
-  return bits_$T($U(soft_fma(u64(x), u64(y), u64(z), $STORED, $BIAS)));
-}
 FN $T soft_div_$T($T a, $T b) {
   const $U x = $T_bits(a), y = $T_bits(b), top = $U(1) << ($STORED == 52 ? 63 : 31);
   const $U sign = (x ^ y) & top, infinite = $U(2 * $BIAS + 1) << $STORED;
@@ -171,6 +152,101 @@ FN $T soft_sqrt_$T($T a) {
 }
 #endif
 %end
+
+FN f32 soft_fma_f32(f32 a, f32 b, f32 c) {
+  const u32 x = f32_bits(a), y = f32_bits(b), z = f32_bits(c);
+  if (is_zero_f32(x) || is_zero_f32(y)) {
+    if (is_finite_f32(x) && is_finite_f32(y) && !is_zero_f32(z)) return c;
+    precise f32 r = a * b + c;
+    return r;
+  }
+  if (!is_finite_f32(x) || !is_finite_f32(y) || !is_finite_f32(z)) {
+    if (is_finite_f32(x) && is_finite_f32(y)) return c;
+    // a product with an infinity: its size does not matter, but may not be flushed
+    const u32 top = 0x80000000u, one = 0x3f800000u;
+    precise f32 p = (is_finite_f32(x) ? bits_f32((x & top) | one) : a) *
+                    (is_finite_f32(y) ? bits_f32((y & top) | one) : b);
+    precise f32 r = is_finite_f32(z) ? p : p + c;
+    return r;
+  }
+  return bits_f32(u32(soft_fma(u64(x), u64(y), u64(z), 23, 127)));
+}
+
+#if defined(HAS_F64)
+// a * b + c by sums and products of f64, which are exact to their last bit wherever there is f64
+// (glsl.h). The product is a sum of two numbers, without its exponent; c is brought to the same
+// scale. What is lost before the last sum makes its operand odd, so that it rounds as if nothing
+// were (Boldo and Melquiond, Emulation of FMA and correctly rounded sums: proved algorithms using
+// rounding to odd, 2008). No branches: a compiler that unrolls everything sees one line of sums.
+struct TwoNumbers {
+  f64 high, low;
+};
+FN TwoNumbers exact_sum(f64 a, f64 b) {
+  precise f64 s = a + b;
+  precise f64 t = s - a;
+  precise f64 low = (a - (s - t)) + (b - t);
+  return TwoNumbers(s, low);
+}
+FN f64 sum_to_odd(f64 a, f64 b) {
+  const TwoNumbers s = exact_sum(a, b);
+  const u64 bits = f64_bits(s.high);
+  const bool lost = s.low < f64(0) || s.low > f64(0);  // not so beside infinities
+  const u64 step = (s.low < f64(0)) != (s.high < f64(0)) ? ~u64(0) : u64(1);
+  return bits_f64(bits + (lost && (bits & u64(1)) == u64(0) ? step : u64(0)));
+}
+FN f64 power_of_two(i32 e) { return bits_f64(u64(e + 1023) << 52); }
+// x = m * 2^e, |m| in [0.5, 1)
+struct Scaled {
+  f64 m;
+  i32 e;
+};
+FN i32 exponent_bits(u64 bits) { return i32(bits >> 52) & 2047; }
+FN Scaled scaled(f64 x) {
+  const bool small = exponent_bits(f64_bits(x)) == 0;
+  precise f64 y = x * power_of_two(small ? 54 : 0);
+  const u64 bits = f64_bits(y);
+  const f64 m = bits_f64((bits & ~(u64(2047) << 52)) | u64(1022) << 52);
+  return Scaled(m, exponent_bits(bits) - (small ? 1022 + 54 : 1022));
+}
+FN f64 soft_fma_f64(f64 a, f64 b, f64 c) {
+  const Scaled x = scaled(a), y = scaled(b), z = scaled(c);
+  // By how much c is above the product. Far above or below it does not matter how far.
+  const bool alone = c == f64(0);
+  const i32 above = alone ? 0 : z.e - (x.e + y.e);
+  const i32 e = x.e + y.e + max(above - 60, 0);
+  precise f64 addend = alone ? f64(0) : z.m * power_of_two(clamp(above, -110, 60));
+  // The product, by halves of its factors (Veltkamp, Dekker).
+  const f64 split = bits_f64(u64(0x41a00000u) << 32 | u64(0x02000000u));  // 2^27 + 1
+  precise f64 high = x.m * y.m;
+  precise f64 xs = x.m * split;
+  precise f64 ys = y.m * split;
+  precise f64 xh = xs - (xs - x.m);
+  precise f64 yh = ys - (ys - y.m);
+  precise f64 xl = x.m - xh;
+  precise f64 yl = y.m - yh;
+  precise f64 low = ((xh * yh - high) + xh * yl + xl * yh) + xl * yl;
+  const TwoNumbers s = exact_sum(high, addend);
+  const f64 rest = sum_to_odd(s.low, low);
+  // A result below the normal numbers is rounded where a sum with the least of these is.
+  precise f64 v = s.high + rest;
+  const u64 sign = f64_bits(v) & u64(1) << 63;
+  const f64 least = power_of_two(clamp(-1022 - e, -200, 200));
+  const bool is_below = abs(v) <= least;
+  const f64 with = is_below ? bits_f64(f64_bits(least) | sign) : f64(0);
+  const TwoNumbers h = exact_sum(with, s.high);
+  precise f64 r = (h.high + sum_to_odd(h.low, rest)) - with;
+  if (is_below && r == f64(0)) r = bits_f64(sign);
+  const i32 n = clamp(e, -1300, 2000), half_of_n = n >> 1;
+  precise f64 result = (r * power_of_two(half_of_n)) * power_of_two(n - half_of_n);
+  precise f64 plain = a * b + c;
+  const bool product_is_finite =
+      exponent_bits(f64_bits(a)) != 2047 && exponent_bits(f64_bits(b)) != 2047;
+  const bool c_is_finite = exponent_bits(f64_bits(c)) != 2047;
+  const bool is_zero = a == f64(0) || b == f64(0);
+  if (product_is_finite && !c_is_finite) return c;
+  return is_zero || !product_is_finite ? plain : result;
+}
+#endif
 )source";
 }
 
