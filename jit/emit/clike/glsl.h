@@ -9,8 +9,8 @@
 
 namespace flash::emit {
 
-/// What a device computes as the IR defines it. Where it does not, an exact function of integers
-/// takes the instruction's place.
+/// What a device computes as the IR defines it. Where it does not, an exact function takes
+/// the instruction's place (glsl_soft.h).
 struct GlslTraits {
   bool has_f64 = true;         ///< without it no kernel may have a value of type f64
   bool f32_arithmetic = true;  ///< f32: + − ×, comparisons and conversions, subnormals kept

@@ -1,6 +1,7 @@
-// jit/emit/clike/glsl_soft.cpp -- floats by integers, for what a device does not round correctly
+// jit/emit/clike/glsl_soft.cpp -- by integers or by other operations, what a device does not round
+// correctly
 //
-// A number other than zero, infinity and NaN is m * 2^e with m in [2^52, 2^53), of either type. A
+// By integers: a number other than zero, infinity and NaN is m * 2^e with m in [2^52, 2^53), of either type. A
 // result is computed to at least 57 bits, the last of which says whether anything was lost, and
 // then rounded once to p bits. (The same steps as in any description of IEEE arithmetic; Handbook
 // of Floating-Point Arithmetic, chapter 7.)

@@ -1,4 +1,4 @@
-// jit/emit/clike/glsl_soft.h -- exact floats by integers, in GLSL
+// jit/emit/clike/glsl_soft.h -- exact operations on floats, for what a device does not round correctly
 #pragma once
 
 #include <string_view>
