@@ -6,7 +6,9 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -104,6 +106,9 @@ Outcome compile_all(gpu::Compiler& compiler, const std::vector<Job>& jobs) {
         }
         seconds[i] =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        constexpr std::size_t kLine = 500;
+        if (jobs.size() > 2 * kLine && (i + 1) % kLine == 0)
+          std::fprintf(stderr, "%zu of %zu sources\n", i + 1, jobs.size());
       }
     });
   for (std::thread& t : threads) t.join();
