@@ -1,6 +1,8 @@
 // tests/history.h -- what kernel_history() says of a few calls
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <flash/flash.h>
 
 #include <algorithm>
@@ -30,6 +32,20 @@ inline std::vector<KernelRecord> history_of_three(Device d) {
     Tensor s = (cos(x) * sin(x) + 0.375).sum(1);
     eval_all();
   });
+}
+
+/// `got` has a CPU's names and numbers, and times of its own.
+inline void check_history(const std::vector<KernelRecord>& got,
+                          const std::vector<KernelRecord>& want, const MachineLimits& limits) {
+  REQUIRE(got.size() == want.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    CHECK(got[i].name == want[i].name);
+    CHECK(got[i].bytes == want[i].bytes);
+    CHECK(got[i].flops == want[i].flops);
+    CHECK(got[i].microseconds > 0);
+    CHECK(got[i].gb_per_s() > 0);
+    CHECK(got[i].share(limits) > 0);
+  }
 }
 
 /// The least of several times that exp() of n elements takes a device, in microseconds.

@@ -35,16 +35,7 @@ TEST_CASE("the history of a GPU has the CPU's names and bytes, and times of its 
   const std::vector<KernelRecord> want = history_of_three("cpu");
   for (const Fake& fake : fakes()) {
     CAPTURE(fake.name);
-    const std::vector<KernelRecord> got = history_of_three(Device(fake.name));
-    REQUIRE(got.size() == want.size());
-    for (std::size_t i = 0; i < got.size(); ++i) {
-      CHECK(got[i].name == want[i].name);
-      CHECK(got[i].bytes == want[i].bytes);
-      CHECK(got[i].flops == want[i].flops);
-      CHECK(got[i].microseconds > 0);
-      CHECK(got[i].gb_per_s() > 0);
-      CHECK(got[i].share({100, 100}) > 0);
-    }
+    check_history(history_of_three(Device(fake.name)), want, {100, 100});
   }
   const MachineLimits limits = machine_limits("cuda:0");
   CHECK(history_of_three("cuda:0")[0].share(limits) > 0);

@@ -1,10 +1,10 @@
 // jit/emit/clike/glsl_soft.cpp -- by integers or by other operations, what a device does not round
 // correctly
 //
-// By integers: a number other than zero, infinity and NaN is m * 2^e with m in [2^52, 2^53), of either type. A
-// result is computed to at least 57 bits, the last of which says whether anything was lost, and
-// then rounded once to p bits. (The same steps as in any description of IEEE arithmetic; Handbook
-// of Floating-Point Arithmetic, chapter 7.)
+// By integers: a number other than zero, infinity and NaN is m * 2^e with m in [2^52, 2^53), of
+// either type. A result is computed to at least 57 bits, the last of which says whether anything
+// was lost, and then rounded once to p bits. (The same steps as in any description of IEEE
+// arithmetic; Handbook of Floating-Point Arithmetic, chapter 7.)
 #include "jit/emit/clike/glsl_soft.h"
 
 namespace flash::emit {
@@ -244,8 +244,8 @@ FN f64 soft_fma_f64(f64 a, f64 b, f64 c) {
       exponent_bits(f64_bits(a)) != 2047 && exponent_bits(f64_bits(b)) != 2047;
   const bool c_is_finite = exponent_bits(f64_bits(c)) != 2047;
   const bool is_zero = a == f64(0) || b == f64(0);
-  if (product_is_finite && !c_is_finite) return c;
-  return is_zero || !product_is_finite ? plain : result;
+  const f64 special = product_is_finite && !c_is_finite ? c : plain;
+  return is_zero || !product_is_finite || !c_is_finite ? special : result;
 }
 #endif
 )source";

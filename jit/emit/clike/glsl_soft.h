@@ -1,4 +1,5 @@
-// jit/emit/clike/glsl_soft.h -- exact operations on floats, for what a device does not round correctly
+// jit/emit/clike/glsl_soft.h -- exact operations on floats, for what a device does not round
+// correctly
 #pragma once
 
 #include <string_view>
