@@ -1,6 +1,7 @@
 // core/device.cpp -- names of devices, and the registry of their runtimes
 #include "core/device.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <charconv>
@@ -10,6 +11,7 @@
 #include "core/env.h"
 #include "core/error.h"
 #include "core/evaluator.h"
+#include "core/fork.h"
 #include "core/hot_tls.h"
 
 namespace flash {
@@ -19,12 +21,19 @@ constexpr std::array<std::string_view, Device::kTypes> kNames{"cpu", "null", "cu
                                                               "vulkan"};
 constexpr bool is_single(DeviceType t) { return t == DeviceType::kCpu || t == DeviceType::kNull; }
 
-/// Devices of one kind. `count` is set when they have been opened, and all else before.
+/// One device: `runtime` is set when it has been opened.
+struct Slot {
+  std::once_flag opened;
+  std::unique_ptr<DeviceRuntime> own;
+  std::atomic<DeviceRuntime*> runtime{nullptr};
+};
+/// Devices of one kind. `count` is set when the driver has been opened, and `provider` before.
 struct Kind {
   DeviceProvider provider;
-  std::once_flag opened;
+  std::once_flag counted;
   std::atomic<int> count{-1};
-  std::vector<std::unique_ptr<DeviceRuntime>> runtimes;
+  std::optional<ThisProcess> process;  // that opened the driver
+  std::array<Slot, Device::kOfOneType> slots;
 };
 struct Registry {
   std::array<Kind, Device::kTypes> kinds;
@@ -37,10 +46,10 @@ Registry& registry() {
 Kind& open_kind(DeviceType type) {
   ensure_installed();
   Kind& kind = registry().kinds[static_cast<std::size_t>(type)];
-  std::call_once(kind.opened, [&] {
-    if (kind.provider.open) kind.runtimes = kind.provider.open();
-    if (kind.runtimes.size() > Device::kOfOneType) kind.runtimes.resize(Device::kOfOneType);
-    kind.count.store(static_cast<int>(kind.runtimes.size()), std::memory_order_release);
+  std::call_once(kind.counted, [&] {
+    kind.process.emplace();
+    const int there = kind.provider.count ? kind.provider.count() : 0;
+    kind.count.store(std::min(there, Device::kOfOneType), std::memory_order_release);
   });
   return kind;
 }
@@ -136,8 +145,17 @@ DeviceRuntime& runtime(Device device) {
   if (last && last_device == device) return *last;
   Kind& kind = open_kind(device.type());
   const auto i = static_cast<std::size_t>(device.index());
-  if (i >= kind.runtimes.size()) check_there(device.type(), device.index(), device.str());
-  last = kind.runtimes.at(i).get();
+  if (device.index() >= kind.count.load(std::memory_order_acquire))
+    check_there(device.type(), device.index(), device.str());
+  Slot& slot = kind.slots[i];
+  if (!slot.runtime.load(std::memory_order_acquire)) {
+    if (!is_single(device.type())) kind.process->check(device.str());
+    std::call_once(slot.opened, [&] {
+      slot.own = kind.provider.open(device.index());
+      slot.runtime.store(slot.own.get(), std::memory_order_release);
+    });
+  }
+  last = slot.runtime.load(std::memory_order_acquire);
   last_device = device;
   return *last;
 }
@@ -151,7 +169,8 @@ std::span<const Device> devices() {
   static const std::vector<Device>& list = *new std::vector<Device>([] {
     std::vector<Device> all;
     for (int t = 0; t < Device::kTypes; ++t)
-      for (const auto& r : open_kind(static_cast<DeviceType>(t)).runtimes) all.push_back(r->id());
+      for (int i = 0; i < open_kind(static_cast<DeviceType>(t)).count; ++i)
+        all.emplace_back(static_cast<DeviceType>(t), i);
     return all;
   }());
   return list;
@@ -159,15 +178,15 @@ std::span<const Device> devices() {
 
 std::string missing(DeviceType type) {
   const Kind& kind = open_kind(type);
-  if (!kind.runtimes.empty()) return {};
+  if (kind.count > 0) return {};
   return kind.provider.missing ? kind.provider.missing() : "this build has none of its kind";
 }
 
 std::vector<DeviceRuntime*> open_runtimes() {
   std::vector<DeviceRuntime*> open;
   for (const Kind& kind : registry().kinds)
-    if (kind.count.load(std::memory_order_acquire) > 0)
-      for (const auto& r : kind.runtimes) open.push_back(r.get());
+    for (const Slot& slot : kind.slots)
+      if (DeviceRuntime* r = slot.runtime.load(std::memory_order_acquire)) open.push_back(r);
   return open;
 }
 

@@ -239,23 +239,26 @@ class FLASH_API DeviceRuntime {
   DeviceCounters counters;
 };
 
-/// The runtime of a device; throws DeviceError naming those that are installed.
+/// The runtime of a device, which it opens; throws DeviceError if that fails.
 FLASH_API DeviceRuntime& runtime(Device device);
 /// How the devices of one kind are found; see install_devices().
 struct DeviceProvider {
-  /// Opens the driver. Each device of this kind that is there, numbered from 0; empty if there is
-  /// none. Called once, when one of them is named first.
-  std::vector<std::unique_ptr<DeviceRuntime>> (*open)() = nullptr;
-  /// Why there is none, and how to get one: one line, for people. Called after open().
+  /// Opens the driver: how many devices of this kind are there. Called once, when one of them is
+  /// named first.
+  int (*count)() = nullptr;
+  /// Opens one of them, from 0; throws DeviceError. Called when it is used first, and again if that
+  /// failed.
+  std::unique_ptr<DeviceRuntime> (*open)(int index) = nullptr;
+  /// Why there is none, and how to get one: one line, for people. Called after count().
   std::string (*missing)() = nullptr;
 };
 /// Called by flash.cpp for each kind of device; of several calls for one kind the first counts.
 void install_devices(DeviceType type, DeviceProvider provider);
-/// Every device that is there, in order of kind; opens all drivers.
+/// Every device that is there, in order of kind; opens all drivers, and none of the devices.
 FLASH_API std::span<const Device> devices();
 /// Why there is no device of this kind; empty if there is one.
 FLASH_API std::string missing(DeviceType type);
-/// Those whose drivers have been opened so far.
+/// Those of the devices that have been opened so far.
 std::vector<DeviceRuntime*> open_runtimes();
 
 }  // namespace flash

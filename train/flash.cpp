@@ -15,23 +15,28 @@
 namespace flash {
 namespace {
 
+int one() { return 1; }
 template <class Runtime>
-std::vector<std::unique_ptr<DeviceRuntime>> one() {
-  std::vector<std::unique_ptr<DeviceRuntime>> all;
-  all.push_back(std::make_unique<Runtime>());
-  return all;
+std::unique_ptr<DeviceRuntime> make(int) {
+  return std::make_unique<Runtime>();
+}
+template <class Runtime>
+std::unique_ptr<DeviceRuntime> make_at(int index) {
+  return std::make_unique<Runtime>(index);
 }
 
 }  // namespace
 
 void install_all() {
-  install_devices(DeviceType::kCpu, {.open = one<cpu::CpuRuntime>});
-  install_devices(DeviceType::kNull, {.open = one<null::NullRuntime>});
-  install_devices(DeviceType::kCuda, {cuda::make_runtimes, cuda::what_is_missing});
-  install_devices(DeviceType::kHip, {hip::make_runtimes, hip::what_is_missing});
+  install_devices(DeviceType::kCpu, {.count = one, .open = make<cpu::CpuRuntime>});
+  install_devices(DeviceType::kNull, {.count = one, .open = make<null::NullRuntime>});
+  install_devices(DeviceType::kCuda,
+                  {cuda::count_devices, make_at<cuda::CudaRuntime>, cuda::what_is_missing});
+  install_devices(DeviceType::kHip,
+                  {hip::count_devices, make_at<hip::HipRuntime>, hip::what_is_missing});
 #if FLASH_WITH_VULKAN
   install_devices(DeviceType::kVulkan,
-                  {.open = vulkan::make_runtimes, .missing = vulkan::what_is_missing});
+                  {vulkan::count_devices, make_at<vulkan::VulkanRuntime>, vulkan::what_is_missing});
 #endif
   const bool validate = env::get_int(Env::kValidate) != 0;
   for (const auto make :

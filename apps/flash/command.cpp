@@ -103,6 +103,16 @@ std::string failure(const CLI::App* parsed, const CLI::Error& e) {
   return std::string("flash: ") + e.what() + "\n";
 }
 
+void add_device(CLI::App* verb, std::string& device) {
+  verb->add_option("--device", device,
+                   "Where to compute; flash devices lists what there is [FLASH_DEVICE, or cpu]")
+      ->check([](const std::string& s) {
+        return parse_device(s) ? std::string()
+                               : "'" + s + "' names no device (want " + kDeviceNames + ")";
+      })
+      ->type_name("NAME");
+}
+
 }  // namespace
 
 int run_command(int argc, char** argv) {
@@ -136,14 +146,7 @@ int run_command(int argc, char** argv) {
       ->add_option("--threads", threads,
                    "Threads that compute [all cores]; results don't depend on it")
       ->check(whole(1, 1024, "N"));
-  digits
-      ->add_option("--device", t.device,
-                   "Where to compute; flash devices lists what there is [FLASH_DEVICE, or cpu]")
-      ->check([](const std::string& s) {
-        return parse_device(s) ? std::string()
-                               : "'" + s + "' names no device (want " + kDeviceNames + ")";
-      })
-      ->type_name("NAME");
+  add_device(digits, t.device);
   digits
       ->add_option("--out", t.out,
                    "Folder for this run alone: a checkpoint an epoch, the final model.safetensors")
@@ -179,6 +182,7 @@ int run_command(int argc, char** argv) {
       ->required();
   predict_app->add_option("--held-out", p.held_out, "Also read N digits drawn anew, and show them")
       ->check(whole(1, 100000, "N"));
+  add_device(predict_app, p.device);
   predict_app->add_option("IMAGE", p.images, "Pictures to read");
 
   CLI::App* devices_app = app.add_subcommand("devices", "Show where Flash can compute");

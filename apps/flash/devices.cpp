@@ -1,8 +1,6 @@
 // apps/flash/devices.cpp -- `flash devices`: what was found to compute on
 #include "apps/flash/devices.h"
 
-#include <flash/flash.h>
-
 #include <cstdio>
 #include <fstream>
 #include <string>
@@ -22,15 +20,23 @@ std::string cpu_name() {
   return "processor";
 }
 
+std::string described(Device device) {
+  if (device.type() == DeviceType::kCpu)
+    return cpu_name() + ", " + std::to_string(runtime(device).parallelism()) + " threads";
+  if (device.type() == DeviceType::kNull) return "records and plans, computes nothing (for tests)";
+  return runtime(device).description();
+}
+
 }  // namespace
 
 int show_devices() {
   for (const Device& device : devices()) {
-    std::string text = runtime(device).description();
-    if (device.type() == DeviceType::kCpu)
-      text = cpu_name() + ", " + std::to_string(runtime(device).parallelism()) + " threads";
-    if (device.type() == DeviceType::kNull)
-      text = "records and plans, computes nothing (for tests)";
+    std::string text;
+    try {
+      text = described(device);
+    } catch (const DeviceError& e) {  // the others are there all the same
+      text = std::string("cannot be used: ") + e.what();
+    }
     std::printf("%-9s %s\n", device.str().c_str(), text.c_str());
   }
   for (const auto& [type, name] :
@@ -39,6 +45,14 @@ int show_devices() {
     if (const std::string why = missing(type); !why.empty())
       std::printf("%-9s none: %s\n", name, why.c_str());
   return 0;
+}
+
+Device use_device(const std::string& name) {
+  const Device device = name.empty() ? default_device() : Device(name);
+  if (device.type() == DeviceType::kNull)
+    throw DeviceError("--device: '" + device.str() + "' computes nothing; use another one");
+  set_default_device(device);
+  return device;
 }
 
 }  // namespace flash::apps

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "apps/flash/devices.h"
 #include "apps/flash/lenet.h"
 #include "apps/flash/train_digits.h"
 
@@ -158,6 +159,7 @@ void show(const std::vector<Picture>& pictures, const std::vector<Answer>& answe
 }  // namespace
 
 int predict(const PredictOptions& options) {
+  use_device(options.device);
   LeNet model;
   model.load_state_dict(load_weights(options.checkpoint));
   model.eval();

@@ -11,6 +11,7 @@ struct PredictOptions {
   std::string checkpoint;
   std::vector<std::string> images;
   std::int64_t held_out = 0;
+  std::string device;  ///< empty: the default device
 };
 
 /// Returns the exit status; throws flash::Error. A picture that cannot be read is a line on

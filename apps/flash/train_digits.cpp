@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "apps/flash/devices.h"
 #include "apps/flash/lenet.h"
 
 namespace flash::apps {
@@ -156,10 +157,7 @@ T as_number(const Config& config, const char* key) {
 
 int train_digits(const TrainDigitsOptions& options) {
   const auto start = std::chrono::steady_clock::now();
-  const Device device = options.device.empty() ? default_device() : Device(options.device);
-  if (device.type() == DeviceType::kNull)
-    throw DeviceError("--device: '" + device.str() + "' computes nothing; use another one");
-  set_default_device(device);
+  const Device device = use_device(options.device);
 
   const std::optional<train::CheckpointInfo> from = find_start(options.resume);
   const std::string out = choose_out(options, from);

@@ -72,9 +72,7 @@ CudaRuntime::CudaRuntime(int index)
     use_tensor_cores();
 }
 
-std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {
-  return gpu::runtimes_of<CudaRuntime>(driver());
-}
+int count_devices() { return driver().devices(); }
 
 std::string what_is_missing() { return driver().missing(); }
 

@@ -1,7 +1,6 @@
 // kernels/cuda/runtime.h -- NVIDIA GPUs: the driver's own interface and NVRTC, opened at run time
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,8 +20,8 @@ gpu::Compiler& compiler();
 /// Where CUDA's libraries may lie.
 std::vector<std::string> toolkit_folders();
 
-/// One for every device; empty when there is no driver. Opens the driver.
-std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes();
+/// Opens the driver; 0 when there is none.
+int count_devices();
 /// Why there is none, and how to get one; empty when there is one.
 std::string what_is_missing();
 

@@ -74,6 +74,7 @@ Context::Context(const Driver& driver, int ordinal) : driver_(driver), ordinal_(
     if (context_) d.release_context(device_);
     throw;
   }
+  opened_ = true;
 }
 
 Context::~Context() {
@@ -110,6 +111,7 @@ std::string Context::suspects() const {
 
 std::string Context::note(int error, const char* what) {
   const std::string problem = std::string(what) + " failed: " + driver_.describe(error) + ".";
+  if (!opened_) return name_ + ": " + problem + " The device was not opened.";
   if (!loses_the_device(error)) return name_ + ": " + problem + " The device can still be used.";
   const std::lock_guard lock(mutex_);
   if (loss_.empty())

@@ -89,6 +89,7 @@ class Context {
   int processors_ = 0, max_threads_ = 0, shared_bytes_ = 0;
 
   std::atomic<unsigned> peers_{0};  // a bit for each that something was copied from
+  bool opened_ = false;
   std::atomic<bool> lost_{false};
   mutable std::mutex mutex_;           // guards what follows
   std::string loss_;                   // the first error that lost the device

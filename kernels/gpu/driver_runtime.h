@@ -149,13 +149,4 @@ class DriverRuntime : public DeviceRuntime {
   std::array<std::atomic<DriverRuntime*>, Device::kOfOneType> copied_from_{};  // since a check
 };
 
-/// The runtimes of all of a driver's devices.
-template <class Runtime>
-std::vector<std::unique_ptr<DeviceRuntime>> runtimes_of(const Driver& driver) {
-  std::vector<std::unique_ptr<DeviceRuntime>> out;
-  for (int i = 0; i < driver.devices() && i < Device::kOfOneType; ++i)
-    out.push_back(std::make_unique<Runtime>(i));
-  return out;
-}
-
 }  // namespace flash::gpu

@@ -63,9 +63,7 @@ gpu::Compiler& compiler() {
 HipRuntime::HipRuntime(int index)
     : DriverRuntime(driver(), compiler(), emit::hip_dialect(), index) {}
 
-std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {
-  return gpu::runtimes_of<HipRuntime>(driver());
-}
+int count_devices() { return driver().devices(); }
 
 std::string what_is_missing() { return driver().missing(); }
 

@@ -1,9 +1,7 @@
 // kernels/hip/runtime.h -- AMD GPUs: HIP and hiprtc, opened at run time
 #pragma once
 
-#include <memory>
 #include <string>
-#include <vector>
 
 #include "kernels/gpu/driver_runtime.h"
 
@@ -19,8 +17,8 @@ class HipRuntime final : public gpu::DriverRuntime {
 const gpu::Vendor& vendor();
 gpu::Compiler& compiler();
 
-/// One for every device; empty when there is no driver. Opens the driver.
-std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes();
+/// Opens the driver; 0 when there is none.
+int count_devices();
 /// Why there is none, and how to get one; empty when there is one.
 std::string what_is_missing();
 

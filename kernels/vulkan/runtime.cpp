@@ -2,6 +2,8 @@
 #include "kernels/vulkan/runtime.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <mutex>
 #include <utility>
 
 #include "core/counters.h"
@@ -156,6 +158,22 @@ VulkanRuntime::VulkanRuntime(int index, const emit::GlslTraits* traits) : index_
   engine_ = std::make_shared<Engine>(gpu_);
   allocator_ = std::make_unique<Allocator>(engine_->take_memory(), nullptr, gpu_->label.c_str());
   gpu_->throw_complaints();
+  // After the probe, which has brought in what the driver compiles with: that goes after this.
+  static std::once_flag registered;
+  std::call_once(registered, [] { std::atexit(wait_at_exit); });
+}
+
+// A driver that computes on the host's threads is in the midst of code that exit() tears down.
+void VulkanRuntime::wait_at_exit() {
+  for (DeviceRuntime* open : open_runtimes()) {
+    if (open->id().type() != DeviceType::kVulkan) continue;
+    const auto& runtime = static_cast<const VulkanRuntime&>(*open);
+    if (!runtime.gpu_->process.here()) continue;
+    try {
+      runtime.engine_->drain();
+    } catch (const std::exception&) {  // a device that is lost works on nothing
+    }
+  }
 }
 
 VulkanRuntime::~VulkanRuntime() {
@@ -236,8 +254,8 @@ void VulkanRuntime::end_run(Stream stream) {
 }
 
 void VulkanRuntime::launch(std::span<const Launch> items, Stream stream) {
-  ++counters.launches;
   Engine& e = engine();
+  ++counters.launches;
   ThreadRun& run = this_run();
   std::vector<Command> now;
   std::vector<Command>& commands = run.kept != nullptr ? run.commands : now;
@@ -273,9 +291,9 @@ gpu::Capabilities VulkanRuntime::capabilities() const {
 }
 
 void VulkanRuntime::run_leaf(const LeafCall& call, Stream stream) {
+  Engine& e = engine();
   ++counters.launches;
   ++counters.leaf_launches;
-  Engine& e = engine();
   ThreadRun& run = this_run();
   struct Done {
     ThreadRun& run;
@@ -363,12 +381,9 @@ MachineLimits VulkanRuntime::limits() {
   return found;
 }
 
-std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes() {
-  std::vector<std::unique_ptr<DeviceRuntime>> all;
-  if (!no_compiler_because().empty() || instance() == nullptr) return all;
-  for (std::size_t i = 0; i < candidates().size(); ++i)
-    all.push_back(std::make_unique<VulkanRuntime>(static_cast<int>(i)));
-  return all;
+int count_devices() {
+  if (!no_compiler_because().empty() || instance() == nullptr) return 0;
+  return static_cast<int>(candidates().size());
 }
 
 std::string what_is_missing() {

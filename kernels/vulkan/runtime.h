@@ -65,6 +65,7 @@ class VulkanRuntime final : public DeviceRuntime {
   std::string description() override;
 
  private:
+  static void wait_at_exit();
   struct ThreadRun;
   Engine& engine();  ///< throws DeviceError in a child of a fork
   gpu::Capabilities capabilities() const;
@@ -84,8 +85,8 @@ class VulkanRuntime final : public DeviceRuntime {
   std::optional<MachineLimits> limits_;  // guarded by it
 };
 
-/// One for each device that has what Flash needs, GPUs first.
-std::vector<std::unique_ptr<DeviceRuntime>> make_runtimes();
+/// Those that have what Flash needs, GPUs first.
+int count_devices();
 /// Why there is none, for people.
 std::string what_is_missing();
 

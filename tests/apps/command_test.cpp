@@ -91,6 +91,8 @@ TEST_CASE("each bad input gets one line that says what is wrong, and no file is 
       {"train digits --device gpu7", 2, "--device: 'gpu7' names no device (want cpu, null, cuda:N"},
       {"train digits --device vulkan:7", 1, "'vulkan:7' is not there"},
       {"train digits --device null", 1, "--device: 'null' computes nothing; use another one"},
+      {"predict --checkpoint x --held-out 1 --device null", 1,
+       "--device: 'null' computes nothing; use another one"},
       {"train digits --data " + at + "/missing", 1, at + "/missing"},
       {"train digits --data " + at + "/empty", 1, "train-images-idx3-ubyte"},
       {"train digits --data " + at + "/idx", 1, "train-images-idx3-ubyte"},

@@ -63,12 +63,11 @@ class ExactPolicy final : public AllocationPolicy {
 void install_guards() {
   on = true;
   // Before the one that install_all() brings.
-  install_devices(
-      DeviceType::kCpu, {.open = [] {
-        std::vector<std::unique_ptr<DeviceRuntime>> all;
-        all.push_back(std::make_unique<cpu::CpuRuntime>(std::make_unique<GuardedMemory>()));
-        return all;
-      }});
+  install_devices(DeviceType::kCpu,
+                  {.count = [] { return 1; },
+                   .open = [](int) -> std::unique_ptr<DeviceRuntime> {
+                     return std::make_unique<cpu::CpuRuntime>(std::make_unique<GuardedMemory>());
+                   }});
   set_allocation_policy(std::make_unique<ExactPolicy>());
 }
 

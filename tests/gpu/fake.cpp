@@ -58,19 +58,26 @@ F symbol(void* library, const char* name) {
   return reinterpret_cast<F>(dlsym(library, name));
 }
 
+template <class Runtime, int (*count)()>
+std::vector<std::unique_ptr<DeviceRuntime>> runtimes_of() {
+  std::vector<std::unique_ptr<DeviceRuntime>> all;
+  for (int i = 0; i < count(); ++i) all.push_back(std::make_unique<Runtime>(i));
+  return all;
+}
+
 }  // namespace
 
 Fake Fake::cuda() {
   Fake f;
   f.name = "cuda";
-  f.open = flash::cuda::make_runtimes;
+  f.open = runtimes_of<flash::cuda::CudaRuntime, flash::cuda::count_devices>;
   f.libraries_ = {handles.cuda, handles.nvrtc, handles.blas};
   return f;
 }
 Fake Fake::hip() {
   Fake f;
   f.name = "hip";
-  f.open = flash::hip::make_runtimes;
+  f.open = runtimes_of<flash::hip::HipRuntime, flash::hip::count_devices>;
   f.libraries_ = {handles.hip, handles.hiprtc};
   return f;
 }

@@ -1,7 +1,9 @@
 // tests/kernels/vulkan_test.cpp -- tensors on a Vulkan device have the CPU's bits
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -83,6 +85,32 @@ TEST_CASE("maps on Vulkan have the CPU's bits") {
           return std::vector<Tensor>{exp(x), log(y), tanh(x), sin(x), erf(x), gelu(x), pow(y, x)};
         },
         d);
+  }
+}
+
+TEST_CASE("work that is pending on Vulkan when the process exits" * doctest::skip()) {
+  if (vulkan_here() == nullptr) return;
+  Tensor x = ones({1 << 20}, {.device = "vulkan"});
+  for (int i = 0; i < 8; ++i) (x = exp(x * -0.5) + i).eval();
+}
+
+TEST_CASE("a process exits while a Vulkan device works") {
+  if (vulkan_here() == nullptr) return;
+  const std::string me = std::filesystem::read_symlink("/proc/self/exe").string();
+  const std::string line =
+      "'" + me + "' -ns -tc='work that is pending on Vulkan*' > /dev/null 2>&1";
+  for (int i = 0; i < 4; ++i) CHECK(std::system(line.c_str()) == 0);
+}
+
+// Mesa's comparisons of a converted integer with a literal were wrong.
+TEST_CASE("integers of two widths in one kernel on Vulkan have the CPU's bits") {
+  if (vulkan_here() == nullptr) return;
+  for (const DType narrow : {DType::kBool, DType::kU8, DType::kI8, DType::kI16, DType::kI32}) {
+    CAPTURE(std::string(flash::name(narrow)));
+    check_same("shifts and powers", [&](const Tensor& x, const Tensor& y) {
+      const Tensor a = (x * 1000).to(i64), n = (y * 60).to(narrow);
+      return std::vector<Tensor>{bitwise_left_shift(a, n), bitwise_right_shift(a, n), pow(a, n)};
+    });
   }
 }
 

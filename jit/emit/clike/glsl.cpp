@@ -71,6 +71,10 @@ FN pred is_nan_f64(f64 x) {
 )source";
 
 constexpr std::string_view kFloats = R"source(
+// Of i64(a) in a comparison with a literal, Mesa 22.3 makes one that is wrong.
+#define OWN_CAST_I64_I32
+FN i64 cast_i64_i32(i32 a) { return i64(u64(u32(a)) | u64(u32(a >> 31)) << 32); }
+
 #ifdef SOFT_DIV_F32
 FN f32 div_f32(f32 a, f32 b) { return soft_div_f32(a, b); }
 #else

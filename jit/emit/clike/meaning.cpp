@@ -89,7 +89,9 @@ FN i32 cast_i32_pred(pred a) { return a ? 1 : 0; }
 FN i32 cast_i32_i32(i32 a) { return a; }
 FN i64 cast_i64_i64(i64 a) { return a; }
 FN f32 cast_f32_f32(f32 a) { return a; }
+#ifndef OWN_CAST_I64_I32
 FN i64 cast_i64_i32(i32 a) { return i64(a); }
+#endif
 FN i32 cast_i32_i64(i64 a) { return i32(u32(u64(a))); }
 FN f32 cast_f32_i32(i32 a) { return f32(a); }
 FN f32 cast_f32_i64(i64 a) { return f32(a); }
