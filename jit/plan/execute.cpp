@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/mutants.h"
 #include "core/scope.h"
+#include "core/thread_object.h"
 #include "jit/debug/launch.h"
 #include "jit/plan/plan.h"
 
@@ -562,18 +563,13 @@ class Runner {
   const bool observed_ = observing();
 };
 
-Scratch& this_scratch() {
-  static thread_local Scratch scratch;
-  return scratch;
-}
-
 }  // namespace
 
-void prepare_run() { this_scratch(); }
+void prepare_run() { thread_object<Scratch>(); }
 
 void run_plan(Plan& plan, const EvaluationRequest& request, DeviceRuntime& device,
               Progress& progress) {
-  Runner(plan, request, device, this_scratch()).run(progress);
+  Runner(plan, request, device, thread_object<Scratch>()).run(progress);
 }
 
 }  // namespace flash::jit

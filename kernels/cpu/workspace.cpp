@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/thread_object.h"
 
 namespace flash::cpu {
 namespace {
@@ -17,17 +18,13 @@ struct Region {
 };
 
 using Regions = std::array<Region, static_cast<std::size_t>(Slot::kCount)>;
-Regions& this_regions() {
-  static thread_local Regions regions;
-  return regions;
-}
 
 }  // namespace
 
-void prepare_workspace() { this_regions(); }
+void prepare_workspace() { thread_object<Regions>(); }
 
 void* workspace_bytes(Slot slot, std::size_t bytes) {
-  Region& region = this_regions()[static_cast<std::size_t>(slot)];
+  Region& region = thread_object<Regions>()[static_cast<std::size_t>(slot)];
   if (bytes > region.bytes || !region.data) {
     const std::size_t size = (bytes + bytes / 4 + 4095) / 4096 * 4096 + 4096;
     region.data.reset();  // first, so that the old and the new are never held together

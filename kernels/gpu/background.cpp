@@ -23,13 +23,21 @@ void Background::stop_all() {
     const std::lock_guard lock(list().mutex);
     all.swap(list().all);
   }
-  for (const auto& state : all) stop(*state);
+  for (auto& state : all) {
+    if (state->process.here())
+      stop(*state);
+    else
+      abandon(std::move(state));
+  }
+}
+
+void Background::abandon(std::shared_ptr<State> state) {
+  static_cast<void>(new std::shared_ptr<State>(std::move(state)));
 }
 
 Background::~Background() {
-  if (!process_.here()) {
-    // Its threads are the parent's, and wait for it forever: it stays where it is.
-    static_cast<void>(new std::shared_ptr<State>(std::move(state_)));
+  if (!state_->process.here()) {
+    abandon(std::move(state_));
     return;
   }
   stop(*state_);
@@ -38,7 +46,7 @@ Background::~Background() {
 }
 
 void Background::stop() {
-  if (process_.here()) stop(*state_);
+  if (state_->process.here()) stop(*state_);
 }
 
 void Background::stop(State& s) {
@@ -57,13 +65,13 @@ void Background::stop(State& s) {
 }
 
 std::size_t Background::pending() const {
-  if (!process_.here()) return 0;
+  if (!state_->process.here()) return 0;
   const std::lock_guard lock(state_->mutex);
   return state_->running + state_->jobs.size();
 }
 
 void Background::add(std::function<void()> job) {
-  if (process_.here()) {
+  if (state_->process.here()) {
     State& s = *state_;
     const std::lock_guard lock(s.mutex);
     try {

@@ -37,6 +37,7 @@ class Background {
  private:
   /// What threads share, which the list of what an exit stops holds as well.
   struct State {
+    const ThisProcess process;
     std::mutex mutex;  // guards what follows
     std::condition_variable changed;
     std::deque<std::function<void()>> jobs;
@@ -49,10 +50,11 @@ class Background {
   static List& list();
   static void stop(State& state);
   static void stop_all();
+  /// Of a parent: its threads wait for it forever, and it stays where it is.
+  static void abandon(std::shared_ptr<State> state);
   static void work(State& state);
 
   const int most_;
-  const ThisProcess process_;
   std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 

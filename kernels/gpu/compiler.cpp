@@ -125,8 +125,7 @@ Code Compiler::compile(const std::string& source, const std::string& name,
   check(calls_.create(&handle, source.c_str(), (name + ".cu").c_str(), 0, nullptr, nullptr),
         "creating a program");
   const Program program(calls_, handle);
-  static std::mutex& one_at_a_time = *new std::mutex;
-  std::unique_lock lock(one_at_a_time, std::defer_lock);
+  std::unique_lock lock(one_at_a_time_, std::defer_lock);
   if (threads() == 1) lock.lock();
   const int error = calls_.compile(program, static_cast<int>(list.size()), list.data());
   Code code;

@@ -48,6 +48,7 @@ class Compiler {
   std::once_flag opened_;
   CompilerCalls calls_;
   std::string missing_, version_, path_;
+  std::mutex one_at_a_time_;
   std::vector<int> known_;  ///< architectures, ascending; empty: the compiler does not say
 };
 

@@ -45,13 +45,15 @@ Driver::Driver(const Vendor& vendor) : vendor_(vendor) {
     missing_ = "the " + name + " driver " + library.path() + " does not start: " + describe(error) +
                ". See that the kernel module is loaded and fits the library.";
   if (!missing_.empty()) devices_ = 0;
+  if (devices_ > 0) version_ = asked_version();
 }
 
-std::string Driver::version() const {
+std::string Driver::asked_version() const {
   int n = 0;
   if (calls.version(&n) != kSuccess) return "unknown";
   // CUDA: 1000 major + 10 minor. HIP: 10^7 major + 10^5 minor + patch.
-  return vendor_.hip ? std::to_string(n / 10'000'000) + "." + std::to_string(n / 100'000 % 100)
+  return vendor_.hip ? std::to_string(n / 10'000'000) + "." + std::to_string(n / 100'000 % 100) +
+                           "." + std::to_string(n % 100'000)
                      : std::to_string(n / 1000) + "." + std::to_string(n % 1000 / 10);
 }
 

@@ -160,15 +160,17 @@ class Driver {
   const Vendor& vendor() const { return vendor_; }
   const std::string& missing() const { return missing_; }  ///< why there is none; empty if there is
   int devices() const { return devices_; }
-  std::string version() const;  ///< "13.0"
+  const std::string& version() const { return version_; }  ///< "13.0", or of HIP "5.2.21153"
   /// "CUDA_ERROR_ILLEGAL_ADDRESS (700): an illegal memory access was encountered"
   std::string describe(int error) const;
 
   DriverCalls calls;
 
  private:
+  std::string asked_version() const;
+
   const Vendor& vendor_;
-  std::string missing_;
+  std::string missing_, version_;
   int devices_ = 0;
 };
 

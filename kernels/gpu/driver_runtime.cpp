@@ -159,16 +159,18 @@ Command DriverRuntime::kernel_command(const KernelShape& shape, const DriverKern
 void DriverRuntime::launch(std::span<const Launch> items, Stream) {
   context_->enter();
   Run& run = this_run();
+  counters.launches.fetch_add(1, std::memory_order_relaxed);
+  bool any_generic = false;
   for (const Launch& item : items) {
     if (item.tiles == 0) continue;
     const auto& kernel = static_cast<const DriverKernel&>(*item.kernel);
-    counters.launches.fetch_add(1, std::memory_order_relaxed);
     Handle function = kernel.code->function();
     if (!function && run.kept && !kernel.code->failed()) {
       if (const std::optional<Command> generic = generic_command(run, kernel, item)) {
         run.commands.push_back(*generic);
         run.cold = true;
-        counters.generic_launches.fetch_add(1, std::memory_order_relaxed);
+        if (!std::exchange(any_generic, true))
+          counters.generic_launches.fetch_add(1, std::memory_order_relaxed);
         continue;
       }
     }
@@ -242,8 +244,6 @@ void DriverRuntime::add_leaf(Run& run, const LeafLaunch& l, const Epilogue* epil
   command.args = static_cast<std::int64_t>(run.words.size());
   run.words.insert(run.words.end(), l.words.begin(), l.words.end());
   run.commands.push_back(command);
-  counters.launches.fetch_add(1, std::memory_order_relaxed);
-  counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
 }
 
 void DriverRuntime::load_leaves(Run& run) {
@@ -266,12 +266,12 @@ void DriverRuntime::add_product(Run& run, const LeafCall& call,
                    address_of(call.output.data), bytes ? address_of(run.scratch.take(bytes)) : 0}};
   command.product = std::move(product);
   run.commands.push_back(std::move(command));
-  counters.launches.fetch_add(1, std::memory_order_relaxed);
-  counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
 }
 
 void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
   context_->enter();
+  counters.launches.fetch_add(1, std::memory_order_relaxed);
+  counters.leaf_launches.fetch_add(1, std::memory_order_relaxed);
   Run& run = this_run();
   struct Done {
     DriverRuntime& runtime;

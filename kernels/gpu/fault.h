@@ -4,7 +4,7 @@
 // zeros, a scattered one is left out) and writes a record into the device's fault buffer: memory
 // that the runtime zeroes once and hands to every leaf call. When the runtime synchronises it reads
 // the first word; if that is not 0, it reads the buffer, zeroes it and throws what fault_message
-// says, an IndexError with the CPU's words.
+// says, an IndexError that names what the CPU's does.
 //
 // A block of a launch records its first bad index, and a launch that may fault has fewer blocks
 // than the buffer has slots. So all records of the first launch that faults find a slot, and the

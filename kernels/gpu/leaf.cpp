@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/fork.h"
 #include "kernels/gpu/leaf_source.h"
 #include "kernels/leaf.h"
 
@@ -39,7 +40,7 @@ struct Sources {
   std::unordered_map<std::string, std::unique_ptr<Made>> made;
 };
 Sources& sources() {
-  static Sources all;
+  static Sources& all = hold_at_fork(ForkOrder::kLast, *new Sources, &Sources::mutex);
   return all;
 }
 

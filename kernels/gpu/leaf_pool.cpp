@@ -11,7 +11,7 @@ namespace flash::gpu {
 
 // FORM: MAX and AVERAGE; PLACE, the place in its plane of each window's maximum; MAX_DX and
 // AVERAGE_DX.
-const std::string_view kPoolText = R"source(
+constexpr std::string_view kPoolText = R"source(
 KERNEL(NAME) {
   const INDEX kernel_h = INDEX(ARG_KERNEL_H), kernel_w = INDEX(ARG_KERNEL_W);
   const INDEX stride_h = INDEX(ARG_STRIDE_H), stride_w = INDEX(ARG_STRIDE_W);

@@ -114,21 +114,29 @@ std::vector<LeafLaunch> correlation(const LeafCall& call, ProductWords w, const 
   w.phases_y = static_cast<Index>(ys.size());
   w.phases_x = static_cast<Index>(xs.size());
   std::vector<Index> tail;
-  for (const auto& [phases, stride] : {std::pair{ys, filters.strides[2]}, {xs, filters.strides[3]}})
-    for (const Phase& p : phases)
+  Index farthest = 0;  // from an output's own place, of what its taps look at
+  const auto add = [&](std::span<const Phase> phases, Index stride, Index step, Index dilation) {
+    for (const Phase& p : phases) {
       tail.insert(tail.end(), {p.size, p.taps, p.shift, p.first * stride * size, p.at});
+      farthest =
+          std::max(farthest, p.size * step + std::abs(p.shift) + (p.taps + 1) * std::abs(dilation));
+    }
+  };
+  add(ys, filters.strides[2], w.step_y, w.dilation_y);
+  add(xs, filters.strides[3], w.step_x, w.dilation_x);
   const Index n = w.images * ys[0].size * xs[0].size;  // of the first phase, the largest
   const Index depth = w.channels * ys[0].taps * xs[0].taps;
   const bool one = ys.size() == 1 && xs.size() == 1;
-  const Product p{ProductForm::kConv,
-                  out.dtype,
-                  w.m,
-                  n,
-                  groups * w.phases_y * w.phases_x,
-                  k_blocks(depth),
-                  one,
-                  is_wide({n, w.channels * filters.shape[2] * filters.shape[3], w.h * w.step_y,
-                           w.w * w.step_x, out.shape[2] * w.step_y, out.shape[3] * w.step_x})};
+  const Product p{
+      ProductForm::kConv,
+      out.dtype,
+      w.m,
+      n,
+      groups * w.phases_y * w.phases_x,
+      k_blocks(depth),
+      one,
+      is_wide({n, w.channels * filters.shape[2] * filters.shape[3], w.h * w.step_y, w.w * w.step_x,
+               out.shape[2] * w.step_y, out.shape[3] * w.step_x, farthest})};
   return launches_of(p, w, tail, w.c_row, out.shape[1], device, memory);
 }
 
@@ -243,16 +251,17 @@ std::vector<LeafLaunch> conv2d_dw(const LeafCall& call, const Capabilities& devi
   w.unit_rows = sum.unit_rows;
   // The parts of this sum are the chunks: how many they are is part of its bits.
   w.parts = std::max<Index>(w.units == 0 ? 1 : sum.chunks, 1);
-  const Product p{ProductForm::kFilter,
-                  dw.dtype,
-                  w.m,
-                  w.n,
-                  s.groups * w.parts,
-                  1,
-                  false,
-                  is_wide({w.n, s.images * w.out_h * w.out_w, (w.out_h + 1) * w.step_y,
-                           (w.out_w + 1) * w.step_x, (w.taps_y + 1) * w.dilation_y,
-                           (w.taps_x + 1) * w.dilation_x})};
+  const Product p{
+      ProductForm::kFilter,
+      dw.dtype,
+      w.m,
+      w.n,
+      s.groups * w.parts,
+      1,
+      false,
+      is_wide({w.n, s.images * w.out_h * w.out_w,
+               (w.out_h + 1) * w.step_y + (w.taps_y + 1) * w.dilation_y + w.padding_y,
+               (w.out_w + 1) * w.step_x + (w.taps_x + 1) * w.dilation_x + w.padding_x})};
   return launches_of(p, w, {}, 1, 1, device, memory);
 }
 

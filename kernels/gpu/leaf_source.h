@@ -15,8 +15,6 @@ namespace flash::gpu {
 
 // The texts: everything but the definitions in front.
 extern const std::string_view kRegisterText, kTensorCoreText, kProductText, kFoldText;
-extern const std::string_view kPoolText;
-extern const std::string_view kGatherText, kScatterText;
 
 /// Definitions in front of a text.
 class Defines {

@@ -58,6 +58,8 @@ Source Loader::source_of(std::string text, std::string entry) const {
                 .architecture = compiler_.architecture(context_->architecture()),
                 .compiler = context_->driver().vendor().compiler + (" " + compiler_.version()),
                 .options = {}};
+  // hiprtc says 9.0 in every release; it comes with the driver, whose number has the patch as well.
+  if (context_->driver().vendor().hip) source.compiler += " of " + context_->driver().version();
   for (const std::string& option : compiler_.options()) source.options += option + " ";
   return source;
 }

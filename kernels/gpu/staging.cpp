@@ -42,6 +42,15 @@ std::size_t Staging::reserve(std::size_t bytes) {
   }
   const auto overlaps = [&](const Piece& p) { return p.begin < head_ + bytes && head_ < p.end; };
   while (!in_use_.empty() && overlaps(in_use_.front())) retire_oldest();
+  // Small pieces would otherwise have some 10^5 events before the ring is full. Who waits for one
+  // has waited for all before it.
+  if (spare_.empty() && in_use_.size() >= kMostPieces) {
+    in_use_[kMostPieces / 2].event.wait("waiting for copies to the device");
+    while (in_use_.size() > kMostPieces / 2) {
+      spare_.push_back(std::move(in_use_.front().event));
+      in_use_.pop_front();
+    }
+  }
   if (spare_.empty()) spare_.emplace_back(context_);
   return head_;
 }

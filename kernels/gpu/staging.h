@@ -46,6 +46,7 @@ class Staging {
 
  private:
   static constexpr std::size_t kRing = 16 << 20, kUpPiece = 4 << 20, kDownPiece = 2 << 20;
+  static constexpr std::size_t kMostPieces = 4096;
   struct Piece {
     std::size_t begin, end;
     Event event;  ///< behind the copy out of it

@@ -39,11 +39,18 @@ std::string name_of(const std::string& how, const std::string& source) {
   return name;
 }
 
+/// This process may have this file twice, in libraries with variables of their own.
+std::string unique() {
+  static std::atomic<int> count{0};
+  return std::to_string(getpid()) + "_" + std::to_string(reinterpret_cast<std::uintptr_t>(&count)) +
+         "_" + std::to_string(count.fetch_add(1));
+}
+
 /// Under its name at once and whole: other processes look for it.
 void publish(const fs::path& path, const std::string& bytes) {
   std::error_code ignored;
   fs::create_directories(path.parent_path(), ignored);
-  const fs::path fresh = path.string() + "." + std::to_string(getpid());
+  const fs::path fresh = path.string() + "." + unique();
   if (std::ofstream(fresh, std::ios::binary) << bytes) fs::rename(fresh, path, ignored);
   fs::remove(fresh, ignored);
 }
@@ -75,7 +82,6 @@ void keep_source(const std::string& source, const std::string& folder, const std
 }
 
 Compiled compile(const std::string& source, const CompileOptions& options) {
-  static std::atomic<int> count{0};
   static const std::string headers = [] {
     std::string all;
     for (const char* header : {"kernel.h", "kernel_state.h", "tensor_cores.h"})
@@ -93,8 +99,7 @@ Compiled compile(const std::string& source, const CompileOptions& options) {
     out.ok = !out.library.empty();
     if (out.ok) return out;
   }
-  const fs::path work = fs::temp_directory_path() / ("flash_emulation_" + std::to_string(getpid()) +
-                                                     "_" + std::to_string(count.fetch_add(1)));
+  const fs::path work = fs::temp_directory_path() / ("flash_emulation_" + unique());
   fs::create_directories(work);
   std::ofstream(work / "kernel.cpp") << "#include \"kernel.h\"\n" << source;
   // A compiler that goes astray on one kernel takes no memory from others (KiB, seconds).

@@ -358,6 +358,26 @@ TEST_CASE("background jobs: a child of a fork lets them be") {
         }) == 5);
 }
 
+TEST_CASE("background jobs: a child of a fork exits while the parent's are at work") {
+#if FLASH_THREAD_SANITIZER
+  MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
+  return;
+#endif
+  gpu::Background background(1);
+  std::atomic<bool> begun{false}, end{false};
+  background.add([&] {
+    begun = true;
+    while (!end) std::this_thread::yield();
+  });
+  background.add([] {});
+  while (!begun) std::this_thread::yield();
+  CHECK(in_child([]() -> int {
+          alarm(20);  // it would wait for the parent's thread forever
+          std::exit(7);
+        }) == 7);
+  end = true;
+}
+
 TEST_CASE("background jobs: a process that exits waits for what has begun") {
 #if FLASH_THREAD_SANITIZER
   MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");

@@ -66,7 +66,7 @@ TEST_CASE("a runtime for each device that the driver has, and what it is") {
     const std::string text = runtimes[0]->description();
     CHECK(text.find(fake.pick("Fake H 0, sm_90a", "Fake MI 0, gfx90a")) != std::string::npos);
     CHECK(text.find("1 GiB") != std::string::npos);
-    CHECK(text.find(fake.pick("driver 13.0, NVRTC 13.0", "driver 7.0, hiprtc 13.0")) !=
+    CHECK(text.find(fake.pick("driver 13.0, NVRTC 13.0", "driver 7.0.51831, hiprtc 13.0")) !=
           std::string::npos);
   }
 }

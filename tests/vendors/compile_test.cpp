@@ -242,7 +242,7 @@ void check_compiler(const gpu::Vendor& like, std::vector<std::string> (*folders)
 
 TEST_CASE("NVRTC compiles what Flash emits, for every generation") {
   check_compiler(cuda::vendor(), cuda_folders, {"sm_75", "sm_80", "sm_90a", "sm_100"},
-                 emit::cuda_dialect(), ".cu", 1);
+                 emit::cuda_dialect(), ".cu", 32);
 }
 
 TEST_CASE("hiprtc compiles what Flash emits, for every generation") {
