@@ -213,7 +213,9 @@ void gpu_product() {
 void gpu(Suite& suite) {
   const std::optional<Device> d = gpu_here();
   if (!d) {
-    std::cout << "\ngpu: there is none here; flash devices says why\n";
+    std::cout
+        << "\ngpu: none of CUDA's or HIP's is here; flash devices says why. What else it lists "
+           "is measured where FLASH_DEVICE names it\n";
     return;
   }
   std::cout << "\ngpu: " << d->str() << ", " << runtime(*d).description() << '\n';

@@ -69,8 +69,13 @@ void walk(const Module& m, P p, B b, M on_module) {
   const_cast<Module&>(m).visit_members(w);
 }
 
-void replace(Tensor& t, const Tensor& value) {
-  if (!value.is_same(t)) set_data(t, value);
+/// The gradient goes along.
+template <class To>
+void convert(Tensor& t, To to) {
+  const Tensor value = t.to(to), grad = t.grad();
+  if (value.is_same(t)) return;
+  set_data(t, value);
+  if (grad.defined()) t.set_grad(grad.to(to));
 }
 
 }  // namespace
@@ -157,15 +162,15 @@ void Module::to(DType dtype) {
     throw DTypeError("Module::to: parameters are converted to floating dtypes, not " +
                      std::string(name(dtype)));
   NoGrad guard;
-  const auto convert = [&](const std::string&, Tensor& t) {
-    if (is_floating(t.dtype())) replace(t, t.to(dtype));
+  const auto move = [&](const std::string&, Tensor& t) {
+    if (is_floating(t.dtype())) convert(t, dtype);
   };
-  walk(*this, convert, convert, kNoModule);
+  walk(*this, move, move, kNoModule);
 }
 
 void Module::to(Device device) {
   NoGrad guard;
-  const auto move = [&](const std::string&, Tensor& t) { replace(t, t.to(device)); };
+  const auto move = [&](const std::string&, Tensor& t) { convert(t, device); };
   walk(*this, move, move, kNoModule);
 }
 

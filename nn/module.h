@@ -76,9 +76,10 @@ class FLASH_API Module {
   void eval() { train(false); }
   bool training() const { return training_; }
 
-  /// Converts floating parameters and buffers, in place: optimizers made before keep working on
-  /// them.
+  /// Converts floating parameters and buffers in place, with their gradients: optimizers made
+  /// before keep working on them.
   void to(DType dtype);
+  /// Moves parameters and buffers, as above.
   void to(Device device);
   /// Forgets all gradients.
   void zero_grad();

@@ -214,11 +214,16 @@ class Walk {
       if (!g.defined()) continue;
       const Tensor other = h.call(g);
       if (!other.defined()) continue;
-      if (!(other.shape() == g.shape()) || other.dtype() != g.dtype())
+      if (!(other.shape() == g.shape()) || other.dtype() != g.dtype() ||
+          other.device() != g.device()) {
+        const auto described = [](const Tensor& t) {
+          return t.shape().str() + " of " + std::string(name(t.dtype())) + " on " +
+                 t.device().str();
+        };
         throw AutogradError("register_hook: the hook of " + std::string(node.name()) +
-                            " returned a gradient of shape " + other.shape().str() + " and dtype " +
-                            std::string(name(other.dtype())) + "; it must be " + g.shape().str() +
-                            " of " + std::string(name(g.dtype())));
+                            " returned a gradient " + described(other) + "; it must be " +
+                            described(g));
+      }
       g = other;
     }
     if (node.is_leaf() || !targets_.empty()) return;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/autograd/hooks.h"
+#include "core/ops/checks.h"
 #include "core/scope.h"
 #include "core/tensor_impl.h"
 #include "core/thread_traces.h"
@@ -24,10 +25,6 @@ const char* wanted(Takes t) {
   return kText[static_cast<int>(t)];
 }
 
-[[noreturn]] void refuse_device(Prim op, const Tensor& a, const Tensor& b) {
-  throw DeviceError(op_name(op) + ": operands are on " + a.device().str() + " and " +
-                    b.device().str() + "; move one with to()");
-}
 [[noreturn]] void refuse_dtype(Prim op, DType d) {
   throw DTypeError(op_name(op) + ": takes " + wanted(info(op).takes) + ", not " +
                    std::string(name(d)));
@@ -45,7 +42,7 @@ void check_operands(Prim op, std::span<const Tensor* const> in) {
   bool mixed = false;
   for (std::size_t i = 1; i < in.size(); ++i) {
     const Cell& cell = *in[i]->impl()->cell;
-    if (cell.device != first.device) refuse_device(op, *in[0], *in[i]);
+    if (cell.device != first.device) refuse_devices(*in[0], *in[i], op_name(op));
     mixed |= cell.dtype != first.dtype;
   }
   // The operand that the rule is about; conditions and indices have dtypes of their own.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/ops/bind.h"
 
@@ -20,6 +21,12 @@ inline const Tensor& check_float(const Tensor& x, const char* op) {
     throw DTypeError(std::string(op) + ": takes a floating dtype, not " +
                      std::string(name(x.dtype())) + "; convert it with to()");
   return x;
+}
+
+/// For operands that are not on one device.
+[[noreturn]] inline void refuse_devices(const Tensor& a, const Tensor& b, std::string_view op) {
+  throw DeviceError(std::string(op) + ": operands are on " + a.device().str() + " and " +
+                    b.device().str() + "; move one with to()");
 }
 
 /// f16 and bf16 as f32: compositions round once, at their end.

@@ -43,6 +43,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   shape[d] = 0;
   DType dtype = tensors[0].dtype();
   for (const Tensor& t : tensors) {
+    if (t.device() != tensors[0].device()) refuse_devices(tensors[0], t, "cat");
     dtype = promote(dtype, t.dtype());
     if (is_nothing(t)) continue;
     if (t.dim() != first.rank())

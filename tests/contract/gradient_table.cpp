@@ -424,7 +424,8 @@ std::set<Prim> recorded_primitives(const GradientRow& row) {
   const std::vector<Tensor> held =
       Case(row, row.shapes[0], std::vector<Layout>(row.shapes[0].size(), Layout::kContiguous))
           .graph();
-  for (const TraceProgram::Node& node : recorded_program({}, false).nodes) reached.insert(node.op);
+  for (const TraceProgram::Node& node : recorded_program(default_device(), false).nodes)
+    reached.insert(node.op);
   eval_all();
   return reached;
 }

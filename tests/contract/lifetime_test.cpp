@@ -2,6 +2,7 @@
 // a failure takes what depends on it and nothing else
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -10,6 +11,7 @@
 
 #include "contract/op_table.h"
 #include "core/allocator.h"
+#include "in_child.h"
 
 using namespace flash;
 
@@ -108,6 +110,7 @@ TEST_CASE("memory that lives at the peak does not grow with the length of a prog
 }
 
 TEST_CASE("a view keeps the storage when its base is gone, and nothing does when both are") {
+  (ones({1}) + 1).eval();  // a GPU's memory for arguments stays
   const std::uint64_t blocks = memory_stats().live_blocks;
   Tensor view, pending;
   {
@@ -465,4 +468,24 @@ TEST_CASE("when memory is out the trace stays as it was, and may be computed in 
     CHECK(values(small) == std::vector<float>(4, 2));
   }
   use_evaluator("fuse");
+}
+
+TEST_CASE("a static object may compute when it goes") {
+#if FLASH_THREAD_SANITIZER
+  MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
+  return;
+#endif
+  CHECK(flash::test::in_child([]() -> int {
+          struct Last {
+            Tensor total;
+            ~Last() {
+              // Scratch memory of the plan and of the product is that of a thread that has ended.
+              const Tensor mean = total / ones({70, 70}, {.device = "cpu"});
+              _exit(mean.matmul(mean.t()).sum().item() == 9 * 70 * 70 * 70 ? 7 : 8);
+            }
+          };
+          static Last last{ones({70, 70}, {.device = "cpu"}) * 3};
+          CHECK(last.total.matmul(last.total).sum().item() > 0);
+          std::exit(9);
+        }) == 7);
 }

@@ -228,7 +228,7 @@ TEST_CASE("the table reaches every primitive that there is") {
         results.push_back(row.op(in, d));
         if (!results.back().is_contiguous()) results.back() = results.back().contiguous();
       }
-      for (const TraceProgram::Node& node : recorded_program({}, false).nodes)
+      for (const TraceProgram::Node& node : recorded_program(default_device(), false).nodes)
         reached.insert(node.op);
     }
   eval_all();

@@ -258,6 +258,11 @@ TEST_CASE("joins speak of what was asked for, and of what does not fit") {
   CHECK_THROWS_WITH_AS(
       stack({ones({2}), ones({3})}),
       "stack: shapes [2] and [3] differ; cat() joins along a dimension that is there", ShapeError);
+  for (const bool stacked : {false, true}) {
+    const std::vector<Tensor> apart = {ones({2}), ones({2}, {.device = "null"})};
+    CHECK_THROWS_WITH_AS(stacked ? stack(apart) : cat(apart),
+                         doctest::Contains("cat: operands are on "), DeviceError);
+  }
   CHECK_THROWS_WITH_AS(cat({ones({2, 2}), ones({2})}), "cat: shapes [2, 2] and [2] differ in rank",
                        ShapeError);
   CHECK_THROWS_WITH_AS(cat({ones({2, 2}), ones({2, 3})}),

@@ -155,6 +155,9 @@ TEST_CASE("hooks see the complete gradient and may replace it") {
   seen.clear();
   CHECK(values(grad({loss}, {x}, {}, true)[0]) == V{60, 60});
   CHECK(seen.size() == 1);
+  const std::int64_t elsewhere = y.register_hook([](const Tensor& g) { return g.to("null"); });
+  CHECK(says(error_of([&] { loss.backward({}, true); }), "f64 on null; it must be"));
+  y.remove_hook(elsewhere);
   y.register_hook([](const Tensor& g) { return sum(g); });
   CHECK(says(error_of([&] { loss.backward(); }), "register_hook"));
   CHECK(says(error_of([&] { from_vector(V{1}).register_hook([](const Tensor& g) { return g; }); }),

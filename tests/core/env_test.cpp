@@ -129,9 +129,12 @@ TEST_CASE("docs/environment.md holds the table, row by row") {
       values = kDeviceNames;
     } else if (row.kind == env::Kind::kFolder) {
       values = "an absolute path, off";
+    } else if (row.high == INT64_MAX) {
+      const std::string least =
+          row.low > 0 ? ", " + std::to_string(row.low >> 20) + "M or more" : std::string();
+      values = "bytes" + least + "; K, M, G may follow";
     } else {
-      values = row.high == INT64_MAX ? "bytes; K, M, G may follow"
-                                     : std::to_string(row.low) + " to " + std::to_string(row.high);
+      values = std::to_string(row.low) + " to " + std::to_string(row.high);
     }
     const std::string standard =
         *row.default_value ? "`" + std::string(row.default_value) + "`" : "";

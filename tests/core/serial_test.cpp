@@ -119,7 +119,7 @@ TEST_CASE(
     return weight.grad();
   };
   const Tensor g = step(x, w, y);
-  TraceProgram p = recorded_program({}, false);
+  TraceProgram p = recorded_program(default_device(), false);
   CHECK(p.data.empty());
   std::vector<Shape> wanted;
   for (const TraceProgram::Node& n : p.nodes)

@@ -172,6 +172,18 @@ TEST_CASE("to(dtype) converts in place: who holds a parameter sees it") {
   CHECK(n.scale.dtype() == bf16);
 }
 
+TEST_CASE("gradients go along to another dtype or device") {
+  Mlp m;
+  const Tensor weight = m.fc1.weight;
+  sum(m(ones({2, 4}))).backward();
+  const std::vector<double> before = weight.grad().to(f64).to_vector<double>();
+  m.to(f64);
+  CHECK(weight.grad().to_vector<double>() == before);
+  m.to(Device("null"));
+  CHECK(weight.device() == Device("null"));
+  CHECK(weight.grad().device() == Device("null"));
+}
+
 TEST_CASE("modules print as a tree with parameter counts") {
   std::ostringstream out;
   out << Mlp();

@@ -186,6 +186,47 @@ TEST_CASE("a state taken over continues exactly") {
   CHECK(p.detach().to_vector<double>() == q.detach().to_vector<double>());
 }
 
+TEST_CASE("a state follows its parameter to another device or dtype") {
+  Tensor moved = parameter(f32).detach().to("cpu"), stays = moved.clone();
+  moved.eval();
+  optim::AdamW opt({moved.set_requires_grad()}, {}), other({stays.set_requires_grad()}, {});
+  const auto step = [&](optim::Optimizer& o, Tensor& p, int t) {
+    p.set_grad(from_vector(gradient_at(t)).to(p.dtype()).to(p.device()));
+    o.step();
+  };
+  for (int t = 1; t <= 4; ++t) {
+    if (t == 2) set_data(moved, moved.detach().to(default_device()));
+    if (t == 4) set_data(moved, moved.detach().to("cpu"));
+    step(opt, moved, t);
+    step(other, stays, t);
+  }
+  CHECK(moved.detach().to_vector<float>() == stays.detach().to_vector<float>());
+  set_data(moved, moved.detach().to(f64));
+  step(opt, moved, 5);
+  CHECK(opt.state_dict().tensors.at("0.exp_avg").dtype() == f64);
+  set_data(moved, moved.detach().to("null"));
+  step(opt, moved, 6);
+  const optim::OptimizerState state = opt.state_dict();
+  CHECK(state.tensors.at("0.exp_avg_sq").device() == Device("null"));
+  CHECK(state.numbers.at("0.step") == 6);
+}
+
+TEST_CASE("a gradient on another device changes no parameter") {
+  Tensor first = parameter(), second = parameter();
+  optim::SGD opt({first, second}, {.lr = 1});
+  first.set_grad(ones_like(first.detach()));
+  const Tensor y = custom_function(
+      "elsewhere", {second},
+      [](FunctionContext&, const std::vector<Tensor>& in) { return std::vector{in[0] * 1.0}; },
+      [](FunctionContext&, const std::vector<Tensor>& g) {
+        return std::vector{g[0].to("null")};
+      })[0];
+  sum(y).backward();
+  CHECK_THROWS_WITH_AS(opt.step(), doctest::Contains("SGD: the gradient of parameter 1 is on null"),
+                       DeviceError);
+  CHECK(first.detach().to_vector<double>() == kStart);
+}
+
 TEST_CASE("a state of another optimizer or of other parameters is refused and changes nothing") {
   Tensor p = parameter(), q = parameter(), r = zeros({3}, f64);
   optim::SGD sgd({p}, {.lr = 0.1, .momentum = 0.9});

@@ -420,6 +420,28 @@ TEST_CASE("meters count without a flush, and read what was counted") {
   CHECK_THROWS_AS(accuracy.update(logits, zeros({2}, i64)), ShapeError);
 }
 
+TEST_CASE("meters and trainers work where the values and the model are") {
+  metrics::MeanMeter mean;
+  mean.update(tensor({2.0}));
+  mean.update(tensor({4.0}).to("cpu"));
+  CHECK(mean.value() == 3);
+  mean.update(tensor({4.0}).to("null"));
+  CHECK(mean.count() == 3);
+  CHECK(mean.state().sum.device() == Device("null"));
+  metrics::AccuracyMeter accuracy;
+  accuracy.update(ones({3, 2}).to("null"), zeros({3}, i64).to("null"));
+  CHECK(accuracy.state().sum.device() == Device("null"));
+
+  // Where nothing is computed; batches are made on the default device.
+  Run run("");
+  run.model.to(Device("null"));
+  const train::FitResult result = run.fit(2);
+  CHECK(result.steps == 2);
+  CHECK(run.opt.state_dict().tensors.at("0.exp_avg").device() == Device("null"));
+  CHECK(run.trainer.validate(run.loader).examples == 105);
+  CHECK(run.trainer.predict(run.loader).device() == Device("null"));
+}
+
 TEST_CASE("save and load keep names, dtypes, shapes and bits") {
   Folder folder("save");
   fs::create_directories(folder.path);

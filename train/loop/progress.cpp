@@ -9,17 +9,21 @@
 
 namespace flash::train {
 
+constexpr std::chrono::milliseconds kRedraw{100};
+
 std::string plain(const ProgressLine& line) {
+  std::string out = "validation";
+  if (line.epoch > 0)
+    out = "epoch " + std::to_string(line.epoch) + "/" + std::to_string(line.epochs);
   char text[200];
-  int n = std::snprintf(text, sizeof text, "epoch %lld/%lld  step %lld/%lld  loss %.4f",
-                        static_cast<long long>(line.epoch), static_cast<long long>(line.epochs),
-                        static_cast<long long>(line.step), static_cast<long long>(line.steps),
-                        line.loss);
-  std::string out(text, static_cast<std::size_t>(n));
+  std::snprintf(text, sizeof text, "  step %lld/%lld  loss %.4f", static_cast<long long>(line.step),
+                static_cast<long long>(line.steps), line.loss);
+  out += text;
   if (line.accuracy) {
     std::snprintf(text, sizeof text, "  accuracy %.2f %%", *line.accuracy * 100);
     out += text;
   }
+  if (line.epoch == 0) return out;
   std::snprintf(text, sizeof text, "  lr %.1e", line.lr);
   return out + text;
 }
@@ -30,8 +34,22 @@ Progress::Progress(bool quiet, std::int64_t every)
 bool Progress::due(std::int64_t step, std::int64_t steps) {
   if (quiet_) return false;
   if (!terminal_) return every_ > 0 && (step % every_ == 0 || step == steps);
+  return waited(step == steps ? std::chrono::milliseconds(0) : kRedraw);
+}
+
+bool Progress::due_in_validation(std::int64_t step, std::int64_t steps) {
+  if (quiet_ || (!terminal_ && every_ == 0)) return false;
+  if (step == steps) {
+    wipe();
+    return false;
+  }
+  if (step == 1) last_ = std::chrono::steady_clock::now();
+  return waited(terminal_ ? kRedraw : std::chrono::seconds(10));
+}
+
+bool Progress::waited(std::chrono::milliseconds least) {
   const auto now = std::chrono::steady_clock::now();
-  if (step != steps && now - last_ < std::chrono::milliseconds(100)) return false;
+  if (now - last_ < least) return false;
   last_ = now;
   return true;
 }

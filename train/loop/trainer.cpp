@@ -61,6 +61,9 @@ struct EvaluationMode {
   bool training;
 };
 
+/// A part of a batch, which may be undefined.
+Tensor on(Device d, const Tensor& t) { return t.defined() ? t.to(d) : t; }
+
 std::string line_of(const EpochResult& r, std::int64_t epochs) {
   char text[160];
   std::string out = "epoch " + std::to_string(r.epoch) + "/" + std::to_string(epochs);
@@ -102,6 +105,7 @@ struct Trainer::Impl {
         options(std::move(t)),
         progress(options.quiet, options.log_every) {}
 
+  Device device() const;
   void step(const Tensor& x, const Tensor& y);
   bool train_epoch(data::DataLoader& loader);
   void finish_epoch(data::DataLoader* validation);
@@ -124,6 +128,12 @@ Trainer::~Trainer() = default;
 void Trainer::set_loss(Loss loss) { impl_->loss = std::move(loss); }
 void Trainer::set_callbacks(Callbacks callbacks) { impl_->callbacks = std::move(callbacks); }
 void Trainer::set_schedule(optim::LrScheduler& schedule) { impl_->schedule = &schedule; }
+
+/// The model's, which batches go to.
+Device Trainer::Impl::device() const {
+  const std::vector<Tensor> all = model.parameters();
+  return all.empty() ? default_device() : all[0].device();
+}
 
 void Trainer::Impl::step(const Tensor& x, const Tensor& y) {
   Tensor value;
@@ -149,8 +159,9 @@ bool Trainer::Impl::train_epoch(data::DataLoader& loader) {
     run.seconds += seconds_since(start);
     start = Clock::now();
   };
+  const Device d = device();
   for (auto& [x, y] : loader) {
-    step(x, y);
+    step(on(d, x), on(d, y));
     run.place = loader.state();
     const std::int64_t done = run.place.position, all = loader.size();
     if (progress.due(done, all)) {
@@ -234,10 +245,16 @@ Metrics Trainer::Impl::evaluate(data::DataLoader& loader) {
   NoGrad guard;
   Meters sums;
   loader.set_state({});
-  for (auto& [x, y] : loader) {
-    const Tensor output = forward(x);
+  const Device d = device();
+  for (auto& batch : loader) {
+    const Tensor x = on(d, batch.x), y = on(d, batch.y), output = forward(x);
     sums.update(loss(output, y), output, y);
     eval_all();  // each batch's trace alike, and no longer than one batch
+    const std::int64_t done = loader.state().position, all = loader.size();
+    if (progress.due_in_validation(done, all)) {
+      const Metrics m = sums.read();
+      progress.show({.step = done, .steps = all, .loss = m.loss, .accuracy = m.accuracy});
+    }
   }
   return sums.read();
 }
@@ -249,8 +266,9 @@ Tensor Trainer::predict(data::DataLoader& loader) {
   NoGrad guard;
   std::vector<Tensor> outputs;
   loader.set_state({});
+  const Device d = impl_->device();
   for (auto& [x, y] : loader) {
-    outputs.push_back(impl_->forward(x));
+    outputs.push_back(impl_->forward(on(d, x)));
     eval_all();
   }
   Tensor all = outputs.size() == 1 ? outputs[0] : cat(outputs, 0);

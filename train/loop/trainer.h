@@ -4,6 +4,8 @@
 //   trainer.set_schedule(schedule);
 //   train::FitResult result = trainer.fit(loader, &test_loader);
 //
+// Batches go to the model's device: that of its first parameter.
+//
 // A run that was stopped anywhere and resumed gives the same bytes as one that was not: weights,
 // optimizer, schedule, meters, the generator's state and the place in the data are all saved.
 #pragma once

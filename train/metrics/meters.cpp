@@ -17,6 +17,15 @@ Tensor zero() {
   return from_host(&value, Shape{}, dtype_of<T>);
 }
 
+/// The sum goes to where the values are.
+void follow(Tensor& sum, ChangeCount& count, const Tensor& values) {
+  if (sum.device() == values.device()) return;
+  const Tensor there = sum.to(values.device());  // first: now it is known what counts
+  const std::int64_t n = count.value(sum);
+  sum = there;
+  count.set(sum, n);
+}
+
 Tensor own_copy(const Tensor& sum, DType dtype, const char* meter) {
   if (!sum.defined() || sum.numel() != 1 || sum.dtype() != dtype)
     throw ValueError(std::string(meter) + ": the state's sum must be one " +
@@ -33,6 +42,7 @@ void MeanMeter::update(const Tensor& value, std::int64_t weight) {
     throw ShapeError("MeanMeter: the value has shape " + value.shape().str() +
                      "; give one number, a mean for example");
   NoGrad guard;
+  follow(sum_, count_, value);
   sum_.add_(cast(value.detach().reshape({}), DType::kF64) * static_cast<double>(weight));
   count_.add(sum_, weight);
 }
@@ -55,6 +65,7 @@ void AccuracyMeter::update(const Tensor& logits, const Tensor& target) {
     throw ShapeError("AccuracyMeter: logits are " + logits.shape().str() + " and targets " +
                      target.shape().str() + "; they must be [N, C] and [N]");
   NoGrad guard;
+  follow(sum_, count_, logits);
   sum_.add_(sum(argmax(logits.detach(), 1) == target));
   count_.add(sum_, target.size(0));
 }

@@ -1,8 +1,8 @@
 // train/metrics/meters.h -- running loss and accuracy that don't stop the recording to be counted
 //
-// update() records a few operations beside those of the step; the sums stay on the device and are
-// computed with it. Only value() reads them, so call it at intervals. An update that fails, for an
-// index out of range, does not count.
+// update() records a few operations beside those of the step; the sums stay on the values' device
+// and are computed with it. Only value() reads them, so call it at intervals. An update that fails,
+// for an index out of range, does not count.
 #pragma once
 
 #include <cstdint>

@@ -77,6 +77,7 @@ void Optimizer::zero_grad() {
 }
 
 void Optimizer::step() {
+  check_gradients();
   {
     NoGrad guard;
     for (std::size_t g = 0; g < groups_.size(); ++g) {
@@ -84,12 +85,9 @@ void Optimizer::step() {
         Tensor& p = groups_[g].params[i];
         const Tensor grad = p.grad();
         if (!grad.defined()) continue;
-        if (!(grad.shape() == p.shape()))
-          throw ShapeError(std::string(kind_) + ": the gradient of parameter " + std::to_string(i) +
-                           " has shape " + grad.shape().str() + ", the parameter " +
-                           p.shape().str());
         const DType dtype = compute_dtype(p.dtype());
         ParamState& state = states_[g][i];
+        follow(p, state);
         state.step = state.steps() + 1;
         p.copy_(update(in(p.detach(), dtype), in(grad.detach(), dtype), state, groups_[g]));
         state.done.add(state.counted());
@@ -97,6 +95,38 @@ void Optimizer::step() {
     }
   }
   end_step();
+}
+
+// Of all before any parameter changes: half a step would be nobody's.
+void Optimizer::check_gradients() const {
+  std::size_t index = 0;
+  for (const ParamGroup& group : groups_)
+    for (const Tensor& p : group.params) {
+      const std::size_t i = index++;
+      const Tensor grad = p.grad();
+      if (!grad.defined()) continue;
+      const auto text = [&](const char* what, const std::string& its, const std::string& own) {
+        return std::string(kind_) + ": the gradient of parameter " + std::to_string(i) + what +
+               its + ", the parameter " + own;
+      };
+      if (!(grad.shape() == p.shape()))
+        throw ShapeError(text(" has shape ", grad.shape().str(), p.shape().str()));
+      if (grad.device() != p.device())
+        throw DeviceError(text(" is on ", grad.device().str(), "on " + p.device().str()));
+    }
+}
+
+// Module::to() may have given the parameter another device or dtype.
+void Optimizer::follow(const Tensor& param, ParamState& state) {
+  const DType dtype = compute_dtype(param.dtype());
+  const std::int64_t steps = state.steps();
+  bool moved = false;
+  for (Slot& slot : state.slots) {
+    const Tensor value = slot.value.to(param.device()).to(dtype);
+    moved = moved || !value.is_same(slot.value);
+    slot.value = value;
+  }
+  if (moved) state.done.set(state.counted(), steps);
 }
 
 double Optimizer::lr(std::size_t group) const {

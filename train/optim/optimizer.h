@@ -47,8 +47,9 @@ class FLASH_API Optimizer {
   /// Forgets all gradients (sets them to none).
   void zero_grad();
   /// One update of every parameter that has a gradient; then computes everything pending, so that
-  /// traces of steady steps are alike. Throws ShapeError if a gradient's shape is not its
-  /// parameter's.
+  /// traces of steady steps are alike. What is kept follows a parameter to another device or dtype
+  /// (nn::Module::to). Throws ShapeError or DeviceError, and changes nothing, if a gradient has not
+  /// its parameter's shape or device.
   void step();
 
   /// Of group `group`; throws IndexError if there is no such group, ValueError for a negative or
@@ -100,6 +101,9 @@ class FLASH_API Optimizer {
   virtual void set_numbers(const std::map<std::string, double>&) {}
 
  private:
+  void check_gradients() const;
+  static void follow(const Tensor& param, ParamState& state);
+
   std::vector<ParamGroup> groups_;
   std::vector<std::vector<ParamState>> states_;  // [group][parameter]
   const char* kind_;
