@@ -536,3 +536,15 @@ TEST_CASE("a write replays a plan whose view had another stride along its one el
   }
   use_evaluator("fuse");
 }
+
+// By hand: of the five taps the third alone meets pixels, each the next one's.
+TEST_CASE("a convolution's taps may lie further apart than 32 bits can say") {
+  Tensor x = arange(5).to(f32).reshape({1, 1, 5, 1}).detach(), w = ones({1, 1, 5, 1});
+  x.eval();
+  for (Tensor* t : {&x, &w}) t->set_requires_grad();
+  const Tensor y = conv2d(x, w, {}, {.padding_h = INT32_MAX, .dilation_h = 1 << 30});
+  CHECK(y.detach().to_vector<float>() == std::vector<float>{1, 2, 3});
+  y.sum().backward();
+  CHECK(x.grad().to_vector<float>() == std::vector<float>{0, 1, 1, 1, 0});
+  CHECK(w.grad().to_vector<float>() == std::vector<float>{0, 0, 6, 0, 0});
+}
