@@ -2,8 +2,11 @@
 #include <doctest/doctest.h>
 #include <flash/flash.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fake.h"
@@ -196,5 +199,27 @@ TEST_CASE("an index out of range is the CPU's error, when somebody waits") {
     const auto read = [&] { embedding(rows, table).sum().item(); };
     CHECK_THROWS_WITH_AS(read(), doctest::Contains("9"), IndexError);
     CHECK((table + 1).sum().item() == 16);  // and the device goes on
+  }
+}
+
+TEST_CASE("in a process where the second device cannot be opened" * doctest::skip()) {
+  const char* const failing = std::getenv("FAKE_GPU_FAIL");
+  REQUIRE(failing != nullptr);
+  const char* const kind = std::string_view(failing).starts_with("cu") ? "cuda" : "hip";
+  const std::string first = std::string(kind) + ":0", second = std::string(kind) + ":1";
+  CHECK_THROWS_WITH_AS(ones({2}, {.device = Device(second)}).eval(),
+                       doctest::Contains((second + ": making a stream failed").c_str()),
+                       DeviceError);
+  CHECK(ones({2}, {.device = Device(first)}).sum().item() == 2);
+  CHECK(ones({2}, {.device = Device(second)}).sum().item() == 2);  // the fake fails once
+}
+
+TEST_CASE("a device that cannot be opened takes no other away, and may be tried again") {
+  const std::string me = std::filesystem::read_symlink("/proc/self/exe").string();
+  const std::string line =
+      "FAKE_GPU_FAIL=@:1:2 '" + me + "' -ns -tc='in a process where the second*' > /dev/null 2>&1";
+  for (const char* call : {"cuStreamCreate", "hipStreamCreateWithFlags"}) {
+    std::string one = line;
+    CHECK(std::system(one.replace(one.find('@'), 1, call).c_str()) == 0);
   }
 }
