@@ -124,6 +124,7 @@ void DriverRuntime::end_run(Stream) {
   const Address args = address_of(args_of(run, run.words.size()).data);
   staging_.upload(args, run.words.data(), run.words.size() * sizeof(std::int64_t));
   loader_.run_ended();
+  const std::unique_lock<std::mutex> held = lock_faults(run);
   if (run.cold) {  // not to be repeated for long
     for (const Command& command : run.commands) enqueue_now(run, command, args);
     return;
@@ -237,6 +238,11 @@ std::pair<void*, std::int64_t> DriverRuntime::fault_buffer() {
   return {faults_->data, ++serial_};
 }
 
+std::unique_lock<std::mutex> DriverRuntime::lock_faults(const Run& run) {
+  if (!run.may_fault) return {};
+  return std::unique_lock(fault_mutex_);
+}
+
 void DriverRuntime::add_leaf(Run& run, const LeafLaunch& l, const Epilogue* epilogue) {
   LeafKernel& kernel = loader_.leaf(l, epilogue);
   Command command = command_of(kernel, l);
@@ -293,15 +299,15 @@ void DriverRuntime::run_leaf(const LeafCall& call, Stream) {
     for (const LeafLaunch& l : leaf_launches(call, capabilities_, {hold, faults, serial}))
       add_leaf(run, l, call.epilogue);
   }
+  if (call.op == Prim::kGatherRows || call.op == Prim::kScatterAddRows) run.may_fault = true;
   if (!run.kept && !run.commands.empty()) {
     load_leaves(run);
     const std::size_t bytes = run.words.size() * sizeof(std::int64_t);
     const Address args = bytes ? address_of(hold(bytes)) : 0;
     staging_.upload(args, run.words.data(), bytes);
+    const std::unique_lock<std::mutex> held = lock_faults(run);
     for (const Command& command : run.commands) enqueue_now(run, command, args);
   }
-  if (call.op != Prim::kGatherRows && call.op != Prim::kScatterAddRows) return;
-  run.may_fault = true;
 }
 
 void DriverRuntime::check_faults() {

@@ -163,15 +163,17 @@ void Engine::from_host(void* dst, const void* src, std::size_t bytes, Stream at)
   s.commands.submit_if_due();
 }
 
-// Waits without the lock: others go on recording.
+// Waits without the lock: others go on recording. If it is to be cleared, then before they do.
 void Engine::read(void* dst, Place from, std::size_t bytes, StreamState& s,
-                  std::unique_lock<std::mutex>& lock) {
+                  std::unique_lock<std::mutex>& lock, bool clear) {
   for (std::size_t done = 0; done < bytes;) {
     const std::size_t piece = std::min(kPiece, bytes - done);
     const Staging::Region r = s.down.take(piece);
     s.down.hold(*r.page);
     const VkBufferCopy region{from.offset + done, r.offset, piece};
     gpu_->vk().CmdCopyBuffer(s.commands.next(), from.buffer, r.page->buffer.handle, 1, &region);
+    if (clear)
+      gpu_->vk().CmdFillBuffer(s.commands.next(), from.buffer, from.offset + done, piece, 0);
     s.commands.show_to_host();
     const std::uint64_t batch = s.commands.submit();
     lock.unlock();
@@ -188,17 +190,16 @@ void Engine::check_faults(StreamState& s, std::unique_lock<std::mutex>& lock) {
   may_have_faulted_ = false;
   std::vector<std::int64_t> words(gpu::kFaultWords, 0);
   const Place place{fault_buffer_.handle, 0};
-  read(words.data(), place, sizeof(std::int64_t), s, lock);
+  read(words.data(), place, sizeof(std::int64_t), s, lock, false);
   if (words[0] == 0) return;
-  read(words.data(), place, words.size() * sizeof(std::int64_t), s, lock);
-  gpu_->vk().CmdFillBuffer(s.commands.next(), fault_buffer_.handle, 0, VK_WHOLE_SIZE, 0);
+  read(words.data(), place, words.size() * sizeof(std::int64_t), s, lock, true);
   if (const auto message = gpu::fault_message(words)) throw IndexError(*message);
 }
 
 void Engine::to_host(void* dst, const void* src, std::size_t bytes, Stream at) {
   std::unique_lock lock(mutex_);
   StreamState& s = stream(at);
-  if (bytes > 0) read(dst, memory_->place_of(src), bytes, s, lock);
+  if (bytes > 0) read(dst, memory_->place_of(src), bytes, s, lock, false);
   let_go(s);
   free_retired(s);
   check_faults(s, lock);

@@ -85,7 +85,7 @@ class Engine {
   void let_go(StreamState& s);
   void free_retired(StreamState& s);
   void read(void* dst, Place from, std::size_t bytes, StreamState& s,
-            std::unique_lock<std::mutex>& lock);
+            std::unique_lock<std::mutex>& lock, bool clear);
   void check_faults(StreamState& s, std::unique_lock<std::mutex>& lock);
 
   const std::shared_ptr<Gpu> gpu_;
