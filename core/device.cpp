@@ -21,36 +21,37 @@ constexpr std::array<std::string_view, Device::kTypes> kNames{"cpu", "null", "cu
                                                               "vulkan"};
 constexpr bool is_single(DeviceType t) { return t == DeviceType::kCpu || t == DeviceType::kNull; }
 
-/// One device: `runtime` is set when it has been opened.
+/// One device: `runtime` is set when it has been opened, and stays.
 struct Slot {
   std::once_flag opened;
-  std::unique_ptr<DeviceRuntime> own;
   std::atomic<DeviceRuntime*> runtime{nullptr};
 };
 /// Devices of one kind. `count` is set when the driver has been opened, and `provider` before.
 struct Kind {
   DeviceProvider provider;
-  std::once_flag counted;
   std::atomic<int> count{-1};
   std::optional<ThisProcess> process;  // that opened the driver
   std::array<Slot, Device::kOfOneType> slots;
 };
 struct Registry {
+  std::mutex opening;  // of drivers: what they keep is whole when a process forks
   std::array<Kind, Device::kTypes> kinds;
 };
 Registry& registry() {
-  static Registry& r = *new Registry;  // never destroyed: buffers of static tensors outlive main
+  // Never destroyed: buffers of static tensors outlive main.
+  static Registry& r = hold_at_fork(ForkOrder::kDrivers, *new Registry, &Registry::opening);
   return r;
 }
 
 Kind& open_kind(DeviceType type) {
   ensure_installed();
   Kind& kind = registry().kinds[static_cast<std::size_t>(type)];
-  std::call_once(kind.counted, [&] {
-    kind.process.emplace();
-    const int there = kind.provider.count ? kind.provider.count() : 0;
-    kind.count.store(std::min(there, Device::kOfOneType), std::memory_order_release);
-  });
+  if (kind.count.load(std::memory_order_acquire) >= 0) return kind;
+  const std::lock_guard lock(registry().opening);
+  if (kind.count.load(std::memory_order_relaxed) >= 0) return kind;
+  kind.process.emplace();
+  const int there = kind.provider.count ? kind.provider.count() : 0;
+  kind.count.store(std::min(there, Device::kOfOneType), std::memory_order_release);
   return kind;
 }
 
@@ -66,13 +67,23 @@ std::string known() {
   throw DeviceError(said + "; there are: " + known());
 }
 
+bool is_there(DeviceType type, int index) {
+  if (is_single(type)) return index == 0;
+  return index >= 0 && index < open_kind(type).count.load(std::memory_order_acquire);
+}
+
 /// Throws unless the device is there.
 void check_there(DeviceType type, int index, const std::string& name) {
-  if (is_single(type) && index == 0) return;
-  if (is_single(type)) refuse(name, "is not there");
-  const int count = open_kind(type).count.load(std::memory_order_acquire);
-  if (index >= 0 && index < count) return;
-  refuse(name, count == 0 ? "is not there: " + missing(type) : "is not there");
+  if (is_there(type, index)) return;
+  const std::string why = is_single(type) ? "" : missing(type);
+  refuse(name, why.empty() ? "is not there" : "is not there: " + why);
+}
+
+std::pair<DeviceType, int> parse(std::string_view text) {
+  const auto parsed = parse_device(text);
+  if (!parsed)
+    refuse(std::string(text), "names no device (want " + std::string(kDeviceNames) + ")");
+  return *parsed;
 }
 
 std::string name_of(DeviceType type, int index) {
@@ -103,12 +114,19 @@ std::optional<std::pair<DeviceType, int>> parse_device(std::string_view text) {
 }
 
 Device::Device(std::string_view text) {
-  const auto parsed = parse_device(text);
-  if (!parsed)
-    refuse(std::string(text), "names no device (want " + std::string(kDeviceNames) + ")");
-  check_there(parsed->first, parsed->second, std::string(text));
-  type_ = parsed->first;
-  index_ = static_cast<std::int8_t>(parsed->second);
+  const auto [type, index] = parse(text);
+  check_there(type, index, std::string(text));
+  type_ = type;
+  index_ = static_cast<std::int8_t>(index);
+}
+
+bool Device::is_named(std::string_view text) const {
+  return parse(text) == std::pair(type_, int{index_});
+}
+
+bool is_available(std::string_view name) {
+  const auto [type, index] = parse(name);
+  return is_there(type, index);
 }
 
 std::string Device::str() const { return name_of(type_, index_); }
@@ -118,25 +136,32 @@ namespace {
 
 // As a number: clang calls a library for an atomic struct that is aligned to bytes.
 using DeviceBits = std::uint16_t;
-std::atomic<DeviceBits>& chosen_device() {
-  static std::atomic<DeviceBits> chosen = [] {
-    const std::string text = env::get_device(Env::kDevice);
-    try {
-      return std::bit_cast<DeviceBits>(Device(text));
-    } catch (const DeviceError& e) {
-      throw DeviceError("FLASH_DEVICE: " + std::string(e.what()));
-    }
-  }();
-  return chosen;
+constexpr DeviceBits kNotChosen = 0xffff;
+constinit std::atomic<DeviceBits> chosen_device{kNotChosen};
+
+Device device_of_environment() {
+  const std::string text = env::get_device(Env::kDevice);
+  try {
+    return Device(text);
+  } catch (const DeviceError& e) {
+    throw DeviceError("FLASH_DEVICE: " + std::string(e.what()));
+  }
 }
 
 }  // namespace
 
 Device default_device() {
-  return std::bit_cast<Device>(chosen_device().load(std::memory_order_relaxed));
+  DeviceBits chosen = chosen_device.load(std::memory_order_relaxed);
+  if (chosen == kNotChosen) [[unlikely]] {
+    const auto named = std::bit_cast<DeviceBits>(device_of_environment());
+    // Unless another thread has set it meanwhile.
+    if (chosen_device.compare_exchange_strong(chosen, named, std::memory_order_relaxed))
+      chosen = named;
+  }
+  return std::bit_cast<Device>(chosen);
 }
 void set_default_device(Device device) {
-  chosen_device().store(std::bit_cast<DeviceBits>(device), std::memory_order_relaxed);
+  chosen_device.store(std::bit_cast<DeviceBits>(device), std::memory_order_relaxed);
 }
 
 DeviceRuntime& runtime(Device device) {
@@ -145,14 +170,13 @@ DeviceRuntime& runtime(Device device) {
   if (last && last_device == device) return *last;
   Kind& kind = open_kind(device.type());
   const auto i = static_cast<std::size_t>(device.index());
-  if (device.index() >= kind.count.load(std::memory_order_acquire))
+  if (!is_there(device.type(), device.index()))
     check_there(device.type(), device.index(), device.str());
   Slot& slot = kind.slots[i];
   if (!slot.runtime.load(std::memory_order_acquire)) {
     if (!is_single(device.type())) kind.process->check(device.str());
     std::call_once(slot.opened, [&] {
-      slot.own = kind.provider.open(device.index());
-      slot.runtime.store(slot.own.get(), std::memory_order_release);
+      slot.runtime.store(kind.provider.open(device.index()).release(), std::memory_order_release);
     });
   }
   last = slot.runtime.load(std::memory_order_acquire);
@@ -166,20 +190,26 @@ void install_devices(DeviceType type, DeviceProvider provider) {
 }
 
 std::span<const Device> devices() {
-  static const std::vector<Device>& list = *new std::vector<Device>([] {
-    std::vector<Device> all;
+  static constinit std::atomic<const std::vector<Device>*> list{nullptr};
+  if (!list.load(std::memory_order_acquire)) {
+    auto all = std::make_unique<std::vector<Device>>();
     for (int t = 0; t < Device::kTypes; ++t)
       for (int i = 0; i < open_kind(static_cast<DeviceType>(t)).count; ++i)
-        all.emplace_back(static_cast<DeviceType>(t), i);
-    return all;
-  }());
-  return list;
+        all->emplace_back(static_cast<DeviceType>(t), i);
+    const std::vector<Device>* none = nullptr;
+    if (list.compare_exchange_strong(none, all.get(), std::memory_order_acq_rel)) all.release();
+  }
+  return *list.load(std::memory_order_acquire);
 }
 
 std::string missing(DeviceType type) {
   const Kind& kind = open_kind(type);
   if (kind.count > 0) return {};
   return kind.provider.missing ? kind.provider.missing() : "this build has none of its kind";
+}
+
+bool opened_here(Device device) {
+  return is_single(device.type()) || open_kind(device.type()).process->here();
 }
 
 std::vector<DeviceRuntime*> open_runtimes() {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <iosfwd>
 #include <memory>
@@ -44,6 +45,7 @@ class FLASH_API Device {
   Device(DeviceType t, int i = 0);  ///< throws as the next one does
   Device(std::string_view text);    ///< throws DeviceError saying why it is not there, and what is
   Device(const char* text) : Device(std::string_view(text)) {}
+  Device(const std::string& text) : Device(std::string_view(text)) {}
   /// Without asking whether it is there: what its own runtime is called.
   static constexpr Device unchecked(DeviceType type, int index) {
     Device d;
@@ -60,8 +62,15 @@ class FLASH_API Device {
     return t < 2 ? t : 2 + (t - 2) * kOfOneType + index_;
   }
   friend bool operator==(const Device&, const Device&) = default;
+  /// Whether that is its name, of a device that is there or is not. Throws DeviceError if the text
+  /// names none.
+  template <std::convertible_to<std::string_view> Text>
+  friend bool operator==(const Device& device, const Text& text) {
+    return device.is_named(text);
+  }
 
  private:
+  bool is_named(std::string_view text) const;
   DeviceType type_ = DeviceType::kCpu;
   std::int8_t index_ = 0;
 };
@@ -72,6 +81,9 @@ FLASH_API std::ostream& operator<<(std::ostream& os, const Device& device);  ///
 inline constexpr const char* kDeviceNames = "cpu, null, cuda:N, hip:N, vulkan:N";
 /// Kind and number of a name that looks so, whether or not there is such a device.
 FLASH_API std::optional<std::pair<DeviceType, int>> parse_device(std::string_view text);
+
+/// Whether Device(name) can be made: "cuda", "vulkan:1". Throws DeviceError if the text names none.
+FLASH_API bool is_available(std::string_view name);
 
 /// Where tensors are made unless their call says otherwise: FLASH_DEVICE, or the CPU. One for the
 /// process, as the seed is. Host memory that is wrapped (from_blob) is always the CPU's.
@@ -258,6 +270,8 @@ void install_devices(DeviceType type, DeviceProvider provider);
 FLASH_API std::span<const Device> devices();
 /// Why there is no device of this kind; empty if there is one.
 FLASH_API std::string missing(DeviceType type);
+/// False in a child of the process that opened the driver: drivers of GPUs survive no fork.
+bool opened_here(Device device);
 /// Those of the devices that have been opened so far.
 std::vector<DeviceRuntime*> open_runtimes();
 

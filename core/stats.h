@@ -27,7 +27,7 @@ struct Stats {
   std::uint64_t disk_stored = 0;       ///< kernels that were put there
   std::uint64_t disk_rejected = 0;     ///< damaged ones that were deleted there
   std::uint64_t kernels_pending = 0;   ///< compiled in the background now, or soon (FLASH_COMPILE)
-  std::uint64_t launches = 0;          ///< leaf kernels, copies, sets of equal kernels
+  std::uint64_t launches = 0;          ///< leaf kernels, copies, sets of independent kernels
   std::uint64_t leaf_launches = 0;     ///< of these, by leaf kernels
   std::uint64_t generic_launches = 0;  ///< of these, with a generic kernel for a pending one
   std::uint64_t replays = 0;           ///< runs of plans that a GPU replayed

@@ -1,17 +1,20 @@
 // core/thread_object.h -- what each thread has one of, for as long as anything computes on it
 #pragma once
 
+#include <pthread.h>
+
 namespace flash {
 
-/// The calling thread's T, made at the first call and deleted at the thread's end. Static objects
-/// may compute when they go, which the main thread's own do not live to see: from then on it has
-/// another one, which stays.
+/// The calling thread's T, made at the first call and deleted at the thread's end. Objects of a
+/// thread, and the main thread's static ones, may compute when they go after that: then there is
+/// another one, which goes with the last of the thread, and with the main thread never.
 template <class T>
 T& thread_object() {
   static constinit thread_local T* object = nullptr;
   static constinit thread_local bool ended = false;
   struct End {
-    ~End() {
+    ~End() { end(nullptr); }
+    static void end(void*) {
       delete object;
       object = nullptr;
       ended = true;
@@ -22,6 +25,13 @@ T& thread_object() {
     if (!ended) {
       static thread_local End end;
       static_cast<void>(&end);
+    } else {
+      static const pthread_key_t key = [] {  // its ends come after those of C++'s objects
+        pthread_key_t made{};
+        pthread_key_create(&made, End::end);
+        return made;
+      }();
+      pthread_setspecific(key, object);
     }
   }
   return *object;

@@ -48,7 +48,8 @@ void materialize(Cell& cell, FlushReason reason);
 /// The same, and the buffer: it stays what it is while other threads write to the tensor.
 Ref<Buffer> buffer_of(Cell& cell, FlushReason reason);
 
-/// Flushes this thread's traces.
+/// Flushes this thread's traces, but for those on GPUs that only the parent of this process can
+/// use.
 void flush_all(FlushReason reason);
 
 }  // namespace flash

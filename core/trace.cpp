@@ -221,7 +221,7 @@ Trace& make_thread_trace(Device device) {
 
 void flush_all(FlushReason reason) {
   for (Trace* t : thread_traces) {
-    if (!t) continue;
+    if (!t || !opened_here(t->device())) continue;
     TraceLock lock(*t);
     t->flush(reason);
   }

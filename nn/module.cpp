@@ -72,10 +72,11 @@ void walk(const Module& m, P p, B b, M on_module) {
 /// The gradient goes along.
 template <class To>
 void convert(Tensor& t, To to) {
-  const Tensor value = t.to(to), grad = t.grad();
+  const Tensor value = t.to(to);
   if (value.is_same(t)) return;
+  const Tensor grad = t.grad().defined() ? t.grad().to(to) : Tensor();
   set_data(t, value);
-  if (grad.defined()) t.set_grad(grad.to(to));
+  if (grad.defined()) t.set_grad(grad);
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ inline int in_child(const auto& f) {
 }
 
 /// What a child of fork() must find with `gpu`, which its parent has opened: an error that says so,
-/// and a CPU that computes. The parent goes on with both.
+/// and a CPU that computes and trains. The parent goes on with both.
 inline void check_fork_leaves_gpu_alone(const Device& gpu) {
 #if FLASH_THREAD_SANITIZER
   MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
@@ -44,6 +44,11 @@ inline void check_fork_leaves_gpu_alone(const Device& gpu) {
   Tensor pending = exp(zeros({100}, {.device = gpu}));
   CHECK(in_child([&] {
           if ((ones({10}) * 3).sum().item() != 30) return 1;
+          eval_all();  // but for what is pending on the GPU
+          nn::Linear layer(2, 2);
+          optim::SGD optimizer(layer.parameters(), {.lr = 0.1});
+          layer(ones({1, 2})).sum().backward();
+          optimizer.step();
           const auto refused = [](const auto& use) {
             try {
               use();

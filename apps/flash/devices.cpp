@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -30,14 +31,21 @@ std::string described(Device device) {
 }  // namespace
 
 int show_devices() {
+  std::optional<Device> chosen;
+  try {
+    chosen = default_device();
+  } catch (const DeviceError& e) {  // FLASH_DEVICE names none
+    std::printf("%s\n", e.what());
+  }
   for (const Device& device : devices()) {
     std::string text;
     try {
       text = described(device);
-    } catch (const DeviceError& e) {  // the others are there all the same
+    } catch (const Error& e) {  // the others are there all the same
       text = std::string("cannot be used: ") + e.what();
     }
-    std::printf("%-9s %s\n", device.str().c_str(), text.c_str());
+    std::printf("%-9s %s%s\n", device.str().c_str(), text.c_str(),
+                device == chosen ? " (the default)" : "");
   }
   for (const auto& [type, name] :
        {std::pair{DeviceType::kCuda, "cuda"}, std::pair{DeviceType::kHip, "hip"},
@@ -50,7 +58,8 @@ int show_devices() {
 Device use_device(const std::string& name) {
   const Device device = name.empty() ? default_device() : Device(name);
   if (device.type() == DeviceType::kNull)
-    throw DeviceError("--device: '" + device.str() + "' computes nothing; use another one");
+    throw DeviceError(std::string(name.empty() ? "FLASH_DEVICE" : "--device") + ": '" +
+                      device.str() + "' computes nothing; use another one");
   set_default_device(device);
   return device;
 }

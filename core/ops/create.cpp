@@ -88,9 +88,9 @@ Tensor scalar_on(Scalar value, DType dtype, Device device) {
   return bind_source(Prim::kScalar, {}, dtype, device, {&bits, 1});
 }
 
-Tensor scalar_tensor(Scalar value, DType dtype) {
+Tensor scalar_tensor(Scalar value, DType dtype, Device device) {
   check_holds(dtype, value, "scalar_tensor");
-  return scalar_on(value, dtype, default_device());
+  return scalar_on(value, dtype, device);
 }
 
 namespace {
@@ -154,7 +154,7 @@ std::int64_t arange_count(__int128 n) {
 }
 }  // namespace
 
-Tensor arange(Scalar start, Scalar end, Scalar step) {
+Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions& o) {
   const double width = end.to_double() - start.to_double();
   if (step.to_double() == 0.0 || !std::isfinite(width) || !std::isfinite(step.to_double()))
     throw ValueError("arange: the step must not be 0 and the bounds must be finite");
@@ -166,17 +166,18 @@ Tensor arange(Scalar start, Scalar end, Scalar step) {
     const std::int64_t s = step.to_int();
     const __int128 w = static_cast<__int128>(end.to_int()) - start.to_int();
     if (w != 0 && (w < 0) != (s < 0)) throw ValueError("arange: the step leads away from the end");
-    return iota_on(arange_count((w + s - (s > 0 ? 1 : -1)) / s), default_device(), start.to_int(),
-                   s);
+    const Tensor i =
+        iota_on(arange_count((w + s - (s > 0 ? 1 : -1)) / s), o.device, start.to_int(), s);
+    return as_asked(i.to(o.dtype.value_or(DType::kI64)), o);
   }
   const double count = std::ceil(width / step.to_double());
-  const Tensor i =
-      iota_on(arange_count(static_cast<__int128>(std::min(count, 0x1p63))), default_device())
-          .to(DType::kF64);
-  return add(mul(i, step), start).to(DType::kF32);
+  const Tensor i = iota_on(arange_count(static_cast<__int128>(std::min(count, 0x1p63))), o.device)
+                       .to(DType::kF64);
+  return as_asked(add(mul(i, step), start).to(o.dtype.value_or(DType::kF32)), o);
 }
-Tensor arange(Scalar end) {
-  return arange(end.kind == Scalar::Kind::kFloat ? Scalar(0.0) : Scalar(0), end, 1);
+Tensor arange(Scalar start, Scalar end, const TensorOptions& o) { return arange(start, end, 1, o); }
+Tensor arange(Scalar end, const TensorOptions& o) {
+  return arange(end.kind == Scalar::Kind::kFloat ? Scalar(0.0) : Scalar(0), end, 1, o);
 }
 
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& o) {
@@ -239,15 +240,17 @@ Tensor randn(const Shape& shape, const TensorOptions& o, Generator* generator) {
   return as_asked(mul(radius, cos(mul(v, 2.0 * std::numbers::pi))).to(dtype), o);
 }
 
-Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Generator* generator) {
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& o,
+               Generator* generator) {
   if (low >= high)
     throw ValueError("randint: the range [" + std::to_string(low) + ", " + std::to_string(high) +
                      ") is empty");
   const double range = static_cast<double>(high) - static_cast<double>(low);
   if (range > 0x1p53) throw ValueError("randint: the range may hold 2^53 integers at most");
   check_shape(shape, "randint");
-  const Tensor u = uniform(shape, DType::kF64, default_device(), generator);
-  return add(floor(mul(u, range)).to(DType::kI64), low);
+  const Tensor u = uniform(shape, DType::kF64, o.device, generator);
+  return as_asked(add(floor(mul(u, range)).to(DType::kI64), low).to(o.dtype.value_or(DType::kI64)),
+                  o);
 }
 
 }  // namespace flash

@@ -30,7 +30,8 @@ Tensor ones(const Shape& shape, D dtype) {
 FLASH_API Tensor zeros_like(const Tensor& t);
 FLASH_API Tensor ones_like(const Tensor& t);
 FLASH_API Tensor full_like(const Tensor& t, Scalar value);
-FLASH_API Tensor scalar_tensor(Scalar value, DType dtype);  ///< 0-d
+FLASH_API Tensor scalar_tensor(Scalar value, DType dtype,
+                               Device device = default_device());  ///< 0-d
 /// 1-d. By default f32 if one of the numbers is floating or there are none, else i64 if one is an
 /// integer, else bool.
 FLASH_API Tensor tensor(std::initializer_list<Scalar> values, const TensorOptions& o = {});
@@ -39,9 +40,10 @@ Tensor tensor(std::initializer_list<Scalar> values, D dtype) {
   return tensor(values, TensorOptions{.dtype = dtype});
 }
 
-/// start, start + step, … below end. i64 if all are integers, else f32.
-FLASH_API Tensor arange(Scalar start, Scalar end, Scalar step = 1);
-FLASH_API Tensor arange(Scalar end);
+/// start, start + step, … below end. By default i64 if all are integers, else f32.
+FLASH_API Tensor arange(Scalar start, Scalar end, Scalar step = 1, const TensorOptions& o = {});
+FLASH_API Tensor arange(Scalar start, Scalar end, const TensorOptions& o);
+FLASH_API Tensor arange(Scalar end, const TensorOptions& o = {});
 FLASH_API Tensor linspace(double start, double end, std::int64_t steps,
                           const TensorOptions& o = {});
 FLASH_API Tensor eye(std::int64_t n, const TensorOptions& o = {});
@@ -69,8 +71,8 @@ template <std::same_as<DType> D>
 Tensor randn(const Shape& shape, D dtype, Generator* generator = nullptr) {
   return randn(shape, TensorOptions{.dtype = dtype}, generator);
 }
-/// Integers in [low, high), i64.
+/// Integers in [low, high), by default i64.
 FLASH_API Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
-                         Generator* generator = nullptr);
+                         const TensorOptions& o = {}, Generator* generator = nullptr);
 
 }  // namespace flash

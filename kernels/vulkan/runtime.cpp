@@ -168,7 +168,7 @@ void VulkanRuntime::wait_at_exit() {
   for (DeviceRuntime* open : open_runtimes()) {
     if (open->id().type() != DeviceType::kVulkan) continue;
     const auto& runtime = static_cast<const VulkanRuntime&>(*open);
-    if (!runtime.gpu_->process.here()) continue;
+    if (!runtime.gpu_->is_software() || !runtime.gpu_->process.here()) continue;
     try {
       runtime.engine_->drain();
     } catch (const std::exception&) {  // a device that is lost works on nothing

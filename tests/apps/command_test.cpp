@@ -206,6 +206,14 @@ TEST_CASE("drawn digits are learnt, saved, reported and read back") {
   const Result held = flash("predict --checkpoint " + (f / "run") + " --held-out 10");
   CHECK(held.status == 0);
   CHECK(contains(held.out, "of 10 held-out digits right"));
+  // FLASH_DEVICE is a default, and whoever names a device does not need it.
+  setenv("FLASH_DEVICE", "vulkan:7", 1);
+  const Result by_default = flash("predict --checkpoint " + (f / "run") + " --held-out 10"),
+               named = flash("predict --checkpoint " + (f / "run") + " --held-out 10 --device cpu");
+  unsetenv("FLASH_DEVICE");
+  CHECK(by_default.status == 1);
+  CHECK(contains(by_default.error, "FLASH_DEVICE: device: 'vulkan:7' is not there"));
+  CHECK(named.out == held.out);
   // A 56x56 picture of a one, dark on light: scaled and inverted.
   std::string pgm = "P5\n56 56\n255\n";
   for (int y = 0; y < 56; ++y)

@@ -83,6 +83,28 @@ TEST_CASE("a child of fork() computes, while threads of the parent were in the m
   CHECK(trained(5) == expected);
 }
 
+TEST_CASE("a child of fork() asks for GPUs, while a thread of the parent opened their driver") {
+#if FLASH_THREAD_SANITIZER
+  MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");
+  return;
+#endif
+  for (const int wait_us : {200, 1000, 5000, 20000}) {
+    CAPTURE(wait_us);
+    // Of a process that has opened none so far, if this one has not.
+    CHECK(in_child([&] {
+            std::thread opens([] { (void)is_available("vulkan"); });
+            usleep(static_cast<useconds_t>(wait_us));
+            const int of_child = in_child([] {
+              (void)is_available("vulkan");
+              (void)devices();
+              return ones({3}, {.device = "cpu"}).sum().item() == 3 ? 0 : 1;
+            });
+            opens.join();
+            return of_child;
+          }) == 0);
+  }
+}
+
 TEST_CASE("a child goes on where the parent's data loader was, with workers of its own") {
 #if FLASH_THREAD_SANITIZER
   MESSAGE("skipped: the thread sanitizer does not follow threads through a fork");

@@ -2,6 +2,7 @@
 // a failure takes what depends on it and nothing else
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <functional>
 #include <thread>
@@ -468,6 +469,20 @@ TEST_CASE("when memory is out the trace stays as it was, and may be computed in 
     CHECK(values(small) == std::vector<float>(4, 2));
   }
   use_evaluator("fuse");
+}
+
+TEST_CASE("an object of a thread may compute when it goes, after what the thread computed with") {
+  static std::atomic<int> right{0};
+  struct Last {
+    Tensor x = ones({70, 70}, {.device = "cpu"});
+    ~Last() { right += (x / (x * 2)).matmul(x).sum().item() == 70 * 70 * 35; }
+  };
+  for (int n = 0; n < 3; ++n)
+    std::thread([] {
+      static thread_local Last last;
+      CHECK(last.x.matmul(last.x).sum().item() == 70 * 70 * 70);
+    }).join();
+  CHECK(right == 3);
 }
 
 TEST_CASE("a static object may compute when it goes") {

@@ -43,7 +43,7 @@ struct Training {
     model = std::make_unique<SmallNet>();
     for (int i = 0; i < 12; ++i) {
       x.push_back(flash::randn({8 + i % 3, 1, 8, 8}, flash::f32, &random));
-      y.push_back(flash::randint(0, 5, {8 + i % 3}, &random));
+      y.push_back(flash::randint(0, 5, {8 + i % 3}, {}, &random));
     }
     flash::eval_all();
   }

@@ -73,7 +73,7 @@ TEST_CASE("training over 1,000 lengths of a sequence plans and compiles for the 
     optim::SGD opt(model.parameters(), {.lr = 1e-2});
     const Tensor y = from_vector(std::vector<std::int64_t>{0, 2});
     const auto step = [&](std::int64_t length) {
-      const Tensor loss = cross_entropy(model(randint(0, 11, {2, length}, &random)), y);
+      const Tensor loss = cross_entropy(model(randint(0, 11, {2, length}, {}, &random)), y);
       opt.zero_grad();
       loss.backward();
       opt.step();

@@ -116,9 +116,42 @@ TEST_CASE("a device that is not there is refused when it is named") {
     CHECK_THROWS_WITH_AS(Device(std::string_view(name)),
                          doctest::Contains("names no device (want cpu, null, cuda:N"), DeviceError);
   CHECK_THROWS_AS(set_default_device("cpu:1"), DeviceError);
+  CHECK_THROWS_AS(runtime(Device::unchecked(DeviceType::kCuda, -1)), DeviceError);
   CHECK(parse_device("hip:3") == std::pair(DeviceType::kHip, 3));
   CHECK_THROWS_WITH_AS(Device("vulkan:7"), doctest::Contains("'vulkan:7' is not there"),
                        DeviceError);
+}
+
+TEST_CASE("whether a device is there, or a tensor on it, is asked by name") {
+  const std::string null = "null";
+  CHECK(is_available(null));
+  CHECK(is_available("cpu"));
+  CHECK_FALSE(is_available("cpu:1"));
+  CHECK_FALSE(is_available("vulkan:7"));
+  CHECK_THROWS_WITH_AS(is_available("gpu"), doctest::Contains("'gpu' names no device"),
+                       DeviceError);
+
+  const Tensor t = zeros({2}, {.device = null});
+  CHECK(t.device() == null);
+  CHECK("null" == t.device());
+  CHECK(t.device() != "cpu");
+  CHECK(t.device() != "vulkan:7");
+  CHECK(zeros({2}).to(std::string("cpu")).device() == "cpu:0");
+  CHECK_THROWS_AS(static_cast<void>(t.device() == "gpu"), DeviceError);
+}
+
+TEST_CASE("ranges, single numbers and drawn integers take options") {
+  const Tensor a = arange(3, {.dtype = f16, .device = "null"}), b = arange(1, 7, 2, {.dtype = i32}),
+               c = arange(0.0, 1.0, {.device = "null", .requires_grad = true}),
+               d = randint(0, 3, {2}, {.dtype = u8, .device = "null"}),
+               e = scalar_tensor(2, f32, "null");
+  CHECK(a.dtype() == f16);
+  CHECK(b.dtype() == i32);
+  CHECK(b.to_vector<std::int32_t>() == std::vector<std::int32_t>{1, 3, 5});
+  CHECK(c.dtype() == f32);
+  CHECK(c.requires_grad());
+  CHECK(d.dtype() == u8);
+  for (const Tensor& t : {a, c, d, e}) CHECK(t.device() == "null");
 }
 
 TEST_CASE("tensors are made on the default device") {

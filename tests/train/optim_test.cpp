@@ -211,6 +211,24 @@ TEST_CASE("a state follows its parameter to another device or dtype") {
   CHECK(state.numbers.at("0.step") == 6);
 }
 
+TEST_CASE("a state taken over may be of a parameter that has another dtype since") {
+  Tensor p = parameter(f32), q = parameter(f32);
+  optim::AdamW opt({p}, {}), other({q}, {});
+  for (Tensor* t : {&p, &q}) set_data(*t, t->detach().to(f64));
+  const auto step = [](optim::Optimizer& o, Tensor& t, int n) {
+    t.set_grad(from_vector(gradient_at(n)).to(f64));
+    o.step();
+  };
+  const optim::OptimizerState fresh = opt.state_dict();
+  CHECK(fresh.tensors.at("0.exp_avg").dtype() == f64);
+  step(opt, p, 1);
+  set_data(q, p.detach().clone());
+  other.load_state_dict(opt.state_dict());
+  step(opt, p, 2);
+  step(other, q, 2);
+  CHECK(p.detach().to_vector<double>() == q.detach().to_vector<double>());
+}
+
 TEST_CASE("a gradient on another device changes no parameter") {
   Tensor first = parameter(), second = parameter();
   optim::SGD opt({first, second}, {.lr = 1});

@@ -27,7 +27,7 @@ struct Cnn : nn::Module {
 
 data::Batch batch(std::int64_t n, std::uint64_t seed) {
   Generator random(seed);
-  data::Batch b{randn({n, 1, 28, 28}, f32, &random), randint(0, 10, {n}, &random)};
+  data::Batch b{randn({n, 1, 28, 28}, f32, &random), randint(0, 10, {n}, {}, &random)};
   b.x.eval();
   b.y.eval();
   return b;

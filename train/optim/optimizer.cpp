@@ -17,6 +17,11 @@ constexpr double kMostSteps = 0x1p53;
 
 DType compute_dtype(DType t) { return is_half(t) ? DType::kF32 : t; }
 
+/// A state's tensor where and as its parameter is, which Module::to() may have moved.
+Tensor followed(const Tensor& value, const Tensor& param) {
+  return value.to(param.device()).to(compute_dtype(param.dtype()));
+}
+
 Tensor in(const Tensor& t, DType dtype) { return t.dtype() == dtype ? t : cast(t, dtype); }
 
 }  // namespace
@@ -116,13 +121,11 @@ void Optimizer::check_gradients() const {
     }
 }
 
-// Module::to() may have given the parameter another device or dtype.
 void Optimizer::follow(const Tensor& param, ParamState& state) {
-  const DType dtype = compute_dtype(param.dtype());
   const std::int64_t steps = state.steps();
   bool moved = false;
   for (Slot& slot : state.slots) {
-    const Tensor value = slot.value.to(param.device()).to(dtype);
+    const Tensor value = followed(slot.value, param);
     moved = moved || !value.is_same(slot.value);
     slot.value = value;
   }
@@ -155,10 +158,12 @@ OptimizerState Optimizer::state_dict() const {
     const std::string group = "group." + std::to_string(g);
     out.numbers[group + ".lr"] = groups_[g].lr;
     out.numbers[group + ".weight_decay"] = groups_[g].weight_decay;
-    for (const ParamState& state : states_[g]) {
+    for (std::size_t i = 0; i < states_[g].size(); ++i) {
+      const ParamState& state = states_[g][i];
       const std::string prefix = std::to_string(index++) + ".";
       out.numbers[prefix + "step"] = static_cast<double>(state.steps());
-      for (const Slot& slot : state.slots) out.tensors[prefix + slot.name] = slot.value;
+      for (const Slot& slot : state.slots)
+        out.tensors[prefix + slot.name] = followed(slot.value, groups_[g].params[i]);
     }
   }
   return out;
@@ -203,7 +208,9 @@ void Optimizer::load_state_dict(const OptimizerState& state) {
     const std::string group = "group." + std::to_string(g);
     groups_[g].lr = state.numbers.at(group + ".lr");
     groups_[g].weight_decay = state.numbers.at(group + ".weight_decay");
-    for (ParamState& s : states_[g]) {
+    for (std::size_t i = 0; i < states_[g].size(); ++i) {
+      ParamState& s = states_[g][i];
+      follow(groups_[g].params[i], s);
       const std::string prefix = std::to_string(index++) + ".";
       for (Slot& slot : s.slots) set(slot, state.tensors.at(prefix + slot.name));
       s.done.set(s.counted(), static_cast<std::int64_t>(state.numbers.at(prefix + "step")));
