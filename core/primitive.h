@@ -225,5 +225,9 @@ enum class ViewKind : std::int64_t {
 constexpr bool takes_index(Prim op) {
   return op == Prim::kGatherRows || op == Prim::kScatterAddRows;
 }
+/// What its users know such an op as.
+constexpr std::string_view index_user(Prim op) {
+  return op == Prim::kGatherRows ? "embedding" : "embedding's gradient";
+}
 
 }  // namespace flash

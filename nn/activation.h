@@ -18,7 +18,7 @@ struct FLASH_API GELU : Module {
 
 /// Joins dimensions start … end into one; by default all but the batch.
 struct FLASH_API Flatten : Module {
-  explicit Flatten(int start = 1, int end = -1) : start(start), end(end) {}
+  explicit Flatten(int start_dim = 1, int end_dim = -1) : start(start_dim), end(end_dim) {}
   Tensor forward(const Tensor& x) const;
   std::string describe() const override;
 

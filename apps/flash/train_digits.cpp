@@ -187,7 +187,7 @@ int train_digits(const TrainDigitsOptions& options) {
                           .checkpoint_every = options.checkpoint_every.value_or(0),
                           .config = config});
   trainer.set_schedule(schedule);
-  // All that may be refused comes before the first line of output.
+  // What the checkpoint is refused for comes before the first line of output.
   if (from) trainer.resume(from->path);
   const bool finished = from && from->epoch > epochs;
   std::cout << "data: " << digits.says << "\n      " << digits.train->size() << " to train, "
@@ -230,7 +230,7 @@ int train_digits(const TrainDigitsOptions& options) {
     if (!finished || !fs::exists(path) ||
         !same_bytes(path, (fs::path(from->path) / "model.safetensors").string()))
       save(model.state_dict(), path);
-    std::cout << "weights: " << path << "\n";
+    std::cout << "weights: " << path << "\n" << std::flush;
   }
   const train::Metrics test = trainer.validate(test_loader);
   const double seconds =

@@ -236,8 +236,8 @@ class Walk {
     std::lock_guard lock(leaf_mutex());
     if (const NodeExtra* extra = leaf.extra(); extra && extra->replaced)
       throw AutogradError(
-          "backward: a leaf was given data of another shape, dtype or device "
-          "(set_data) after it was used; compute what depends on it again");
+          "backward: a leaf was given data of another shape, dtype or device (by set_data(), or "
+          "Module::to()) after it was used; compute what depends on it again");
     NodeExtra::Kept& k = leaf.need_kept(0);
     if (!create_ && tracked(g)) g = g.detach();
     if (k.grad.defined()) {

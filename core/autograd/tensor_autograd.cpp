@@ -23,7 +23,8 @@ History need_history(const Tensor& t, const char* op) {
   if (!h.node)
     throw AutogradError(std::string(op) +
                         ": the tensor does not require a gradient; call set_requires_grad() on "
-                        "the leaves it is computed from, and compute it outside of no_grad()");
+                        "the leaves it is computed from, and compute it where gradients are "
+                        "recorded (no NoGrad alive, not inside no_grad())");
   return h;
 }
 

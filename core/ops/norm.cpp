@@ -137,7 +137,7 @@ void check_affine(const Tensor& x, const Tensor& t, const Shape& shape, const ch
   if (!t.defined()) return;
   if (!(t.shape() == shape))
     throw ShapeError(std::string(op) + ": the " + what + " has shape " + t.shape().str() +
-                     ", wanted is " + shape.str());
+                     ", for an input of shape " + x.shape().str() + " it must be " + shape.str());
   if (t.dtype() != x.dtype() && t.dtype() != DType::kF32)
     throw DTypeError(std::string(op) + ": the " + what + " is " + std::string(name(t.dtype())) +
                      " and the input " + std::string(name(x.dtype())) + "; convert one with to()");

@@ -522,7 +522,7 @@ class Runner {
       device_.check_index(operand(step.operands[0]), rows, {});
     } catch (const IndexError& e) {
       const std::string_view scope = scope_name(n.scope);
-      throw IndexError(std::string(gather ? "embedding" : "embedding's gradient") +
+      throw IndexError(std::string(index_user(n.op)) +
                        (scope.empty() ? "" : " (in " + std::string(scope) + ")") + ": " + e.what());
     }
   }

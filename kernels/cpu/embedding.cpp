@@ -8,6 +8,7 @@
 #include "kernels/cpu/leaf.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/cpu/workspace.h"
+#include "kernels/leaf.h"
 
 namespace flash::cpu {
 namespace {
@@ -24,12 +25,6 @@ Index offset_of(const Operand& x, int dims, Index i) {
   return offset;
 }
 
-std::string out_of_range(Index row, Index item, Index rows) {
-  return "index " + std::to_string(row) + " (item " + std::to_string(item) +
-         ") is out of range for " + std::to_string(rows) + " rows; want 0 to " +
-         std::to_string(rows - 1);
-}
-
 /// Reads index `i`, row-major, and checks it.
 class Indices {
  public:
@@ -41,7 +36,7 @@ class Indices {
     const auto* data = static_cast<const std::int64_t*>(x_.data);
     const Index row = contiguous_ ? data[i] : data[offset_of(x_, x_.shape.rank(), i)];
     if (row < 0 || row >= rows_)
-      throw IndexError(std::string(info(call_.op).name) + ": " + out_of_range(row, i, rows_));
+      throw IndexError(std::string(index_user(call_.op)) + ": " + bad_index(row, i, rows_));
     return row;
   }
 
@@ -117,7 +112,7 @@ void check_index(const Operand& index, Index rows) {
   const Index items = index.shape.numel();
   for (Index i = 0; i < items; ++i) {
     const Index row = contiguous ? data[i] : data[offset_of(index, dims, i)];
-    if (row < 0 || row >= rows) throw IndexError(out_of_range(row, i, rows));
+    if (row < 0 || row >= rows) throw IndexError(bad_index(row, i, rows));
   }
 }
 

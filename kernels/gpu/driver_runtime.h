@@ -121,8 +121,8 @@ class DriverRuntime : public DeviceRuntime {
   void load_leaves(Run& run);
   /// The device's fault buffer, and the number of the call that asks for it.
   std::pair<void*, std::int64_t> fault_buffer();
-  /// While a run that may fault is enqueued: a check would zero what it has not read, if the kernels
-  /// came between.
+  /// While a run that may fault is enqueued: a check would zero what it has not read, if the
+  /// kernels came between.
   std::unique_lock<std::mutex> lock_faults(const Run& run);
   /// Throws IndexError if a kernel that is done met a bad index, here or on a device that
   /// something was copied from, where nobody might ever wait.

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/primitive.h"
+#include "kernels/leaf.h"
 
 namespace flash::gpu {
 
@@ -23,10 +24,8 @@ std::optional<std::string> fault_message(std::span<const std::int64_t> buffer) {
     std::memcpy(&f, buffer.data() + 1 + 5 * i, sizeof f);
     if (!first || std::tie(f.serial, f.item) < std::tie(first->serial, first->item)) first = f;
   }
-  return std::string(info(static_cast<Prim>(first->op)).name) + ": index " +
-         std::to_string(first->index) + " (item " + std::to_string(first->item) +
-         ") is out of range for " + std::to_string(first->rows) + " rows; want 0 to " +
-         std::to_string(first->rows - 1);
+  return std::string(index_user(static_cast<Prim>(first->op))) + ": " +
+         bad_index(first->index, first->item, first->rows);
 }
 
 }  // namespace flash::gpu

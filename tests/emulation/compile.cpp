@@ -61,6 +61,8 @@ std::string command(bool checks) {
                   " -Wno-unknown-pragmas -Wno-attributes -shared -fPIC -nostdlib -fno-exceptions "
                   "-fno-asynchronous-unwind-tables -I " +
                   std::string(kFolder);
+  // Few mappings a kernel: a process may have 65,530, and a test thousands of kernels.
+  s += " -Wl,-z,noseparate-code,-z,norelro";
   if (checks) s += " -fsanitize=thread -DEMULATION_CHECKS";
 #if defined(__clang__)
   if (checks) s += " -mllvm -tsan-distinguish-volatile";

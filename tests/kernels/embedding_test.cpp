@@ -77,10 +77,11 @@ TEST_CASE("an index out of range is refused with its value, its place and the ra
     index.set(17, 4);
     index.set(30, -1);
     CHECK_THROWS_WITH_AS(run(Prim::kGatherRows, {&table, &index}, f32, {40, 5000}),
-                         "gather_rows: index 4 (item 17) is out of range for 4 rows; want 0 to 3",
+                         "embedding: index 4 (item 17) is out of range for 4 rows; want 0 to 3",
                          IndexError);
     CHECK_THROWS_WITH_AS(
         run(Prim::kScatterAddRows, {&dy, &index}, f32, {4, 5000}, {4}),
-        "scatter_add_rows: index 4 (item 17) is out of range for 4 rows; want 0 to 3", IndexError);
+        "embedding's gradient: index 4 (item 17) is out of range for 4 rows; want 0 to 3",
+        IndexError);
   }
 }

@@ -185,6 +185,18 @@ TEST_CASE("tensors are a data set, and a subset is a part of one") {
       ShapeError);
 }
 
+TEST_CASE("a batch is on the device that the examples' tensors were on") {
+  const Tensor x = ones({3, 2}), y = arange(3, {.device = "cpu"});
+  const data::TensorDataset examples(x, y);
+  const Device before = default_device();
+  set_default_device("null");
+  const std::int64_t rows[] = {2, 0};
+  const data::Batch batch = examples.get_batch(rows, {});
+  set_default_device(before);
+  CHECK(batch.x.device() == x.device());
+  CHECK(batch.y.device() == "cpu");
+}
+
 TEST_CASE("digits are normalised, and a shift moves a picture without losing its label") {
   data::LabelledImages images;
   images.images = {DType::kU8, {1, 4, 4}, std::vector<std::byte>(16)};

@@ -459,6 +459,12 @@ TEST_CASE("save and load keep names, dtypes, shapes and bits") {
     CHECK(a.shape == b.shape);
     CHECK(a.bytes == b.bytes);
   }
+  const Device before = default_device();
+  set_default_device("null");
+  const Device there = load(folder / "x.safetensors").at("b").device();
+  set_default_device(before);
+  CHECK(there == "cpu");
+  CHECK(load(folder / "x.safetensors", "null").at("b").device() == "null");
   CHECK_THROWS_AS(load(folder / "missing.safetensors"), IoError);
   CHECK_THROWS_AS(save(state, folder / "no/such/folder.safetensors"), IoError);
 }

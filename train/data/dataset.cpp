@@ -6,8 +6,10 @@
 namespace flash::data {
 namespace {
 
-/// Rows of a contiguous host tensor, copied into a new one. Plain copies: nothing enters a trace.
-Tensor gather_rows(const Tensor& t, std::span<const std::int64_t> rows, std::int64_t size) {
+/// Rows of a contiguous host tensor, copied into a new one on `device`. Plain copies: nothing
+/// enters a trace.
+Tensor gather_rows(const Tensor& t, std::span<const std::int64_t> rows, std::int64_t size,
+                   Device device) {
   Shape shape = t.shape();
   const auto bytes = static_cast<std::size_t>(t.numel() / (size > 0 ? size : 1)) *
                      static_cast<std::size_t>(size_of(t.dtype()));
@@ -21,7 +23,7 @@ Tensor gather_rows(const Tensor& t, std::span<const std::int64_t> rows, std::int
     if (bytes > 0)
       std::memcpy(out.data() + i * bytes, from + static_cast<std::size_t>(rows[i]) * bytes, bytes);
   }
-  return from_host(out.data(), shape, t.dtype());
+  return from_host(out.data(), shape, t.dtype(), device);
 }
 
 Tensor on_host(const Tensor& t) {
@@ -47,11 +49,13 @@ TensorDataset::TensorDataset(const Tensor& x, const Tensor& y) : size_(0) {
                      "; both need the same number of examples as dimension 0");
   x_ = on_host(x);
   y_ = on_host(y);
+  x_device_ = x.device();
+  y_device_ = y.device();
   size_ = x.size(0);
 }
 
 Batch TensorDataset::get_batch(std::span<const std::int64_t> indices, const Draw&) const {
-  return {gather_rows(x_, indices, size_), gather_rows(y_, indices, size_)};
+  return {gather_rows(x_, indices, size_, x_device_), gather_rows(y_, indices, size_, y_device_)};
 }
 
 Subset::Subset(std::shared_ptr<const Dataset> all, std::int64_t start, std::int64_t count)

@@ -44,7 +44,8 @@ class FLASH_API Dataset {
   virtual Batch get_batch(std::span<const std::int64_t> indices, const Draw& draw) const = 0;
 };
 
-/// Examples that lie in two host tensors, along dimension 0.
+/// Examples of two tensors, along dimension 0. It keeps them in the host's memory; a batch is on
+/// the device that its tensor was on.
 class FLASH_API TensorDataset final : public Dataset {
  public:
   /// Throws ShapeError if x and y have no dimension 0 or not as many examples.
@@ -54,6 +55,7 @@ class FLASH_API TensorDataset final : public Dataset {
 
  private:
   Tensor x_, y_;
+  Device x_device_, y_device_;
   std::int64_t size_;
 };
 

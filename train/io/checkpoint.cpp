@@ -17,9 +17,10 @@ void save(const nn::StateDict& state, const std::string& path) {
   io::write_safetensors(path, arrays, {{"format", "flash"}});
 }
 
-nn::StateDict load(const std::string& path) {
+nn::StateDict load(const std::string& path, Device device) {
   nn::StateDict state;
-  for (const auto& [name, array] : io::read_safetensors(path)) state[name] = from_host(array);
+  for (const auto& [name, array] : io::read_safetensors(path))
+    state[name] = from_host(array, device);
   return state;
 }
 

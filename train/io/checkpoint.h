@@ -15,7 +15,8 @@ namespace flash {
 /// Computes what is pending and writes all tensors, atomically. Throws IoError.
 FLASH_API void save(const nn::StateDict& state, const std::string& path);
 
-/// Reads all tensors of a file into host memory. Throws IoError when it is not whole.
-FLASH_API nn::StateDict load(const std::string& path);
+/// Reads all tensors of a file: onto the CPU, or another device. Throws IoError when it is not
+/// whole.
+FLASH_API nn::StateDict load(const std::string& path, Device device = {});
 
 }  // namespace flash

@@ -10,6 +10,7 @@
 namespace flash::train {
 
 constexpr std::chrono::milliseconds kRedraw{100};
+constexpr std::chrono::seconds kSilence{10};  // in a pipe
 
 std::string plain(const ProgressLine& line) {
   std::string out = "validation";
@@ -33,7 +34,10 @@ Progress::Progress(bool quiet, std::int64_t every)
 
 bool Progress::due(std::int64_t step, std::int64_t steps) {
   if (quiet_) return false;
-  if (!terminal_) return every_ > 0 && (step % every_ == 0 || step == steps);
+  if (!terminal_) {
+    if (every_ == 0) return false;
+    return waited(step % every_ == 0 || step == steps ? std::chrono::seconds(0) : kSilence);
+  }
   return waited(step == steps ? std::chrono::milliseconds(0) : kRedraw);
 }
 
@@ -44,7 +48,7 @@ bool Progress::due_in_validation(std::int64_t step, std::int64_t steps) {
     return false;
   }
   if (step == 1) last_ = std::chrono::steady_clock::now();
-  return waited(terminal_ ? kRedraw : std::chrono::seconds(10));
+  return waited(terminal_ ? kRedraw : kSilence);
 }
 
 bool Progress::waited(std::chrono::milliseconds least) {

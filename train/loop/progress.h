@@ -22,7 +22,8 @@ class Progress {
  public:
   Progress(bool quiet, std::int64_t every);
 
-  /// True when a line is due: reading the meters for it is worth it.
+  /// True when a line is due: reading the meters for it is worth it. A pipe hears of every so many
+  /// steps and of the last, and every ten seconds.
   bool due(std::int64_t step, std::int64_t steps);
   /// The same in a validation, of which a pipe hears every ten seconds and not at its end.
   bool due_in_validation(std::int64_t step, std::int64_t steps);
@@ -35,7 +36,7 @@ class Progress {
   void wipe();
   bool quiet_, terminal_, bar_ = false;
   std::int64_t every_;
-  std::chrono::steady_clock::time_point last_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
 /// As on a pipe: "epoch 1/5  step 100/938  loss 0.4123  accuracy 87.52 %  lr 3.0e-03", or

@@ -66,7 +66,7 @@ struct TrainerOptions {
   std::string out = {};               ///< folder for this run's checkpoints alone; empty: none
   std::int64_t checkpoint_every = 0;  ///< steps; at the end of each epoch in any case
   int keep = 3;                       ///< checkpoints to keep
-  std::int64_t log_every = 100;       ///< steps from line to line in a pipe
+  std::int64_t log_every = 100;       ///< steps from line to line in a pipe, at the most
   bool quiet = false;
   /// Saved with each checkpoint and compared at a resume: what must not change in between.
   std::map<std::string, std::string> config = {};
