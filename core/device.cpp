@@ -26,30 +26,45 @@ struct Slot {
   std::once_flag opened;
   std::atomic<DeviceRuntime*> runtime{nullptr};
 };
-/// Devices of one kind. `count` is set when the driver has been opened, and `provider` before.
+/// Devices of one kind. `provider` is set first, then `process`, and `count` when the driver has
+/// been opened.
 struct Kind {
   DeviceProvider provider;
+  std::atomic<const ThisProcess*> process{nullptr};  // that opens the driver
+  std::mutex opening;
   std::atomic<int> count{-1};
-  std::optional<ThisProcess> process;  // that opened the driver
   std::array<Slot, Device::kOfOneType> slots;
 };
 struct Registry {
-  std::mutex opening;  // of drivers: what they keep is whole when a process forks
   std::array<Kind, Device::kTypes> kinds;
 };
 Registry& registry() {
-  // Never destroyed: buffers of static tensors outlive main.
-  static Registry& r = hold_at_fork(ForkOrder::kDrivers, *new Registry, &Registry::opening);
+  static Registry& r = *new Registry;  // never destroyed: buffers of static tensors outlive main
   return r;
+}
+
+const ThisProcess& opener(Kind& kind) {
+  const ThisProcess* process = kind.process.load(std::memory_order_acquire);
+  if (!process) {
+    auto own = std::make_unique<const ThisProcess>();
+    if (kind.process.compare_exchange_strong(process, own.get(), std::memory_order_acq_rel))
+      process = own.release();
+  }
+  return *process;
 }
 
 Kind& open_kind(DeviceType type) {
   ensure_installed();
   Kind& kind = registry().kinds[static_cast<std::size_t>(type)];
   if (kind.count.load(std::memory_order_acquire) >= 0) return kind;
-  const std::lock_guard lock(registry().opening);
+  // A child of a fork whose parent was in the midst of it: the driver is half open, the lock held.
+  // (A lock that a fork waits for would not do: drivers fork while they are opened.)
+  if (!opener(kind).here()) {
+    kind.count.store(0, std::memory_order_release);
+    return kind;
+  }
+  const std::lock_guard lock(kind.opening);
   if (kind.count.load(std::memory_order_relaxed) >= 0) return kind;
-  kind.process.emplace();
   const int there = kind.provider.count ? kind.provider.count() : 0;
   kind.count.store(std::min(there, Device::kOfOneType), std::memory_order_release);
   return kind;
@@ -174,7 +189,7 @@ DeviceRuntime& runtime(Device device) {
     check_there(device.type(), device.index(), device.str());
   Slot& slot = kind.slots[i];
   if (!slot.runtime.load(std::memory_order_acquire)) {
-    if (!is_single(device.type())) kind.process->check(device.str());
+    if (!is_single(device.type())) opener(kind).check(device.str());
     std::call_once(slot.opened, [&] {
       slot.runtime.store(kind.provider.open(device.index()).release(), std::memory_order_release);
     });
@@ -203,13 +218,16 @@ std::span<const Device> devices() {
 }
 
 std::string missing(DeviceType type) {
-  const Kind& kind = open_kind(type);
+  Kind& kind = open_kind(type);
   if (kind.count > 0) return {};
+  if (!opener(kind).here())
+    return "the process that this one is a fork of has named its kind, and drivers of GPUs survive "
+           "no fork";
   return kind.provider.missing ? kind.provider.missing() : "this build has none of its kind";
 }
 
 bool opened_here(Device device) {
-  return is_single(device.type()) || open_kind(device.type()).process->here();
+  return is_single(device.type()) || opener(open_kind(device.type())).here();
 }
 
 std::vector<DeviceRuntime*> open_runtimes() {

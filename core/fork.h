@@ -14,7 +14,6 @@ namespace flash {
 /// In this order, so that nobody waits for what the forking thread holds: who has one of these
 /// locks may take those of later rows.
 enum class ForkOrder : std::uint8_t {
-  kDrivers,    // of GPUs: opening one may take a second
   kGradients,  // of leaves: adding one records operations
   kTraces,     // all of them: evaluation happens under a trace's lock
   kReports,    // of what was planned: reading them asks for the names of scopes

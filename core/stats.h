@@ -81,7 +81,8 @@ struct CompileRecord {
 /// The compilations since the last call, which are then forgotten.
 FLASH_API std::vector<CompileRecord> compile_history();
 
-/// Computes everything that is pending on this thread.
+/// Computes everything that is pending on this thread (but, in a child of a fork, what is on a GPU
+/// of its parent's).
 FLASH_API void eval_all();
 /// The end of a training step: as eval_all(), under its own reason. Optimizers call it.
 FLASH_API void end_step();

@@ -3,6 +3,8 @@
 
 #include <pthread.h>
 
+#include <optional>
+
 namespace flash {
 
 /// The calling thread's T, made at the first call and deleted at the thread's end. Objects of a
@@ -26,12 +28,12 @@ T& thread_object() {
       static thread_local End end;
       static_cast<void>(&end);
     } else {
-      static const pthread_key_t key = [] {  // its ends come after those of C++'s objects
+      static const std::optional<pthread_key_t> key = []() -> std::optional<pthread_key_t> {
         pthread_key_t made{};
-        pthread_key_create(&made, End::end);
+        if (pthread_key_create(&made, End::end) != 0) return {};  // all are taken: it stays
         return made;
       }();
-      pthread_setspecific(key, object);
+      if (key) pthread_setspecific(*key, object);  // its end comes after those of C++'s objects
     }
   }
   return *object;

@@ -1,4 +1,5 @@
 // core/trace.cpp -- recording nodes, and keeping cells and traces true to each other
+#include "core/thread_object.h"
 #include "core/thread_traces.h"
 
 #include <deque>
@@ -180,7 +181,6 @@ struct ThreadTraces {
   Trace* of[Device::kSlots] = {};
   ~ThreadTraces();
 };
-thread_local ThreadTraces t_owner;
 
 ThreadTraces::~ThreadTraces() {
   for (int k = 0; k < Device::kSlots; ++k) {
@@ -204,7 +204,8 @@ constinit thread_local Trace* thread_traces[Device::kSlots] FLASH_HOT_TLS = {};
 Trace& make_thread_trace(Device device) {
   const int k = device.slot();
   runtime(device);   // is open from here on
-  prepare_thread();  // before t_owner: what its end uses must be there until then
+  prepare_thread();  // first: what the end of ThreadTraces uses must be there until then
+  Trace*& owned = thread_object<ThreadTraces>().of[k];
   Traces& all = traces();
   std::lock_guard lock(all.mutex);
   Trace* t;
@@ -214,8 +215,7 @@ Trace& make_thread_trace(Device device) {
   } else {
     t = &all.all.emplace_back(device);
   }
-  t_owner.of[k] = t;
-  thread_traces[k] = t;
+  thread_traces[k] = owned = t;
   return *t;
 }
 

@@ -34,7 +34,7 @@ int show_devices() {
   std::optional<Device> chosen;
   try {
     chosen = default_device();
-  } catch (const DeviceError& e) {  // FLASH_DEVICE names none
+  } catch (const Error& e) {  // FLASH_DEVICE names none
     std::printf("%s\n", e.what());
   }
   for (const Device& device : devices()) {

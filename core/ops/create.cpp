@@ -152,6 +152,13 @@ std::int64_t arange_count(__int128 n) {
     throw ShapeError("arange: the range has more elements than a 64-bit count of bytes holds");
   return static_cast<std::int64_t>(n);
 }
+
+/// That the dtype holds the first and the last of `n` numbers, and so those between.
+void check_ends(DType dtype, std::int64_t n, Scalar first, Scalar last, const char* op) {
+  if (n == 0) return;
+  check_holds(dtype, first, op);
+  check_holds(dtype, last, op);
+}
 }  // namespace
 
 Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions& o) {
@@ -166,14 +173,19 @@ Tensor arange(Scalar start, Scalar end, Scalar step, const TensorOptions& o) {
     const std::int64_t s = step.to_int();
     const __int128 w = static_cast<__int128>(end.to_int()) - start.to_int();
     if (w != 0 && (w < 0) != (s < 0)) throw ValueError("arange: the step leads away from the end");
-    const Tensor i =
-        iota_on(arange_count((w + s - (s > 0 ? 1 : -1)) / s), o.device, start.to_int(), s);
-    return as_asked(i.to(o.dtype.value_or(DType::kI64)), o);
+    const std::int64_t n = arange_count((w + s - (s > 0 ? 1 : -1)) / s);
+    const DType dtype = o.dtype.value_or(DType::kI64);
+    const __int128 last = start.to_int() + static_cast<__int128>(s) * (n - 1);
+    check_ends(dtype, n, start, static_cast<std::int64_t>(last), "arange");
+    return as_asked(iota_on(n, o.device, start.to_int(), s).to(dtype), o);
   }
   const double count = std::ceil(width / step.to_double());
-  const Tensor i = iota_on(arange_count(static_cast<__int128>(std::min(count, 0x1p63))), o.device)
-                       .to(DType::kF64);
-  return as_asked(add(mul(i, step), start).to(o.dtype.value_or(DType::kF32)), o);
+  const std::int64_t n = arange_count(static_cast<__int128>(std::min(count, 0x1p63)));
+  const DType dtype = o.dtype.value_or(DType::kF32);
+  check_ends(dtype, n, start, start.to_double() + step.to_double() * static_cast<double>(n - 1),
+             "arange");
+  const Tensor i = iota_on(n, o.device).to(DType::kF64);
+  return as_asked(add(mul(i, step), start).to(dtype), o);
 }
 Tensor arange(Scalar start, Scalar end, const TensorOptions& o) { return arange(start, end, 1, o); }
 Tensor arange(Scalar end, const TensorOptions& o) {
@@ -248,9 +260,10 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const Te
   const double range = static_cast<double>(high) - static_cast<double>(low);
   if (range > 0x1p53) throw ValueError("randint: the range may hold 2^53 integers at most");
   check_shape(shape, "randint");
+  const DType dtype = o.dtype.value_or(DType::kI64);
+  check_ends(dtype, shape.numel(), low, high - 1, "randint");
   const Tensor u = uniform(shape, DType::kF64, o.device, generator);
-  return as_asked(add(floor(mul(u, range)).to(DType::kI64), low).to(o.dtype.value_or(DType::kI64)),
-                  o);
+  return as_asked(add(floor(mul(u, range)).to(DType::kI64), low).to(dtype), o);
 }
 
 }  // namespace flash

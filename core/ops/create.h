@@ -44,6 +44,18 @@ Tensor tensor(std::initializer_list<Scalar> values, D dtype) {
 FLASH_API Tensor arange(Scalar start, Scalar end, Scalar step = 1, const TensorOptions& o = {});
 FLASH_API Tensor arange(Scalar start, Scalar end, const TensorOptions& o);
 FLASH_API Tensor arange(Scalar end, const TensorOptions& o = {});
+template <std::same_as<DType> D>
+Tensor arange(Scalar start, Scalar end, Scalar step, D dtype) {
+  return arange(start, end, step, TensorOptions{.dtype = dtype});
+}
+template <std::same_as<DType> D>
+Tensor arange(Scalar start, Scalar end, D dtype) {
+  return arange(start, end, TensorOptions{.dtype = dtype});
+}
+template <std::same_as<DType> D>
+Tensor arange(Scalar end, D dtype) {
+  return arange(end, TensorOptions{.dtype = dtype});
+}
 FLASH_API Tensor linspace(double start, double end, std::int64_t steps,
                           const TensorOptions& o = {});
 FLASH_API Tensor eye(std::int64_t n, const TensorOptions& o = {});
@@ -74,5 +86,10 @@ Tensor randn(const Shape& shape, D dtype, Generator* generator = nullptr) {
 /// Integers in [low, high), by default i64.
 FLASH_API Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
                          const TensorOptions& o = {}, Generator* generator = nullptr);
+template <std::same_as<DType> D>
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, D dtype,
+               Generator* generator = nullptr) {
+  return randint(low, high, shape, TensorOptions{.dtype = dtype}, generator);
+}
 
 }  // namespace flash

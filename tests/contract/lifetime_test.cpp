@@ -474,15 +474,23 @@ TEST_CASE("when memory is out the trace stays as it was, and may be computed in 
 TEST_CASE("an object of a thread may compute when it goes, after what the thread computed with") {
   static std::atomic<int> right{0};
   struct Last {
-    Tensor x = ones({70, 70}, {.device = "cpu"});
-    ~Last() { right += (x / (x * 2)).matmul(x).sum().item() == 70 * 70 * 35; }
+    Tensor x;
+    ~Last() {
+      right += (x / (x * 2)).matmul(x).sum().item() == 70 * 70 * 35;
+      (void)(x * 3);  // is pending when the thread is over
+    }
   };
-  for (int n = 0; n < 3; ++n)
+  std::size_t after_some = 0;
+  for (int n = 0; n < 40; ++n) {
     std::thread([] {
-      static thread_local Last last;
+      static thread_local Last last;  // is made before the thread computes
+      last.x = ones({70, 70}, {.device = "cpu"});
       CHECK(last.x.matmul(last.x).sum().item() == 70 * 70 * 70);
     }).join();
-  CHECK(right == 3);
+    if (n == 10) after_some = memory_stats().live;
+  }
+  CHECK(right == 40);
+  CHECK(memory_stats().live == after_some);
 }
 
 TEST_CASE("a static object may compute when it goes") {

@@ -152,6 +152,15 @@ TEST_CASE("ranges, single numbers and drawn integers take options") {
   CHECK(c.requires_grad());
   CHECK(d.dtype() == u8);
   for (const Tensor& t : {a, c, d, e}) CHECK(t.device() == "null");
+  CHECK(arange(3, f16).dtype() == f16);
+  CHECK(randint(0, 3, {2}, i32).dtype() == i32);
+  CHECK(arange(250, 256, u8).numel() == 6);
+  CHECK(arange(300, 300, u8).numel() == 0);
+  CHECK_THROWS_WITH_AS(arange(253, 260, u8),
+                       doctest::Contains("arange: 259 is not a number that u8 holds"), ValueError);
+  CHECK_THROWS_AS(arange(0.0, 1e20, 1e19, i64), ValueError);
+  CHECK_THROWS_AS(randint(0, 300, {2}, u8), ValueError);
+  CHECK_THROWS_AS(randint(-5, 0, {2}, u8), ValueError);
 }
 
 TEST_CASE("tensors are made on the default device") {

@@ -36,6 +36,7 @@ bool Progress::due(std::int64_t step, std::int64_t steps) {
   if (quiet_) return false;
   if (!terminal_) {
     if (every_ == 0) return false;
+    if (step == 1) last_ = std::chrono::steady_clock::now();  // what came before was no step
     return waited(step % every_ == 0 || step == steps ? std::chrono::seconds(0) : kSilence);
   }
   return waited(step == steps ? std::chrono::milliseconds(0) : kRedraw);

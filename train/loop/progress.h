@@ -36,7 +36,7 @@ class Progress {
   void wipe();
   bool quiet_, terminal_, bar_ = false;
   std::int64_t every_;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_;
 };
 
 /// As on a pipe: "epoch 1/5  step 100/938  loss 0.4123  accuracy 87.52 %  lr 3.0e-03", or
