@@ -23,7 +23,7 @@ constexpr bool is_single(DeviceType t) { return t == DeviceType::kCpu || t == De
 
 /// One device: `runtime` is set when it has been opened, and stays.
 struct Slot {
-  std::once_flag opened;
+  std::mutex opening;
   std::atomic<DeviceRuntime*> runtime{nullptr};
 };
 /// Devices of one kind. `provider` is set first, then `process`, and `count` when the driver has
@@ -190,9 +190,9 @@ DeviceRuntime& runtime(Device device) {
   Slot& slot = kind.slots[i];
   if (!slot.runtime.load(std::memory_order_acquire)) {
     if (!is_single(device.type())) opener(kind).check(device.str());
-    std::call_once(slot.opened, [&] {
+    const std::lock_guard lock(slot.opening);
+    if (!slot.runtime.load(std::memory_order_relaxed))
       slot.runtime.store(kind.provider.open(device.index()).release(), std::memory_order_release);
-    });
   }
   last = slot.runtime.load(std::memory_order_acquire);
   last_device = device;
