@@ -23,7 +23,8 @@ constexpr bool is_single(DeviceType t) { return t == DeviceType::kCpu || t == De
 
 /// One device: `runtime` is set when it has been opened, and stays.
 struct Slot {
-  std::mutex opening;
+  std::once_flag once;  // of the CPU: a child of a fork begins anew what its parent was in
+  std::mutex opening;   // of a GPU, which no such child opens
   std::atomic<DeviceRuntime*> runtime{nullptr};
 };
 /// Devices of one kind. `provider` is set first, then `process`, and `count` when the driver has
@@ -57,6 +58,10 @@ Kind& open_kind(DeviceType type) {
   ensure_installed();
   Kind& kind = registry().kinds[static_cast<std::size_t>(type)];
   if (kind.count.load(std::memory_order_acquire) >= 0) return kind;
+  if (is_single(type)) {
+    kind.count.store(kind.provider.count ? 1 : 0, std::memory_order_release);
+    return kind;
+  }
   // A child of a fork whose parent was in the midst of it: the driver is half open, the lock held.
   // (A lock that a fork waits for would not do: drivers fork while they are opened.)
   if (!opener(kind).here()) {
@@ -189,10 +194,16 @@ DeviceRuntime& runtime(Device device) {
     check_there(device.type(), device.index(), device.str());
   Slot& slot = kind.slots[i];
   if (!slot.runtime.load(std::memory_order_acquire)) {
-    if (!is_single(device.type())) opener(kind).check(device.str());
-    const std::lock_guard lock(slot.opening);
-    if (!slot.runtime.load(std::memory_order_relaxed))
+    const auto open = [&] {
       slot.runtime.store(kind.provider.open(device.index()).release(), std::memory_order_release);
+    };
+    if (is_single(device.type())) {
+      std::call_once(slot.once, open);
+    } else {
+      opener(kind).check(device.str());
+      const std::lock_guard lock(slot.opening);
+      if (!slot.runtime.load(std::memory_order_relaxed)) open();
+    }
   }
   last = slot.runtime.load(std::memory_order_acquire);
   last_device = device;
